@@ -1,0 +1,26 @@
+//! The API methods, by subject.
+
+pub(crate) mod access;
+pub(crate) mod cluster;
+pub(crate) mod disks;
+pub(crate) mod lxc;
+pub(crate) mod network;
+pub(crate) mod nodes;
+pub(crate) mod pools;
+pub(crate) mod qemu;
+pub(crate) mod storage;
+pub(crate) mod tasks;
+pub(crate) mod version;
+pub(crate) mod vzdump;
+
+use crate::route::Route;
+
+/// All methods there are.
+pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
+    [
+        access::ROUTES, cluster::ROUTES, disks::ROUTES, lxc::ROUTES, network::ROUTES, nodes::ROUTES, pools::ROUTES,
+        qemu::ROUTES, storage::ROUTES, tasks::ROUTES, version::ROUTES, vzdump::ROUTES,
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,5 @@
+//! API methods: version.
+
+use crate::route::Route;
+
+pub(crate) const ROUTES: &[Route] = &[];

@@ -1,0 +1,69 @@
+//! The route table: method, path template, permission rule, parameters, handler. One row per API method.
+
+use crate::call::{Call, Reply};
+
+/// Who may call: evaluated before the parameters are verified, on the raw values.
+pub(crate) enum Rule {
+    /// Anybody, without credentials.
+    World,
+    /// Any authenticated user or token; the handler may check more by hand.
+    User,
+    /// All privileges on a path template (`/vms/{vmid}`); fails at the first missing one: `(PATH, PRIV)`.
+    All(&'static str, &'static [&'static str]),
+    /// At least one of them; fails as `(PATH, A|B)`.
+    Any(&'static str, &'static [&'static str]),
+    /// One of several rules; fails with the bare text.
+    Or(&'static [Rule]),
+    /// No `permissions` declared: the user literally named root@pam, never a token.
+    RootOnly,
+}
+
+/// A parameter's type and format; texts of refusals are PVE's.
+pub(crate) enum Kind {
+    Text,
+    /// At most this many characters.
+    Short(usize),
+    Int(i64, i64),
+    Number,
+    Bool,
+    Enum(&'static [&'static str]),
+    Vmid,
+    VmidList,
+    Node,
+    StorageId,
+    ConfigId,
+    /// A format of its own: `Err` is the text behind `invalid format - `.
+    Format(fn(&str) -> Result<(), String>),
+    /// `type: array`; a scalar becomes a one-element array.
+    Array,
+    /// A string in a `…-list` format; repeated keys are joined with commas.
+    List,
+}
+
+pub(crate) struct Param {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) optional: bool,
+    /// The parameter that must be present as well.
+    pub(crate) requires: Option<&'static str>,
+}
+
+pub(crate) const fn need(name: &'static str, kind: Kind) -> Param {
+    Param { name, kind, optional: false, requires: None }
+}
+
+pub(crate) const fn may(name: &'static str, kind: Kind) -> Param {
+    Param { name, kind, optional: true, requires: None }
+}
+
+pub(crate) type Handler = fn(&Call<'_>) -> Reply;
+
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    /// `/nodes/{node}/lxc/{vmid}/config`; path variables are parameters and are verified by their name.
+    pub(crate) path: &'static str,
+    pub(crate) rule: Rule,
+    /// Without the path variables. Indexed keys are written `net[n]`, `mp[n]`.
+    pub(crate) params: &'static [Param],
+    pub(crate) handler: Handler,
+}

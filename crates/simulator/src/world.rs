@@ -1,0 +1,86 @@
+//! Everything that would survive on the node's disks: the one state that handlers and workers change and that is
+//! written to `world.json`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::access::{self, Pool};
+use crate::guest::Guests;
+use crate::storage::Storages;
+
+/// The world behind the API. One mutex guards it; nobody holds that lock across an await.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct World {
+    pub(crate) node: NodeState,
+    pub(crate) access: access::State,
+    pub(crate) pools: BTreeMap<String, Pool>,
+    pub(crate) bridges: BTreeMap<String, Bridge>,
+    pub(crate) guests: Guests,
+    pub(crate) storage: Storages,
+    /// QEMU guests, which exist as configuration only.
+    pub(crate) qemu: BTreeMap<u32, Qemu>,
+    /// How often each kind of mutation took effect: `vzrestore 9100`, `POST /nodes/{node}/vzdump`.
+    pub(crate) counts: BTreeMap<String, u64>,
+    /// Simulated seconds since the epoch when this was last written; the clock never starts before it.
+    pub(crate) saved_at: u64,
+}
+
+/// The node itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct NodeState {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    /// When it booted, in simulated seconds since the epoch.
+    pub(crate) boot: i64,
+    pub(crate) boots: u32,
+    pub(crate) cpus: u32,
+    pub(crate) memory_total: u64,
+    /// What the node itself uses, without its guests.
+    pub(crate) memory_base: u64,
+    pub(crate) swap_total: u64,
+    pub(crate) rootfs_total: u64,
+    pub(crate) rootfs_used: u64,
+    /// Ids in use and forgotten: PVE hands out the lowest free one.
+    pub(crate) timezone: String,
+}
+
+impl Default for NodeState {
+    fn default() -> Self {
+        Self {
+            name: "demo-felhom".into(),
+            address: "192.0.2.10".into(),
+            boot: 0,
+            boots: 0,
+            cpus: 4,
+            memory_total: 8 << 30,
+            memory_base: 900 << 20,
+            swap_total: 0,
+            rootfs_total: 96 << 30,
+            rootfs_used: 6 << 30,
+            timezone: "UTC".into(),
+        }
+    }
+}
+
+/// A network bridge of the node.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Bridge {
+    /// Physical ports; none makes the bridge an island.
+    pub(crate) ports: Vec<String>,
+    pub(crate) cidr: Option<String>,
+    pub(crate) gateway: Option<String>,
+    pub(crate) active: bool,
+    pub(crate) comment: Option<String>,
+}
+
+/// A QEMU guest's configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Qemu {
+    /// Keys and values as in the file.
+    pub(crate) config: BTreeMap<String, String>,
+}
