@@ -1,7 +1,9 @@
 //! The simulator's heart: the world, its clock, its tasks and its faults in one place that handlers and workers share.
 
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::tasks::Tasks;
+use crate::workers;
 use crate::world::World;
 
 /// One simulated node.
@@ -19,25 +22,65 @@ pub(crate) struct Sim {
     pub(crate) tasks: Tasks,
     pub(crate) faults: Faults,
     pub(crate) state_dir: PathBuf,
+    /// What clients see of the node's certificate.
+    pub(crate) fingerprint: String,
+    /// Whether the world has changed since it was last written.
+    dirty: AtomicBool,
     /// Cancelled when the power goes; a new one is made at boot.
     power: Mutex<CancellationToken>,
+    /// Whether the node is off: nobody listens.
+    off: AtomicBool,
+}
+
+/// The locked world. Whoever changes it through here marks it as to be written.
+pub(crate) struct WorldGuard<'a> {
+    world: MutexGuard<'a, World>,
+    dirty: &'a AtomicBool,
+}
+
+impl Deref for WorldGuard<'_> {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
+}
+
+impl DerefMut for WorldGuard<'_> {
+    fn deref_mut(&mut self) -> &mut World {
+        self.dirty.store(true, Ordering::Relaxed);
+        &mut self.world
+    }
 }
 
 impl Sim {
     pub(crate) fn new(state_dir: PathBuf, clock: Clock, world: World) -> Arc<Self> {
+        Self::with_fingerprint(state_dir, clock, world, String::new())
+    }
+
+    pub(crate) fn with_fingerprint(state_dir: PathBuf, clock: Clock, world: World, fingerprint: String) -> Arc<Self> {
         Arc::new(Self {
+            tasks: Tasks::open(&state_dir, clock.now()),
             world: Mutex::new(world),
             clock,
-            tasks: Tasks::open(&state_dir),
             faults: Faults::default(),
             state_dir,
+            fingerprint,
+            dirty: AtomicBool::new(true),
             power: Mutex::new(CancellationToken::new()),
+            off: AtomicBool::new(false),
         })
     }
 
     /// The world, for a moment: never across an await.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> WorldGuard<'_> {
+        let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
+        WorldGuard { world, dirty: &self.dirty }
+    }
+
+    /// Whether the world changed since this was last asked.
+    pub(crate) fn take_dirty(&self) -> bool {
+        self.dirty.swap(false, Ordering::Relaxed)
     }
 
     /// Notes that a mutation took effect.
@@ -51,6 +94,11 @@ impl Sim {
         self.power.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether the node is off.
+    pub(crate) fn is_off(&self) -> bool {
+        self.off.load(Ordering::Relaxed)
+    }
+
     /// Runs something that lives in the node beside tasks (a guest's init, say) and dies with its power.
     pub(crate) fn spawn<F>(self: &Arc<Self>, work: F)
     where
@@ -60,8 +108,24 @@ impl Sim {
         let _detached = tokio::spawn(async move { power.run_until_cancelled_owned(work).await });
     }
 
-    /// Sleeps in simulated time.
-    pub(crate) async fn sleep(&self, span: Duration) {
-        self.clock.sleep(span).await;
+    /// The host's power goes and comes back after `down` of simulated time: connections break, workers die without a
+    /// last line, guests stop where they are; then the node boots and starts what is to start by itself.
+    pub(crate) async fn power_cut(self: &Arc<Self>, down: Duration) {
+        self.off.store(true, Ordering::Relaxed);
+        let old = {
+            let mut power = self.power.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *power, CancellationToken::new())
+        };
+        old.cancel();
+        self.tasks.kill_all().await;
+        workers::power_cut(&mut self.lock());
+        self.clock.sleep(down).await;
+        {
+            let mut world = self.lock();
+            world.node.boot = self.clock.now();
+            world.node.boots += 1;
+        }
+        self.off.store(false, Ordering::Relaxed);
+        workers::boot(self);
     }
 }
