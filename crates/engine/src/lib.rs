@@ -1,1 +1,57 @@
-//! felhom-engine.
+//! The decisions of felhom-agent: what we believe is there, what was asked for and what time it is go in;
+//! findings and the next step come out.
+//!
+//! This crate never reads a clock, never draws a random number and never does I/O. A [`Job`] is a value that can be
+//! written down between any two steps, and continues from there in another process.
+
+mod backup;
+mod choose;
+mod evidence;
+mod finding;
+mod headroom;
+mod inclusion;
+mod isolation;
+mod job;
+mod judgement;
+mod mark;
+mod mutation;
+mod outcome;
+mod policy;
+mod principal;
+mod reap;
+mod restore;
+mod restore_test;
+mod scratch;
+mod step;
+mod time;
+mod vzdump_log;
+mod world;
+
+pub use backup::{BackupJob, BackupReport, BackupRequest, BackupVerdict, Consistency};
+pub use choose::{Candidate, least_recently_proven};
+pub use evidence::{Evidence, EvidenceLevel};
+pub use finding::{Code, Finding, Severity, codes};
+pub use headroom::{Floors, Headroom, Shortage, headroom};
+pub use inclusion::{Inclusion, MountProof, planned_inclusion, prove_inclusion};
+pub use isolation::{Violation, isolation_violations};
+pub use job::{Job, JobId, JobKind, Next, ParseJobIdError};
+pub use judgement::{Judgement, Verdict};
+pub use mark::{InstallationId, Mark, ParseMarkError};
+pub use mutation::{Ended, Mutating, Mutation};
+pub use outcome::{
+    EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict, classify_exit_status,
+};
+pub use policy::{BackupMode, BackupPolicy, RestoreTestPolicy};
+pub use principal::Principal;
+pub use reap::{ReapJob, ReapReport};
+pub use restore::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
+pub use restore_test::{RestoreTestJob, RestoreTestReport, RestoreTestRequest};
+pub use scratch::{CleanUp, CleanUpEnd, Standing, scratch_standing};
+pub use step::{Guard, Observe, Step};
+pub use time::Timestamp;
+pub use vzdump_log::VzdumpLog;
+pub use world::{
+    ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, BridgeFacts, DockerVolume,
+    Existence, GuestConfig, GuestFingerprint, GuestState, Mount, MountSource, MountTally, Nic,
+    NodeFacts, Retention, ScratchFacts, StorageFacts, TaskFacts, TestSubject, ThinPool,
+};

@@ -1,0 +1,434 @@
+//! The job that backs one guest up and proves what is in the archive.
+
+mod preflight;
+mod verdict;
+
+use std::collections::BTreeSet;
+
+use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use serde::{Deserialize, Serialize};
+
+use crate::backup::preflight::Preflight;
+use crate::finding::Finding;
+use crate::inclusion::{Inclusion, MountProof};
+use crate::job::Next;
+use crate::mark::Mark;
+use crate::mutation::{Ended, Mutating, Mutation};
+use crate::outcome::{ErrorClass, Outcome, RemoteError};
+use crate::policy::{BackupMode, BackupPolicy};
+use crate::step::{Observe, Step};
+use crate::time::Timestamp;
+use crate::world::{
+    ArchiveContent, BackupResult, BackupSubject, DockerVolume, GuestFingerprint, GuestState,
+};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRequest {
+    /// The guest.
+    pub vmid: Vmid,
+    /// Goes into the notes.
+    pub mark: Mark,
+    /// How.
+    pub policy: BackupPolicy,
+    /// Bytes of the guest's last good backup as the tar counted them; a forecast.
+    pub forecast_bytes: Option<u64>,
+}
+
+/// How a backup ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackupVerdict {
+    /// Done, and what is in it is what should be.
+    Good,
+    /// Not done, or not what it should be.
+    Failed,
+    /// Not begun, for a reason of ours or of the server's.
+    Refused,
+    /// Nobody can say.
+    Undetermined,
+}
+
+/// What state the data was in when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Consistency {
+    /// As after a power cut: a container cannot freeze its file systems for its applications.
+    Crash,
+    /// The guest was stopped.
+    Stopped,
+    /// The applications were quiesced.
+    Application,
+}
+
+/// The record of one backup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// The guest.
+    pub vmid: Vmid,
+    /// Its name.
+    pub name: Option<String>,
+    /// How it ended.
+    pub verdict: BackupVerdict,
+    /// What kind of refusal, when it was refused by a remote.
+    pub refusal: Option<ErrorClass>,
+    /// Why it is not good, most important first.
+    pub reasons: Vec<String>,
+    /// The archive.
+    pub volid: Option<VolumeId>,
+    /// Its bytes on the storage.
+    pub size: Option<u64>,
+    /// Seconds since the epoch, as PVE reads them from the archive's name.
+    pub ctime: Option<i64>,
+    /// The vzdump task.
+    pub upid: Option<Upid>,
+    /// How long the task took, by a monotonic clock.
+    pub task_ms: u64,
+    /// The mode that was asked for.
+    pub requested_mode: BackupMode,
+    /// The mode that vzdump used.
+    pub actual_mode: Option<String>,
+    /// What state the data was in.
+    pub consistency: Option<Consistency>,
+    /// The three witnesses, by mount point.
+    pub inclusion: Vec<MountProof>,
+    /// What was read from the archive itself.
+    pub content: Option<ArchiveContent>,
+    /// Named Docker volumes that are in the archive because they lie on a mount point that is.
+    pub docker_volumes: Vec<DockerVolume>,
+    /// Who the guest is.
+    pub fingerprint: GuestFingerprint,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Observing,
+    Dumping {
+        prepared: Box<Prepared>,
+        mutating: Mutating,
+    },
+    ReadingBack {
+        prepared: Box<Prepared>,
+        ended: Ended,
+    },
+    ReadingArchive {
+        prepared: Box<Prepared>,
+        ended: Ended,
+        result: Box<BackupResult>,
+    },
+    Finished(Box<BackupReport>),
+}
+
+/// What was known before the request, kept for the comparison afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Prepared {
+    name: Option<String>,
+    plan: Vec<Inclusion>,
+    before: GuestState,
+    fingerprint: GuestFingerprint,
+    known: BTreeSet<VolumeId>,
+}
+
+/// A backup on its way; see [`BackupRequest`] for what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupJob {
+    request: BackupRequest,
+    state: State,
+    findings: Vec<Finding>,
+    planning: Vec<String>,
+    waiting_since: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+    tries: u8,
+    paused: Option<RemoteError>,
+}
+
+/// How often a look that failed is tried again before the job gives up or pauses.
+const MAX_TRIES: u8 = 3;
+
+impl BackupJob {
+    /// A backup that has not begun.
+    pub fn new(request: BackupRequest) -> Self {
+        Self {
+            request,
+            state: State::Observing,
+            findings: Vec::new(),
+            planning: Vec::new(),
+            waiting_since: None,
+            not_before: None,
+            tries: 0,
+            paused: None,
+        }
+    }
+
+    /// The guest.
+    pub fn vmid(&self) -> Vmid {
+        self.request.vmid
+    }
+
+    /// The record, when the job has ended.
+    pub fn report(&self) -> Option<&BackupReport> {
+        match &self.state {
+            State::Finished(report) => Some(report),
+            State::Observing
+            | State::Dumping { .. }
+            | State::ReadingBack { .. }
+            | State::ReadingArchive { .. } => None,
+        }
+    }
+
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    pub(crate) fn planning(&self) -> &[String] {
+        &self.planning
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.paused = None;
+        self.not_before = None;
+        self.tries = 0;
+        if let State::Dumping { mutating, .. } = &mut self.state {
+            mutating.resume();
+        }
+    }
+
+    pub(crate) fn next(&self, now: Timestamp) -> Next {
+        if let Some(error) = &self.paused {
+            return Next::Pause(error.clone());
+        }
+        if let Some(until) = self.not_before.filter(|until| *until > now) {
+            let reason = self.planning.last().cloned().unwrap_or_default();
+            return Next::Wait { until, reason };
+        }
+        match &self.state {
+            State::Observing => self.observe(Observe::BackupSubject {
+                vmid: self.request.vmid,
+                storage: self.storage(),
+            }),
+            State::Dumping { mutating, .. } => mutating.next(now),
+            State::ReadingBack { prepared, .. } => self.observe(Observe::BackupResult {
+                vmid: self.request.vmid,
+                storage: self.storage(),
+                known: prepared.known.clone(),
+            }),
+            State::ReadingArchive { result, .. } => {
+                read_archive(result).map_or(Next::Done, |read| self.observe(read))
+            }
+            State::Finished(_) => Next::Done,
+        }
+    }
+
+    fn observe(&self, observe: Observe) -> Next {
+        Next::Do(Step::Observe(observe))
+    }
+
+    fn storage(&self) -> StorageId {
+        self.request.policy.storage.clone()
+    }
+
+    pub(crate) fn record(&mut self, now: Timestamp, outcome: Outcome) {
+        self.not_before = None;
+        match (
+            std::mem::replace(&mut self.state, State::Observing),
+            outcome,
+        ) {
+            (State::Observing, Outcome::BackupSubject(subject)) => self.prepare(now, &subject),
+            (State::Observing, Outcome::Failed(error)) => self.not_observed(now, error),
+            (
+                State::Dumping {
+                    prepared,
+                    mut mutating,
+                },
+                outcome,
+            ) => {
+                mutating.record(now, outcome);
+                self.state = match mutating.ended() {
+                    Some(ended) => State::ReadingBack {
+                        prepared,
+                        ended: ended.clone(),
+                    },
+                    None => State::Dumping { prepared, mutating },
+                };
+                self.skip_read_back_of_a_refusal();
+            }
+            (State::ReadingBack { prepared, ended }, Outcome::BackupResult(result)) => {
+                self.state = if read_archive(&result).is_some() {
+                    State::ReadingArchive {
+                        prepared,
+                        ended,
+                        result,
+                    }
+                } else {
+                    self.finish(&prepared, &ended, Some(&result), None)
+                };
+            }
+            (State::ReadingBack { prepared, ended }, Outcome::Failed(error)) => {
+                self.state = State::ReadingBack { prepared, ended };
+                self.retry_or_pause(now, error);
+            }
+            (
+                State::ReadingArchive {
+                    prepared,
+                    ended,
+                    result,
+                },
+                Outcome::ArchiveContent(content),
+            ) => {
+                self.state = self.finish(&prepared, &ended, Some(&result), Some(Ok(&content)));
+            }
+            (
+                State::ReadingArchive {
+                    prepared,
+                    ended,
+                    result,
+                },
+                Outcome::Failed(error),
+            ) => {
+                self.state = self.finish(&prepared, &ended, Some(&result), Some(Err(&error)));
+            }
+            (state, _) => self.state = state,
+        }
+    }
+
+    fn prepare(&mut self, now: Timestamp, subject: &BackupSubject) {
+        self.tries = 0;
+        match preflight::check(&self.request, subject) {
+            Preflight::Go { protected } => self.begin(subject, protected),
+            Preflight::Wait(reason) => {
+                let since = *self.waiting_since.get_or_insert(now);
+                if now.since(since) >= self.request.policy.wait_limit {
+                    self.refuse(
+                        subject.config.hostname.clone(),
+                        vec![format!("gave up waiting: {reason}")],
+                        None,
+                    );
+                } else {
+                    self.plan_line(format!("waiting: {reason}"));
+                    self.not_before = Some(now.plus(preflight::WAIT_STEP));
+                }
+            }
+            Preflight::Refuse(reasons) => {
+                self.refuse(subject.config.hostname.clone(), reasons, None)
+            }
+        }
+    }
+
+    fn begin(&mut self, subject: &BackupSubject, protected: bool) {
+        let prepared = Prepared {
+            name: subject.config.hostname.clone(),
+            plan: crate::inclusion::planned_inclusion(&subject.config),
+            before: subject.state.clone(),
+            fingerprint: subject.config.fingerprint(),
+            known: subject.known_backups.clone(),
+        };
+        for line in preflight::report(&self.request, subject, &prepared.plan, protected) {
+            self.plan_line(line);
+        }
+        self.findings
+            .extend(preflight::findings(self.request.vmid, &subject.config));
+        let mutation = Mutation::Backup {
+            vmid: self.request.vmid,
+            storage: self.storage(),
+            mode: self.request.policy.mode,
+            protected,
+            notes: preflight::notes(&self.request, &subject.config),
+            lockwait_min: self.request.policy.lockwait_min,
+            known: subject.known_backups.clone(),
+        };
+        let policy = &self.request.policy;
+        let mutating = Mutating::new(mutation, policy.no_progress, policy.settle)
+            .knowing(subject.tasks.clone());
+        self.state = State::Dumping {
+            prepared: Box::new(prepared),
+            mutating,
+        };
+    }
+
+    fn plan_line(&mut self, line: String) {
+        if self.planning.last() != Some(&line) {
+            self.planning.push(line);
+        }
+    }
+
+    /// A refused request left nothing to read back.
+    fn skip_read_back_of_a_refusal(&mut self) {
+        if let State::ReadingBack {
+            prepared,
+            ended: Ended::Refused(error),
+        } = &self.state
+        {
+            let (name, reasons, class) =
+                (prepared.name.clone(), vec![error.text.clone()], error.class);
+            self.refuse(name, reasons, Some(class));
+        }
+    }
+
+    fn refuse(&mut self, name: Option<String>, reasons: Vec<String>, class: Option<ErrorClass>) {
+        let mut report = verdict::empty(&self.request, BackupVerdict::Refused);
+        report.name = name;
+        report.reasons = reasons;
+        report.refusal = class;
+        report.findings.clone_from(&self.findings);
+        self.state = State::Finished(Box::new(report));
+    }
+
+    fn not_observed(&mut self, now: Timestamp, error: RemoteError) {
+        self.tries = self.tries.saturating_add(1);
+        if error.class == ErrorClass::Locked && self.tries < MAX_TRIES {
+            self.not_before = Some(now.plus(preflight::WAIT_STEP));
+        } else {
+            // Nothing has happened yet, so there is nothing to come back for.
+            self.refuse(None, vec![error.text], Some(error.class));
+        }
+    }
+
+    fn retry_or_pause(&mut self, now: Timestamp, error: RemoteError) {
+        self.tries = self.tries.saturating_add(1);
+        if self.tries < MAX_TRIES {
+            self.not_before = Some(now.plus(preflight::WAIT_STEP));
+        } else {
+            self.tries = 0;
+            self.paused = Some(error);
+        }
+    }
+
+    fn finish(
+        &mut self,
+        prepared: &Prepared,
+        ended: &Ended,
+        result: Option<&BackupResult>,
+        content: Option<Result<&ArchiveContent, &RemoteError>>,
+    ) -> State {
+        let report = verdict::report(
+            &self.request,
+            prepared,
+            ended,
+            result,
+            content,
+            &self.findings,
+        );
+        self.findings.clone_from(&report.findings);
+        State::Finished(Box::new(report))
+    }
+}
+
+/// What to read of the one new archive; `None` when there is not exactly one, or its configuration is unknown.
+fn read_archive(result: &BackupResult) -> Option<Observe> {
+    let [archive] = result.new_archives.as_slice() else {
+        return None;
+    };
+    let config = result.archived_config.as_ref()?;
+    let mounts = config
+        .mounts
+        .iter()
+        .map(|mount| (mount.key.clone(), mount.path.clone()))
+        .collect();
+    Some(Observe::ArchiveContent {
+        volid: archive.volid.clone(),
+        mounts,
+    })
+}

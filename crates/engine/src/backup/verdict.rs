@@ -1,0 +1,277 @@
+//! What a backup's task, its effect and its archive add up to.
+
+use crate::backup::{BackupReport, BackupRequest, BackupVerdict, Consistency, Prepared};
+use crate::finding::{Finding, codes};
+use crate::inclusion::prove_inclusion;
+use crate::mutation::Ended;
+use crate::outcome::{RemoteError, TaskVerdict};
+use crate::vzdump_log::VzdumpLog;
+use crate::world::{ArchiveContent, BackupResult, GuestState};
+
+pub(super) fn empty(request: &BackupRequest, verdict: BackupVerdict) -> BackupReport {
+    BackupReport {
+        vmid: request.vmid,
+        name: None,
+        verdict,
+        refusal: None,
+        reasons: Vec::new(),
+        volid: None,
+        size: None,
+        ctime: None,
+        upid: None,
+        task_ms: 0,
+        requested_mode: request.policy.mode,
+        actual_mode: None,
+        consistency: None,
+        inclusion: Vec::new(),
+        content: None,
+        docker_volumes: Vec::new(),
+        fingerprint: crate::world::GuestFingerprint::default(),
+        findings: Vec::new(),
+    }
+}
+
+pub(super) fn report(
+    request: &BackupRequest,
+    prepared: &Prepared,
+    ended: &Ended,
+    result: Option<&BackupResult>,
+    content: Option<Result<&ArchiveContent, &RemoteError>>,
+    findings: &[Finding],
+) -> BackupReport {
+    let mut report = empty(request, BackupVerdict::Good);
+    report.name.clone_from(&prepared.name);
+    report.fingerprint = prepared.fingerprint.clone();
+    report.findings = findings.to_vec();
+    let log = take_task(&mut report, ended);
+    if let Some(result) = result {
+        take_result(&mut report, result, &prepared.before);
+    }
+    if let Some(log) = &log {
+        take_log(&mut report, request, prepared, log, content);
+    }
+    report
+}
+
+impl BackupReport {
+    fn worsen(&mut self, verdict: BackupVerdict, reason: impl Into<String>) {
+        // `Failed` is certain and outweighs `Undetermined`.
+        if self.verdict != BackupVerdict::Failed {
+            self.verdict = verdict;
+        }
+        self.reasons.push(reason.into());
+    }
+
+    fn find(&mut self, code: crate::finding::Code, detail: impl Into<String>) {
+        let subject = format!("guest {}", self.vmid);
+        self.findings.push(Finding::new(code, subject, detail));
+    }
+}
+
+/// Takes up the task; returns its log as evidence when it ran to an end.
+fn take_task(report: &mut BackupReport, ended: &Ended) -> Option<VzdumpLog> {
+    let (upid, verdict, log) = match ended {
+        Ended::Task {
+            upid,
+            verdict,
+            log,
+            elapsed_ms,
+        } => {
+            report.task_ms = *elapsed_ms;
+            (upid.clone(), verdict, log)
+        }
+        Ended::Stopped {
+            upid,
+            reason,
+            verdict,
+            log,
+            ..
+        } => {
+            report.worsen(
+                BackupVerdict::Failed,
+                format!("the task was stopped: {reason}"),
+            );
+            (Some(upid.clone()), verdict, log)
+        }
+        Ended::Refused(error) => {
+            report.worsen(BackupVerdict::Refused, error.text.clone());
+            return None;
+        }
+        Ended::EffectOnly => {
+            report.worsen(
+                BackupVerdict::Undetermined,
+                "an archive appeared, but its task cannot be found, so nothing vouches for it",
+            );
+            return None;
+        }
+        Ended::Undetermined(text) => {
+            report.worsen(BackupVerdict::Undetermined, text.clone());
+            return None;
+        }
+    };
+    report.upid = upid;
+    let parsed = VzdumpLog::parse(log.iter().map(String::as_str));
+    match verdict {
+        TaskVerdict::Succeeded => {}
+        TaskVerdict::Warnings(count) => {
+            let detail = format!(
+                "vzdump ended with {count} warning(s): {}",
+                parsed.warnings.join("; ")
+            );
+            report.find(codes::TASK_WARNINGS, detail);
+        }
+        TaskVerdict::Failed(text) => {
+            report.worsen(BackupVerdict::Failed, format!("vzdump failed: {text}"));
+            report.reasons.extend(parsed.errors.clone());
+        }
+        TaskVerdict::Undetermined(text) => {
+            report.worsen(
+                BackupVerdict::Undetermined,
+                format!("vzdump's task ended without a verdict: {text}"),
+            );
+        }
+    }
+    Some(parsed)
+}
+
+fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestState) {
+    match result.new_archives.as_slice() {
+        [archive] => {
+            report.volid = Some(archive.volid.clone());
+            report.size = Some(archive.size);
+            report.ctime = Some(archive.ctime);
+            if archive.size == 0 {
+                report.worsen(BackupVerdict::Failed, "the archive is empty");
+            }
+        }
+        [] if report.verdict == BackupVerdict::Good => {
+            report.worsen(
+                BackupVerdict::Failed,
+                "the task was OK, but the storage lists no new archive",
+            );
+        }
+        [] => {}
+        several => {
+            let reason = format!(
+                "{} new archives appeared; which is ours cannot be told",
+                several.len()
+            );
+            report.worsen(BackupVerdict::Undetermined, reason);
+        }
+    }
+    for change in changes(before, &result.state) {
+        report.find(codes::GUEST_CHANGED_BY_BACKUP, change.clone());
+        report.worsen(BackupVerdict::Failed, change);
+    }
+}
+
+fn changes(before: &GuestState, after: &GuestState) -> Vec<String> {
+    let mut changes = Vec::new();
+    if before.running && !after.running {
+        changes.push("the guest ran before the backup and does not run now".to_owned());
+    }
+    if let Some(lock) = &after.lock {
+        changes.push(format!("the guest is still locked ({lock})"));
+    }
+    let has_vzdump = |state: &GuestState| state.snapshots.iter().any(|name| name == "vzdump");
+    if has_vzdump(after) && !has_vzdump(before) {
+        changes.push("the snapshot `vzdump` was left behind".to_owned());
+    }
+    changes
+}
+
+fn take_log(
+    report: &mut BackupReport,
+    request: &BackupRequest,
+    prepared: &Prepared,
+    log: &VzdumpLog,
+    content: Option<Result<&ArchiveContent, &RemoteError>>,
+) {
+    report.actual_mode.clone_from(&log.mode);
+    report.consistency = log.mode.as_deref().map(|mode| {
+        if mode == "stop" || log.was_stopped {
+            Consistency::Stopped
+        } else {
+            Consistency::Crash
+        }
+    });
+    let asked = request.policy.mode.to_string();
+    if let Some(mode) = log
+        .mode
+        .as_deref()
+        .filter(|mode| *mode != asked && !log.was_stopped)
+    {
+        let why = if log.fell_back {
+            "a volume cannot be snapshotted"
+        } else {
+            "vzdump chose so"
+        };
+        report.find(
+            codes::MODE_DEGRADED,
+            format!("asked for mode {asked}, got {mode}: {why}"),
+        );
+    }
+    if report.volid.is_none() {
+        return;
+    }
+    let read = take_content(report, request, content);
+    let proofs = prove_inclusion(&prepared.plan, log, read.as_ref());
+    for proof in &proofs {
+        if let Some(difference) = &proof.difference {
+            let text = format!(
+                "{} ({}): {difference}",
+                proof.planned.key, proof.planned.path
+            );
+            report.find(codes::INCLUSION_DIFFERS, text.clone());
+            report.worsen(BackupVerdict::Failed, text);
+        }
+    }
+    report.inclusion = proofs;
+}
+
+fn take_content(
+    report: &mut BackupReport,
+    request: &BackupRequest,
+    content: Option<Result<&ArchiveContent, &RemoteError>>,
+) -> Option<ArchiveContent> {
+    let content = match content {
+        Some(Ok(content)) => content,
+        Some(Err(error)) => {
+            report.find(codes::ARCHIVE_UNREAD, error.text.clone());
+            return None;
+        }
+        None => {
+            report.find(
+                codes::ARCHIVE_UNREAD,
+                "the archived configuration could not be read",
+            );
+            return None;
+        }
+    };
+    report.content = Some(content.clone());
+    report.docker_volumes.clone_from(&content.docker_volumes);
+    if !content.complete {
+        let why = content.error.as_deref().unwrap_or("it ends too early");
+        report.worsen(
+            BackupVerdict::Failed,
+            format!("the archive cannot be read to its end: {why}"),
+        );
+        return None;
+    }
+    if !content.config_first {
+        report.worsen(
+            BackupVerdict::Failed,
+            "the archive does not begin with the guest's configuration",
+        );
+    }
+    if let Some(forecast) = request.forecast_bytes.filter(|bytes| *bytes > 0) {
+        if content.bytes < forecast / 2 || content.bytes / 2 > forecast {
+            let detail = format!(
+                "{} bytes, after {forecast} in the last good backup",
+                content.bytes
+            );
+            report.find(codes::SIZE_OFF_FORECAST, detail);
+        }
+    }
+    Some(content.clone())
+}

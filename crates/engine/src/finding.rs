@@ -1,0 +1,128 @@
+//! Findings: expected trouble with a stable code, so that people can look it up, script it and suppress it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Notice,
+    /// Should be mended; nothing is lost yet.
+    Warning,
+    /// Data or the box is at risk, or a promise is broken.
+    Critical,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        })
+    }
+}
+
+/// One entry of the catalogue: a stable name, its severity and one sentence that explains it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// Stable, never reused.
+    pub name: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it means, in one sentence.
+    pub meaning: &'static str,
+}
+
+/// Something a person should know, about one subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// A code of the catalogue.
+    pub code: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is about: `guest 9001`, `storage local`, `scratch 9100`.
+    pub subject: String,
+    /// What was seen.
+    pub detail: String,
+    /// What to do about it, a command where there is one.
+    pub hint: Option<String>,
+}
+
+impl Finding {
+    /// A finding of a catalogued code.
+    pub fn new(code: Code, subject: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            code: code.name.to_owned(),
+            severity: code.severity,
+            subject: subject.into(),
+            detail: detail.into(),
+            hint: None,
+        }
+    }
+
+    /// The same with what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// The catalogue of finding codes.
+pub mod codes {
+    use super::{Code, Severity};
+
+    macro_rules! catalogue {
+        ($($ident:ident = $name:literal, $severity:ident, $meaning:literal;)*) => {
+            $(
+                #[doc = $meaning]
+                pub const $ident: Code = Code { name: $name, severity: Severity::$severity, meaning: $meaning };
+            )*
+            /// Every code there is, in the order of this file.
+            pub const ALL: &[Code] = &[$($ident),*];
+        };
+    }
+
+    catalogue! {
+        INCLUSION_DIFFERS = "inclusion-differs", Critical,
+            "What the backup contains is not what the guest's configuration says it should contain.";
+        MODE_DEGRADED = "mode-degraded", Warning,
+            "The backup ran in another mode than the one asked for.";
+        GUEST_CHANGED_BY_BACKUP = "guest-changed-by-backup", Critical,
+            "After the backup the guest is not as it was before: stopped, locked, or with a snapshot left over.";
+        SIZE_OFF_FORECAST = "size-off-forecast", Warning,
+            "The backup's size is far from that of the guest's last good backup.";
+        BIND_NOT_IN_BACKUP = "bind-not-in-backup", Warning,
+            "A bind or device mount is never part of a backup; a restore on another host will miss its data.";
+        VOLUME_NOT_IN_BACKUP = "volume-not-in-backup", Notice,
+            "A volume mount point without `backup=1` is not part of the backup.";
+        TASK_WARNINGS = "task-warnings", Warning,
+            "A Proxmox task succeeded with warnings.";
+        ARCHIVE_UNREAD = "archive-unread", Warning,
+            "The archive could not be read by the agent, so its content is proven by vzdump's log only.";
+        SCRATCH_FOREIGN = "scratch-foreign", Critical,
+            "A guest stands in the scratch range that we cannot prove to be ours; it is left alone.";
+        UNFINISHED_RESTORE = "unfinished-restore", Critical,
+            "A restore was cut off by the host and left a locked stub, which no API token can remove.";
+        ORPHAN_VOLUMES = "orphan-volumes", Warning,
+            "Volumes of a scratch guest are left without a guest.";
+        FLOOR_REACHED = "floor-reached", Critical,
+            "A storage came close to its floor while a restore test ran; the test was stopped.";
+        CLEAN_UP_INCOMPLETE = "clean-up-incomplete", Critical,
+            "A scratch guest could not be removed.";
+        NOTES_NOT_WRITTEN = "notes-not-written", Notice,
+            "The verdict could not be written into the archive's notes.";
+        TASK_LEFT_RUNNING = "task-left-running", Warning,
+            "A Proxmox task that we started was still running when we stopped waiting for it.";
+        LIST_MAY_BE_SHORTENED = "list-may-be-shortened", Warning,
+            "A list may leave out what the token has no right to see, so an empty list proves nothing.";
+        CLUSTER_UNSUPPORTED = "cluster-unsupported", Critical,
+            "The cluster has more than one node; mutations are refused.";
+        INSECURE_TLS = "insecure-tls", Critical,
+            "TLS verification is switched off in the configuration.";
+    }
+}

@@ -1,0 +1,192 @@
+//! What a backup should contain, what vzdump says it contains, and what is in the archive: three witnesses, compared.
+
+use serde::{Deserialize, Serialize};
+
+use crate::vzdump_log::VzdumpLog;
+use crate::world::{ArchiveContent, GuestConfig, Mount, MountSource, MountTally};
+
+/// Whether a mount point belongs into a backup, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inclusion {
+    /// `rootfs` or `mpN`.
+    pub key: String,
+    /// Path inside the guest.
+    pub path: String,
+    /// Whether vzdump will put it in.
+    pub included: bool,
+    /// Why, in a few words.
+    pub why: String,
+}
+
+/// The three witnesses for one mount point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountProof {
+    /// What the configuration says.
+    pub planned: Inclusion,
+    /// What vzdump logged.
+    pub logged: Option<bool>,
+    /// What of it is in the archive; `None` when the archive was not read.
+    pub archived: Option<MountTally>,
+    /// Why the witnesses contradict each other; `None` when they agree.
+    pub difference: Option<String>,
+}
+
+/// What vzdump will do with each mount point (pve-container LXC/Config.pm `mountpoint_backup_enabled`: the rootfs always,
+/// volumes with `backup=1`, anything else never).
+pub fn planned_inclusion(config: &GuestConfig) -> Vec<Inclusion> {
+    config.mounts.iter().map(planned).collect()
+}
+
+fn planned(mount: &Mount) -> Inclusion {
+    let (included, why) = match &mount.source {
+        MountSource::Volume(_) if mount.key == "rootfs" => (true, "the rootfs always is"),
+        MountSource::Volume(_) if mount.backup => (true, "volume with backup=1"),
+        MountSource::Volume(_) => (false, "volume without backup=1"),
+        MountSource::Bind(_) => (false, "bind mounts never are"),
+        MountSource::Device(_) => (false, "device mounts never are"),
+    };
+    Inclusion {
+        key: mount.key.clone(),
+        path: mount.path.clone(),
+        included,
+        why: why.to_owned(),
+    }
+}
+
+/// Holds plan, log and archive against each other. A proof without an archive rests on the log alone.
+pub fn prove_inclusion(
+    planned: &[Inclusion],
+    log: &VzdumpLog,
+    content: Option<&ArchiveContent>,
+) -> Vec<MountProof> {
+    planned
+        .iter()
+        .map(|planned| {
+            let logged = log.mounts.get(&planned.key).map(|(included, _)| *included);
+            let archived = content.map(|content| {
+                content
+                    .mounts
+                    .get(&planned.key)
+                    .copied()
+                    .unwrap_or_default()
+            });
+            let difference = difference(planned, logged, archived);
+            MountProof {
+                planned: planned.clone(),
+                logged,
+                archived,
+                difference,
+            }
+        })
+        .collect()
+}
+
+fn difference(
+    planned: &Inclusion,
+    logged: Option<bool>,
+    archived: Option<MountTally>,
+) -> Option<String> {
+    match logged {
+        None => return Some("vzdump's log does not mention it".to_owned()),
+        Some(logged) if logged != planned.included => {
+            let (plan, log) = (in_or_out(planned.included), in_or_out(logged));
+            return Some(format!("planned {plan}, but vzdump says {log}"));
+        }
+        Some(_) => {}
+    }
+    match archived {
+        Some(tally) if !planned.included && tally.members > 0 => Some(format!(
+            "should be out, but {} members below `{}` are in the archive",
+            tally.members, planned.path
+        )),
+        Some(tally) if planned.key == "rootfs" && tally.members == 0 => {
+            Some("should be in, but the archive holds nothing of it".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn in_or_out(included: bool) -> &'static str {
+    if included { "in" } else { "out" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn plan(key: &str, included: bool) -> Inclusion {
+        Inclusion {
+            key: key.into(),
+            path: format!("/{key}"),
+            included,
+            why: String::new(),
+        }
+    }
+
+    fn log(key: &str, included: bool) -> VzdumpLog {
+        VzdumpLog {
+            mounts: BTreeMap::from([(key.into(), (included, None))]),
+            ..VzdumpLog::default()
+        }
+    }
+
+    fn content(key: &str, members: u64) -> ArchiveContent {
+        let tally = MountTally {
+            members,
+            bytes: members,
+        };
+        ArchiveContent {
+            mounts: BTreeMap::from([(key.into(), tally)]),
+            ..ArchiveContent::default()
+        }
+    }
+
+    fn differs(plan: &Inclusion, log: &VzdumpLog, content: Option<&ArchiveContent>) -> bool {
+        prove_inclusion(std::slice::from_ref(plan), log, content)[0]
+            .difference
+            .is_some()
+    }
+
+    #[test]
+    fn three_agreeing_witnesses_are_a_proof() {
+        assert!(!differs(
+            &plan("mp1", true),
+            &log("mp1", true),
+            Some(&content("mp1", 3))
+        ));
+        assert!(!differs(
+            &plan("mp2", false),
+            &log("mp2", false),
+            Some(&content("mp2", 0))
+        ));
+        assert!(!differs(&plan("mp1", true), &log("mp1", true), None));
+    }
+
+    #[test]
+    fn an_empty_included_volume_is_no_difference() {
+        assert!(!differs(
+            &plan("mp1", true),
+            &log("mp1", true),
+            Some(&content("mp1", 0))
+        ));
+    }
+
+    #[test]
+    fn every_contradiction_is_seen() {
+        assert!(differs(&plan("mp1", true), &log("mp1", false), None));
+        assert!(differs(&plan("mp2", false), &log("mp2", true), None));
+        assert!(differs(
+            &plan("mp2", false),
+            &log("mp2", false),
+            Some(&content("mp2", 1))
+        ));
+        assert!(differs(&plan("mp1", true), &VzdumpLog::default(), None));
+        assert!(differs(
+            &plan("rootfs", true),
+            &log("rootfs", true),
+            Some(&content("rootfs", 0))
+        ));
+    }
+}

@@ -1,0 +1,113 @@
+//! Whether a restored copy may be booted: its configuration, re-read, against a list of what may stand in it.
+
+use std::fmt;
+
+use crate::restore::RestorePlan;
+use crate::world::GuestConfig;
+
+/// One reason not to boot a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Keys that may stand in the configuration of a copy besides `netN`, `mpN` and `rootfs`. What is not listed is not booted:
+/// a later PVE may learn keys that reach the host.
+const ALLOWED: &[&str] = &[
+    "arch",
+    "cmode",
+    "console",
+    "cores",
+    "cpulimit",
+    "cpuunits",
+    "description",
+    "entrypoint",
+    "env",
+    "features",
+    "hostname",
+    "memory",
+    "nameserver",
+    "onboot",
+    "ostype",
+    "protection",
+    "rootfs",
+    "searchdomain",
+    "startup",
+    "swap",
+    "tags",
+    "timezone",
+    "tty",
+    "unprivileged",
+];
+
+/// Why this copy must not be booted; empty when it may.
+pub fn isolation_violations(config: &GuestConfig, plan: &RestorePlan) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let mut require = |holds: bool, text: String| {
+        if !holds {
+            found.push(Violation(text));
+        }
+    };
+    for key in &config.keys {
+        require(
+            is_allowed(key),
+            format!("`{key}` stands in the configuration of the copy"),
+        );
+    }
+    let marked = config
+        .description
+        .as_deref()
+        .and_then(crate::mark::Mark::find);
+    require(
+        marked.as_ref() == Some(&plan.mark),
+        "our mark is not in its description".into(),
+    );
+    require(config.lock.is_none(), "it is locked".into());
+    require(
+        !config.onboot,
+        "it would start with the node (`onboot`)".into(),
+    );
+    require(!config.protection, "it is protected".into());
+    require(config.unprivileged, "it is privileged".into());
+    for nic in &config.nics {
+        let planned = plan.nics.iter().any(|planned| planned.index == nic.index);
+        require(planned, format!("net{} is not one of ours", nic.index));
+        require(nic.link_down, format!("net{} is not link_down", nic.index));
+        require(
+            nic.bridge.as_deref() == Some(plan.bridge.as_str()),
+            format!(
+                "net{} is not on the isolated bridge `{}`",
+                nic.index, plan.bridge
+            ),
+        );
+    }
+    for planned in &plan.nics {
+        let present = config.nics.iter().any(|nic| nic.index == planned.index);
+        require(present, format!("net{} is missing", planned.index));
+    }
+    for mount in &config.mounts {
+        let ours = plan.mounts.iter().any(|planned| planned.key == mount.key);
+        require(ours, format!("{} is not one of ours", mount.key));
+        require(
+            matches!(mount.source, crate::world::MountSource::Volume(_)),
+            format!("{} reaches the host", mount.key),
+        );
+    }
+    require(
+        config.memory_mib.unwrap_or(512) <= plan.memory_mib,
+        format!("it may use more than {} MiB of memory", plan.memory_mib),
+    );
+    found
+}
+
+fn is_allowed(key: &str) -> bool {
+    let numbered = |prefix: &str| {
+        key.strip_prefix(prefix)
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    ALLOWED.contains(&key) || numbered("net") || numbered("mp")
+}

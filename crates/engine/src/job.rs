@@ -1,0 +1,174 @@
+//! A job: a value that says what to do next, takes up what became of it, and can be written down in between.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backup::BackupJob;
+use crate::finding::Finding;
+use crate::outcome::{Outcome, RemoteError};
+use crate::reap::ReapJob;
+use crate::restore_test::RestoreTestJob;
+use crate::step::Step;
+use crate::time::Timestamp;
+
+/// Names one job: 16 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct JobId(String);
+
+/// The text is no job id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no job id (16 hexadecimal digits)")]
+pub struct ParseJobIdError(String);
+
+impl JobId {
+    /// The id of 64 bits that somebody else drew.
+    pub fn from_bits(bits: u64) -> Self {
+        Self(format!("{bits:016x}"))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for JobId {
+    type Err = ParseJobIdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ParseJobIdError(text.to_owned()))
+        }
+    }
+}
+
+impl TryFrom<String> for JobId {
+    type Error = ParseJobIdError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<JobId> for String {
+    fn from(id: JobId) -> Self {
+        id.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Perform a step and record its outcome.
+    Do(Step),
+    /// Nothing before `until`.
+    Wait {
+        /// When to ask again.
+        until: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing can be done until somebody or something else mends this; the job stays in the journal and goes on at the next start.
+    Pause(RemoteError),
+    /// The job has ended.
+    Done,
+}
+
+/// What kind of job it is, and how far it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobKind {
+    /// Backs one guest up and proves the content.
+    Backup(Box<BackupJob>),
+    /// Restores one archive to a scratch guest, boots it, and removes it.
+    RestoreTest(Box<RestoreTestJob>),
+    /// Removes what an earlier job left.
+    Reap(Box<ReapJob>),
+}
+
+/// A job of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name.
+    pub id: JobId,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What it does, and how far it came.
+    pub kind: JobKind,
+}
+
+impl Job {
+    /// What to do next. The same state at the same time always answers the same.
+    pub fn next(&self, now: Timestamp) -> Next {
+        match &self.kind {
+            JobKind::Backup(job) => job.next(now),
+            JobKind::RestoreTest(job) => job.next(now),
+            JobKind::Reap(job) => job.next(now),
+        }
+    }
+
+    /// Takes up what became of the step that [`Self::next`] asked for.
+    pub fn record(&mut self, now: Timestamp, outcome: Outcome) {
+        match &mut self.kind {
+            JobKind::Backup(job) => job.record(now, outcome),
+            JobKind::RestoreTest(job) => job.record(now, outcome),
+            JobKind::Reap(job) => job.record(now, outcome),
+        }
+    }
+
+    /// Begins again after a pause or a restart of the process.
+    pub fn resume(&mut self) {
+        match &mut self.kind {
+            JobKind::Backup(job) => job.resume(),
+            JobKind::RestoreTest(job) => job.resume(),
+            JobKind::Reap(job) => job.resume(),
+        }
+    }
+
+    /// `backup`, `restore-test` or `reap`.
+    pub fn kind_name(&self) -> &'static str {
+        match self.kind {
+            JobKind::Backup(_) => "backup",
+            JobKind::RestoreTest(_) => "restore-test",
+            JobKind::Reap(_) => "reap",
+        }
+    }
+
+    /// What it is about, in a few words.
+    pub fn subject(&self) -> String {
+        match &self.kind {
+            JobKind::Backup(job) => format!("guest {}", job.vmid()),
+            JobKind::RestoreTest(job) => job.volid().to_string(),
+            JobKind::Reap(job) => format!("scratch {}", job.vmid()),
+        }
+    }
+
+    /// What it found so far.
+    pub fn findings(&self) -> &[Finding] {
+        match &self.kind {
+            JobKind::Backup(job) => job.findings(),
+            JobKind::RestoreTest(job) => job.findings(),
+            JobKind::Reap(job) => job.findings(),
+        }
+    }
+
+    /// The planning report so far: what was decided, and why.
+    pub fn planning(&self) -> &[String] {
+        match &self.kind {
+            JobKind::Backup(job) => job.planning(),
+            JobKind::RestoreTest(job) => job.planning(),
+            JobKind::Reap(_) => &[],
+        }
+    }
+}

@@ -1,0 +1,556 @@
+//! The job that proves a backup: restore to a scratch guest, boot, gather evidence, remove, write the verdict down.
+//!
+//! Every way through it passes the clean-up, and the verdict is fixed before the clean-up begins.
+
+mod judge;
+mod noting;
+mod preflight;
+
+use felhom_ids::{Upid, Vmid, VolumeId};
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::Evidence;
+use crate::finding::{Finding, codes};
+use crate::isolation::isolation_violations;
+use crate::job::Next;
+use crate::judgement::{Judgement, Verdict};
+use crate::mark::{InstallationId, Mark};
+use crate::mutation::{Ended, Mutating, Mutation};
+use crate::outcome::{ErrorClass, Outcome, RemoteError};
+use crate::policy::RestoreTestPolicy;
+use crate::restore::RestorePlan;
+use crate::restore_test::noting::Noting;
+use crate::restore_test::preflight::Preflight;
+use crate::scratch::{CleanUp, CleanUpEnd, Standing, scratch_standing};
+use crate::step::{Observe, Step};
+use crate::time::Timestamp;
+use crate::world::{Existence, ScratchFacts, TestSubject};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreTestRequest {
+    /// The archive.
+    pub volid: VolumeId,
+    /// Whose journal this is in.
+    pub installation: InstallationId,
+    /// This job.
+    pub job: crate::job::JobId,
+    /// Drawn by the agent; picks the addresses that only the guest's init can put on its interfaces.
+    pub nonce: u64,
+    /// How.
+    pub policy: RestoreTestPolicy,
+    /// Scratch VMIDs that other unfinished jobs hold.
+    pub leased: Vec<Vmid>,
+}
+
+/// The record of one restore test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreTestReport {
+    /// The archive.
+    pub volid: VolumeId,
+    /// The guest it is of.
+    pub source: Option<Vmid>,
+    /// Where it was restored to, if it came that far.
+    pub scratch: Option<Vmid>,
+    /// The verdict and why.
+    pub judgement: Judgement,
+    /// What kind of trouble a remote gave, when that decided it.
+    pub trouble: Option<ErrorClass>,
+    /// The plan.
+    pub plan: Option<RestorePlan>,
+    /// What the booted copy showed.
+    pub evidence: Option<Evidence>,
+    /// What was checked, one line each.
+    pub checks: Vec<String>,
+    /// From the restore request to the evidence, by a monotonic clock.
+    pub rto_ms: Option<u64>,
+    /// How long the restore task took.
+    pub restore_ms: Option<u64>,
+    /// How old the data was when the test began, in seconds.
+    pub data_age_s: Option<i64>,
+    /// The restore task.
+    pub restore_upid: Option<Upid>,
+    /// The start task.
+    pub start_upid: Option<Upid>,
+    /// Whether nothing of the copy is left.
+    pub nothing_left: bool,
+    /// Whether the verdict stands in the archive's notes.
+    pub noted: bool,
+    /// What a person should know.
+    pub findings: Vec<Finding>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    Observing,
+    Restoring(Mutating),
+    Checking,
+    Starting(Mutating),
+    Probing,
+    Doubting,
+    CleaningUp(CleanUp),
+    Noting(Noting),
+    Finished,
+}
+
+/// A restore test on its way; see [`RestoreTestRequest`] for what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreTestJob {
+    request: RestoreTestRequest,
+    state: State,
+    report: RestoreTestReport,
+    planning: Vec<String>,
+    started_at: Option<Timestamp>,
+    waiting_since: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+    tries: u8,
+    paused: Option<RemoteError>,
+}
+
+/// How often a look that failed is tried again before the job gives the test up.
+const MAX_TRIES: u8 = 4;
+
+impl RestoreTestJob {
+    /// A test that has not begun.
+    pub fn new(request: RestoreTestRequest) -> Self {
+        let report = RestoreTestReport {
+            volid: request.volid.clone(),
+            source: request.volid.guest(),
+            scratch: None,
+            judgement: Judgement {
+                verdict: Verdict::Unverified,
+                level: None,
+                reasons: Vec::new(),
+            },
+            trouble: None,
+            plan: None,
+            evidence: None,
+            checks: Vec::new(),
+            rto_ms: None,
+            restore_ms: None,
+            data_age_s: None,
+            restore_upid: None,
+            start_upid: None,
+            nothing_left: false,
+            noted: false,
+            findings: Vec::new(),
+        };
+        Self {
+            request,
+            state: State::Observing,
+            report,
+            planning: Vec::new(),
+            started_at: None,
+            waiting_since: None,
+            not_before: None,
+            tries: 0,
+            paused: None,
+        }
+    }
+
+    /// The archive.
+    pub fn volid(&self) -> &VolumeId {
+        &self.request.volid
+    }
+
+    /// The scratch VMID it holds, while it may have made something there.
+    pub fn lease(&self) -> Option<Vmid> {
+        self.report.scratch.filter(|_| !self.report.nothing_left)
+    }
+
+    /// The mark of its scratch guest and its restore task, for a later reap.
+    pub fn remains(&self) -> Option<(Mark, Option<Upid>)> {
+        let plan = self
+            .report
+            .plan
+            .as_ref()
+            .filter(|_| !self.report.nothing_left)?;
+        Some((plan.mark.clone(), self.report.restore_upid.clone()))
+    }
+
+    /// The record, when the job has ended.
+    pub fn report(&self) -> Option<&RestoreTestReport> {
+        matches!(self.state, State::Finished).then_some(&self.report)
+    }
+
+    pub(crate) fn findings(&self) -> &[Finding] {
+        &self.report.findings
+    }
+
+    pub(crate) fn planning(&self) -> &[String] {
+        &self.planning
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.paused = None;
+        self.not_before = None;
+        self.tries = 0;
+        match &mut self.state {
+            State::Restoring(mutating) | State::Starting(mutating) => mutating.resume(),
+            State::CleaningUp(clean_up) => clean_up.resume(),
+            State::Noting(noting) => noting.resume(),
+            State::Observing
+            | State::Checking
+            | State::Probing
+            | State::Doubting
+            | State::Finished => {}
+        }
+    }
+
+    pub(crate) fn next(&self, now: Timestamp) -> Next {
+        if let Some(error) = &self.paused {
+            return Next::Pause(error.clone());
+        }
+        if let Some(until) = self.not_before.filter(|until| *until > now) {
+            let reason = self.planning.last().cloned().unwrap_or_default();
+            return Next::Wait { until, reason };
+        }
+        match &self.state {
+            State::Observing => Next::Do(Step::Observe(Observe::TestSubject {
+                volid: self.request.volid.clone(),
+                policy: Box::new(self.request.policy.clone()),
+            })),
+            State::Restoring(mutating) | State::Starting(mutating) => mutating.next(now),
+            State::Checking | State::Doubting => self.look_at_scratch(),
+            State::Probing => self.probe(),
+            State::CleaningUp(clean_up) => clean_up.next(now),
+            State::Noting(noting) => noting.next(now),
+            State::Finished => Next::Done,
+        }
+    }
+
+    fn look_at_scratch(&self) -> Next {
+        self.report.plan.as_ref().map_or(Next::Done, |plan| {
+            Next::Do(Step::Observe(Observe::Scratch {
+                vmid: plan.vmid,
+                storage: plan.storage.clone(),
+            }))
+        })
+    }
+
+    fn probe(&self) -> Next {
+        let policy = &self.request.policy;
+        self.report.plan.as_ref().map_or(Next::Done, |plan| {
+            Next::Do(Step::Observe(Observe::Evidence {
+                vmid: plan.vmid,
+                nonces: plan
+                    .nics
+                    .iter()
+                    .map(|nic| (nic.name.clone(), nic.address.to_string()))
+                    .collect(),
+                wanted: policy.evidence,
+                stable_for: policy.stable_for,
+                timeout: policy.evidence_timeout,
+            }))
+        })
+    }
+
+    pub(crate) fn record(&mut self, now: Timestamp, outcome: Outcome) {
+        self.not_before = None;
+        match (&mut self.state, outcome) {
+            (State::Observing, Outcome::TestSubject(subject)) => self.prepare(now, &subject),
+            (State::Observing, Outcome::Failed(error)) => self.not_observed(now, error),
+            (State::Restoring(mutating), outcome) => {
+                mutating.record(now, outcome);
+                self.report.restore_upid = mutating.upid().cloned();
+                if let Some(ended) = mutating.ended().cloned() {
+                    self.restored(&ended);
+                }
+            }
+            (State::Checking, Outcome::Scratch(facts)) => self.check(now, &facts),
+            (State::Starting(mutating), outcome) => {
+                mutating.record(now, outcome);
+                self.report.start_upid = mutating.upid().cloned();
+                if let Some(ended) = mutating.ended().cloned() {
+                    self.started(&ended);
+                }
+            }
+            (State::Probing, Outcome::Evidence(evidence)) => self.probed(now, *evidence),
+            (State::Doubting, Outcome::Scratch(facts)) => self.doubted(&facts),
+            (State::Checking | State::Probing | State::Doubting, Outcome::Failed(error)) => {
+                self.look_failed(now, &error);
+            }
+            (State::CleaningUp(clean_up), outcome) => {
+                clean_up.record(now, outcome);
+                if let Some(end) = clean_up.ended().cloned() {
+                    self.cleaned_up(now, end);
+                }
+            }
+            (State::Noting(noting), outcome) => {
+                noting.record(now, outcome);
+                if let Some(end) = noting.ended().cloned() {
+                    self.noted(end);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn prepare(&mut self, now: Timestamp, subject: &TestSubject) {
+        self.tries = 0;
+        if let Some(archive) = &subject.archive {
+            self.report.data_age_s = Some(now.secs().saturating_sub(archive.ctime));
+        }
+        match preflight::check(&self.request, subject) {
+            Preflight::Go {
+                plan,
+                guard,
+                report,
+            } => {
+                self.planning.extend(report);
+                self.report.scratch = Some(plan.vmid);
+                self.report.plan = Some(plan.clone());
+                let policy = &self.request.policy;
+                let mut mutating = Mutating::new(
+                    Mutation::Restore(Box::new(plan)),
+                    policy.no_progress,
+                    policy.settle,
+                );
+                if let Some(guard) = guard {
+                    mutating = mutating.guarded(guard);
+                }
+                self.state = State::Restoring(mutating);
+            }
+            Preflight::Wait(reason) => {
+                let since = *self.waiting_since.get_or_insert(now);
+                if now.since(since) >= self.request.policy.wait_limit {
+                    self.end_early(now, Judgement::error(format!("gave up waiting: {reason}")));
+                } else {
+                    self.planning.push(format!("waiting: {reason}"));
+                    self.not_before = Some(now.plus(preflight::WAIT_STEP));
+                }
+            }
+            Preflight::Stop {
+                judgement,
+                trouble,
+                plan,
+            } => {
+                if let Some(plan) = &plan {
+                    self.planning.extend(plan.lines());
+                }
+                self.report.trouble = trouble;
+                self.end_early(now, judgement);
+            }
+        }
+    }
+
+    /// Ends a test that made nothing. A statement about the backup is still written into its notes.
+    fn end_early(&mut self, now: Timestamp, judgement: Judgement) {
+        self.report.nothing_left = true;
+        self.report.plan = None;
+        self.report.scratch = None;
+        let write = judgement.verdict == Verdict::Failed;
+        self.report.judgement = judgement;
+        self.state = if write {
+            State::Noting(self.noting(now))
+        } else {
+            State::Finished
+        };
+    }
+
+    fn not_observed(&mut self, now: Timestamp, error: RemoteError) {
+        self.tries = self.tries.saturating_add(1);
+        if error.class == ErrorClass::Locked && self.tries < MAX_TRIES {
+            self.not_before = Some(now.plus(preflight::WAIT_STEP));
+        } else {
+            self.report.trouble = Some(error.class);
+            self.end_early(now, Judgement::error(error.text));
+        }
+    }
+
+    fn restored(&mut self, ended: &Ended) {
+        if let Ended::Task { elapsed_ms, .. } = ended {
+            self.report.restore_ms = Some(*elapsed_ms);
+        }
+        if let Ended::Refused(error) = ended {
+            self.report.trouble = Some(error.class);
+        }
+        if let Ended::Stopped {
+            reason,
+            floor: true,
+            ..
+        } = ended
+        {
+            let subject = format!("storage {}", self.request.policy.target);
+            self.report.findings.push(
+                Finding::new(codes::FLOOR_REACHED, subject, reason.clone())
+                    .hint("free space on the target storage, or find out what fills it"),
+            );
+        }
+        match judge::restore(ended) {
+            Some(judgement) => self.clean_up(judgement),
+            None => {
+                if let Some(finding) = judge::warnings(ended, &self.request.volid) {
+                    self.report.findings.push(finding);
+                }
+                self.state = State::Checking;
+            }
+        }
+    }
+
+    fn check(&mut self, now: Timestamp, facts: &ScratchFacts) {
+        self.tries = 0;
+        let Some(plan) = self.report.plan.clone() else {
+            return;
+        };
+        let range = self.request.policy.range();
+        let standing = scratch_standing(
+            facts,
+            plan.vmid,
+            &range,
+            &plan.mark,
+            self.report.restore_upid.as_ref(),
+        );
+        let (
+            Existence::Container(config),
+            Standing::Ours {
+                running: false,
+                tasks,
+                ..
+            },
+        ) = (&facts.existence, standing)
+        else {
+            return self.clean_up(Judgement::error(
+                "after the restore the scratch guest is not there as ours",
+            ));
+        };
+        let violations = isolation_violations(config, &plan);
+        if !violations.is_empty() {
+            let mut judgement = Judgement::error("the copy must not be booted");
+            judgement
+                .reasons
+                .extend(violations.iter().map(ToString::to_string));
+            return self.clean_up(judgement);
+        }
+        for nic in &config.nics {
+            self.report.checks.push(format!(
+                "net{} is on `{}`, link down, before the first boot",
+                nic.index, plan.bridge
+            ));
+        }
+        self.report
+            .checks
+            .push("configuration re-read against the allow-list".to_owned());
+        let policy = &self.request.policy;
+        let mutating = Mutating::new(
+            Mutation::Start(plan.vmid),
+            policy.no_progress,
+            policy.settle,
+        )
+        .knowing(tasks);
+        self.started_at = Some(now);
+        self.state = State::Starting(mutating);
+    }
+
+    fn started(&mut self, ended: &Ended) {
+        match judge::start(ended) {
+            Some(judgement) => self.clean_up(judgement),
+            None => self.state = State::Probing,
+        }
+    }
+
+    fn probed(&mut self, now: Timestamp, evidence: Evidence) {
+        self.tries = 0;
+        let level = evidence.level();
+        let since_start = self.started_at.map_or(0, |at| now.since(at).as_secs());
+        let rebooted = evidence
+            .node_uptime_s
+            .is_some_and(|uptime| uptime < since_start);
+        if let (Some(restore), Some(boot)) = (self.report.restore_ms, evidence.booted_after_ms) {
+            self.report.rto_ms = Some(restore.saturating_add(boot));
+        }
+        self.report.evidence = Some(evidence.clone());
+        if rebooted {
+            return self.clean_up(Judgement::error(
+                "the node was restarted while the copy ran",
+            ));
+        }
+        match judge::evidence(&evidence, self.request.policy.evidence) {
+            Some(judgement) => {
+                self.report
+                    .checks
+                    .extend(judge::evidence_checks(&evidence, level));
+                self.clean_up(judgement);
+            }
+            None => self.state = State::Doubting,
+        }
+    }
+
+    /// The copy did not stay up. That is only a statement about the backup when nobody else touched it.
+    fn doubted(&mut self, facts: &ScratchFacts) {
+        let last = facts.last_task.as_ref().map(|task| &task.upid);
+        let judgement = match (last, &self.report.start_upid) {
+            (Some(last), Some(ours)) if last == ours => {
+                Judgement::failed("the copy did not stay up after its start")
+            }
+            (Some(last), _) => Judgement::error(format!(
+                "the copy was touched by `{last}` while it was tested"
+            )),
+            (None, _) => Judgement::error("the copy did not stay up, and its last task is unknown"),
+        };
+        self.clean_up(judgement);
+    }
+
+    fn look_failed(&mut self, now: Timestamp, error: &RemoteError) {
+        self.tries = self.tries.saturating_add(1);
+        if self.tries < MAX_TRIES {
+            self.not_before = Some(now.plus(preflight::WAIT_STEP));
+        } else {
+            self.report.trouble = Some(error.class);
+            self.clean_up(Judgement::error(error.text.clone()));
+        }
+    }
+
+    fn clean_up(&mut self, judgement: Judgement) {
+        self.report.judgement = judgement;
+        let Some(plan) = &self.report.plan else {
+            self.state = State::Finished;
+            return;
+        };
+        let clean_up = CleanUp::new(
+            &self.request.policy,
+            plan.mark.clone(),
+            self.report.restore_upid.clone(),
+        );
+        self.state = State::CleaningUp(clean_up);
+    }
+
+    fn cleaned_up(&mut self, now: Timestamp, end: CleanUpEnd) {
+        match end {
+            CleanUpEnd::Gone => self.report.nothing_left = true,
+            CleanUpEnd::LeftBehind(finding) => self.report.findings.push(finding),
+        }
+        let statement = matches!(
+            self.report.judgement.verdict,
+            Verdict::Passed | Verdict::Failed
+        );
+        self.state = if statement {
+            State::Noting(self.noting(now))
+        } else {
+            State::Finished
+        };
+    }
+
+    fn noting(&self, now: Timestamp) -> Noting {
+        Noting::new(
+            self.request.volid.clone(),
+            noting::line(now, &self.report.judgement, self.report.rto_ms),
+            self.request.policy.no_progress,
+            self.request.policy.settle,
+        )
+    }
+
+    fn noted(&mut self, end: Result<(), String>) {
+        match end {
+            Ok(()) => self.report.noted = true,
+            Err(why) => {
+                let subject = self.request.volid.to_string();
+                self.report
+                    .findings
+                    .push(Finding::new(codes::NOTES_NOT_WRITTEN, subject, why));
+            }
+        }
+        self.state = State::Finished;
+    }
+}

@@ -1,0 +1,337 @@
+//! What may be done to a scratch guest, by proof only, and the way to its end.
+//!
+//! Destroyed is only what the journal says we made, what carries our mark for this very VMID, and what lies in the scratch
+//! range, all re-read right before the call. Everything else is left alone and becomes a finding.
+
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use serde::{Deserialize, Serialize};
+
+use crate::finding::{Finding, codes};
+use crate::job::Next;
+use crate::mark::Mark;
+use crate::mutation::{Ended, Mutating, Mutation};
+use crate::outcome::{Outcome, TaskVerdict};
+use crate::policy::RestoreTestPolicy;
+use crate::step::{Observe, Step};
+use crate::time::Timestamp;
+use crate::world::{Existence, GuestConfig, ScratchFacts};
+
+/// How a scratch VMID stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// No guest, no volumes.
+    Gone,
+    /// No guest, but volumes of the VMID are left.
+    Orphans(Vec<VolumeId>),
+    /// Our guest, proven.
+    Ours {
+        /// Whether it runs.
+        running: bool,
+        /// A lock that stands in the way.
+        lock: Option<String>,
+        /// The tasks of the VMID that were listed.
+        tasks: BTreeSet<Upid>,
+    },
+    /// Our restore still works on it.
+    Restoring(Upid),
+    /// The stub of our restore, which ended without removing it.
+    Unfinished(Upid),
+    /// Something that we cannot prove to be ours.
+    Foreign(String),
+    /// It could not be looked at.
+    Unknown(String),
+}
+
+/// Judges a scratch VMID. `mark` and `restore` are what the journal says of it.
+pub fn scratch_standing(
+    facts: &ScratchFacts,
+    vmid: Vmid,
+    range: &RangeInclusive<Vmid>,
+    mark: &Mark,
+    restore: Option<&Upid>,
+) -> Standing {
+    let config = match &facts.existence {
+        Existence::Absent if facts.volumes.is_empty() => return Standing::Gone,
+        Existence::Absent => return Standing::Orphans(facts.volumes.clone()),
+        Existence::Unreadable(why) => return Standing::Unknown(why.clone()),
+        Existence::Container(config) => config,
+    };
+    if !range.contains(&vmid) {
+        return Standing::Foreign(format!("{vmid} lies outside the scratch range"));
+    }
+    if config.is_create_stub() {
+        return stub_standing(facts, restore);
+    }
+    match config.description.as_deref().and_then(Mark::find) {
+        Some(found) if found == *mark && found.vmid == vmid => Standing::Ours {
+            running: facts.state.as_ref().is_some_and(|state| state.running),
+            lock: config.lock.clone(),
+            tasks: facts.tasks.clone(),
+        },
+        Some(found) => {
+            Standing::Foreign(format!("it carries the mark of {}", describe(&found, mark)))
+        }
+        None => Standing::Foreign(format!("it carries no mark of ours{}", name(config))),
+    }
+}
+
+fn stub_standing(facts: &ScratchFacts, restore: Option<&Upid>) -> Standing {
+    let Some(last) = &facts.last_task else {
+        return Standing::Foreign(
+            "a stub with `lock: create`, and no task that made it is known".into(),
+        );
+    };
+    match restore {
+        Some(ours) if *ours == last.upid && last.running => Standing::Restoring(last.upid.clone()),
+        Some(ours) if *ours == last.upid => Standing::Unfinished(last.upid.clone()),
+        _ => Standing::Foreign(format!(
+            "a stub with `lock: create`, last touched by `{}`",
+            last.upid
+        )),
+    }
+}
+
+fn describe(found: &Mark, ours: &Mark) -> String {
+    if found.installation != ours.installation {
+        format!("another installation ({})", found.installation)
+    } else if found.vmid != ours.vmid {
+        format!("guest {} (a clone copies descriptions)", found.vmid)
+    } else {
+        format!("another job ({})", found.job)
+    }
+}
+
+fn name(config: &GuestConfig) -> String {
+    config
+        .hostname
+        .as_deref()
+        .map(|name| format!(" (`{name}`)"))
+        .unwrap_or_default()
+}
+
+/// How a clean-up ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CleanUpEnd {
+    /// Nothing is left.
+    Gone,
+    /// Something is left that we may not or cannot remove.
+    LeftBehind(Finding),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Stage {
+    Look,
+    Acting(Mutating),
+    Ended(CleanUpEnd),
+}
+
+/// The way of a scratch guest to its end; part of a job's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanUp {
+    vmid: Vmid,
+    storage: StorageId,
+    first: Vmid,
+    last: Vmid,
+    mark: Mark,
+    restore: Option<Upid>,
+    no_progress: Duration,
+    settle: Duration,
+    stage: Stage,
+    rounds: u8,
+    not_before: Option<Timestamp>,
+    trouble: Option<String>,
+}
+
+/// Looks, stops, destroys, and looks again: a guest needs three rounds, the rest is patience with locks.
+const MAX_ROUNDS: u8 = 8;
+
+impl CleanUp {
+    /// A clean-up of what the job with this mark may have made under `vmid`, by the restore task `restore` where it is known.
+    pub fn new(policy: &RestoreTestPolicy, mark: Mark, restore: Option<Upid>) -> Self {
+        Self {
+            vmid: mark.vmid,
+            storage: policy.target.clone(),
+            first: policy.first_vmid,
+            last: policy.last_vmid,
+            mark,
+            restore,
+            no_progress: policy.no_progress,
+            settle: policy.settle,
+            stage: Stage::Look,
+            rounds: 0,
+            not_before: None,
+            trouble: None,
+        }
+    }
+
+    /// How it ended, when it has.
+    pub fn ended(&self) -> Option<&CleanUpEnd> {
+        match &self.stage {
+            Stage::Ended(end) => Some(end),
+            Stage::Look | Stage::Acting(_) => None,
+        }
+    }
+
+    /// What to do next; `Next::Done` when it has ended.
+    pub fn next(&self, now: Timestamp) -> Next {
+        if let Some(until) = self.not_before.filter(|until| *until > now) {
+            let reason = self.trouble.clone().unwrap_or_default();
+            return Next::Wait { until, reason };
+        }
+        match &self.stage {
+            Stage::Look => Next::Do(Step::Observe(Observe::Scratch {
+                vmid: self.vmid,
+                storage: self.storage.clone(),
+            })),
+            Stage::Acting(mutating) => mutating.next(now),
+            Stage::Ended(_) => Next::Done,
+        }
+    }
+
+    /// Takes up what became of the step that [`Self::next`] asked for.
+    pub fn record(&mut self, now: Timestamp, outcome: Outcome) {
+        self.not_before = None;
+        match &mut self.stage {
+            Stage::Look => self.looked(now, outcome),
+            Stage::Acting(mutating) => {
+                mutating.record(now, outcome);
+                if let Some(ended) = mutating.ended() {
+                    self.trouble = trouble(ended).or(self.trouble.take());
+                    self.stage = Stage::Look;
+                }
+            }
+            Stage::Ended(_) => {}
+        }
+    }
+
+    /// Begins again after a pause.
+    pub fn resume(&mut self) {
+        if let Stage::Acting(mutating) = &mut self.stage {
+            mutating.resume();
+        }
+        self.not_before = None;
+        self.rounds = 0;
+    }
+
+    fn looked(&mut self, now: Timestamp, outcome: Outcome) {
+        self.rounds = self.rounds.saturating_add(1);
+        let facts = match outcome {
+            Outcome::Scratch(facts) => facts,
+            Outcome::Failed(error) => return self.again(now, error.text),
+            _ => return,
+        };
+        let range = self.first..=self.last;
+        match scratch_standing(&facts, self.vmid, &range, &self.mark, self.restore.as_ref()) {
+            Standing::Gone => self.stage = Stage::Ended(CleanUpEnd::Gone),
+            Standing::Ours {
+                running: true,
+                lock: None,
+                tasks,
+            } => self.act(Mutation::Stop(self.vmid), tasks),
+            Standing::Ours {
+                running: false,
+                lock: None,
+                tasks,
+            } => {
+                self.act(Mutation::Destroy(self.vmid), tasks);
+            }
+            Standing::Ours {
+                lock: Some(lock), ..
+            } => self.again(now, format!("locked ({lock})")),
+            Standing::Restoring(upid) => self.again(now, format!("`{upid}` still runs")),
+            Standing::Unknown(why) => self.again(now, why),
+            Standing::Unfinished(upid) => self.leave(unfinished(self.vmid, &upid)),
+            Standing::Orphans(volumes) => self.leave(orphans(self.vmid, &volumes)),
+            Standing::Foreign(why) => self.leave(
+                Finding::new(codes::SCRATCH_FOREIGN, subject(self.vmid), why).hint(format!(
+                    "look at it with `pct config {}`; it is left alone",
+                    self.vmid
+                )),
+            ),
+        }
+    }
+
+    fn act(&mut self, mutation: Mutation, tasks: BTreeSet<Upid>) {
+        if self.rounds > MAX_ROUNDS {
+            return self.give_up();
+        }
+        self.stage =
+            Stage::Acting(Mutating::new(mutation, self.no_progress, self.settle).knowing(tasks));
+    }
+
+    fn again(&mut self, now: Timestamp, why: String) {
+        self.trouble = Some(why);
+        if self.rounds > MAX_ROUNDS {
+            self.give_up();
+        } else {
+            self.not_before = Some(now.plus(Duration::from_millis(100 << self.rounds.min(6))));
+        }
+    }
+
+    fn give_up(&mut self) {
+        let why = self
+            .trouble
+            .clone()
+            .unwrap_or_else(|| "it is still there".to_owned());
+        self.leave(
+            Finding::new(codes::CLEAN_UP_INCOMPLETE, subject(self.vmid), why)
+                .hint("run `felhom-agent restore-test reap` when the cause is gone"),
+        );
+    }
+
+    fn leave(&mut self, finding: Finding) {
+        self.stage = Stage::Ended(CleanUpEnd::LeftBehind(finding));
+    }
+}
+
+fn subject(vmid: Vmid) -> String {
+    format!("scratch {vmid}")
+}
+
+fn trouble(ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Task {
+            verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
+            ..
+        }
+        | Ended::EffectOnly => None,
+        Ended::Task { verdict, .. } => Some(verdict.to_string()),
+        Ended::Refused(error) => Some(error.text.clone()),
+        Ended::Stopped { reason, .. } => Some(reason.clone()),
+        Ended::Undetermined(text) => Some(text.clone()),
+    }
+}
+
+fn unfinished(vmid: Vmid, upid: &Upid) -> Finding {
+    Finding::new(
+        codes::UNFINISHED_RESTORE,
+        subject(vmid),
+        format!("`{upid}` was cut off and left a stub locked `create`; no API token can remove it"),
+    )
+    .hint(format!(
+        "as root on the node: pct unlock {vmid} && pct destroy {vmid} --destroy-unreferenced-disks 1; \
+         then `felhom-agent restore-test reap`"
+    ))
+}
+
+fn orphans(vmid: Vmid, volumes: &[VolumeId]) -> Finding {
+    let names: Vec<String> = volumes.iter().map(ToString::to_string).collect();
+    Finding::new(
+        codes::ORPHAN_VOLUMES,
+        subject(vmid),
+        format!("left without a guest: {}", names.join(", ")),
+    )
+    .hint(
+        names
+            .iter()
+            .map(|name| format!("pvesm free {name}"))
+            .collect::<Vec<_>>()
+            .join(" && "),
+    )
+}

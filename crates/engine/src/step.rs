@@ -1,0 +1,170 @@
+//! Everything that the engine can ask the agent to do.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::EvidenceLevel;
+use crate::mutation::Mutation;
+use crate::policy::RestoreTestPolicy;
+use crate::principal::Principal;
+
+/// Something to read. Reading can be repeated at will.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observe {
+    /// All that a backup's preflight looks at.
+    BackupSubject {
+        /// The guest.
+        vmid: Vmid,
+        /// Where the backup shall go.
+        storage: StorageId,
+    },
+    /// What a backup left in the world.
+    BackupResult {
+        /// The guest.
+        vmid: Vmid,
+        /// Where the backup went.
+        storage: StorageId,
+        /// The guest's backups before the request.
+        known: BTreeSet<VolumeId>,
+    },
+    /// The archive itself, member by member.
+    ArchiveContent {
+        /// The archive.
+        volid: VolumeId,
+        /// Mount key and path inside the guest, of every mount point of the archived configuration.
+        mounts: Vec<(String, String)>,
+    },
+    /// All that a restore test's preflight looks at.
+    TestSubject {
+        /// The archive.
+        volid: VolumeId,
+        /// Where copies go.
+        policy: Box<RestoreTestPolicy>,
+    },
+    /// A scratch VMID and all that belongs to it.
+    Scratch {
+        /// The VMID.
+        vmid: Vmid,
+        /// Where its volumes would be.
+        storage: StorageId,
+    },
+    /// A booted copy.
+    Evidence {
+        /// The copy.
+        vmid: Vmid,
+        /// Our addresses by interface name.
+        nonces: Vec<(String, String)>,
+        /// What must be reached; looking ends early when it is.
+        wanted: EvidenceLevel,
+        /// How long the copy must stay up.
+        stable_for: Duration,
+        /// When to stop looking.
+        timeout: Duration,
+    },
+    /// One archive with its whole notes.
+    Archive {
+        /// The archive.
+        volid: VolumeId,
+    },
+    /// The UPIDs of a kind and id that the server lists now.
+    Tasks {
+        /// Who will send the mutation.
+        principal: Principal,
+        /// Task type.
+        kind: String,
+        /// Task id.
+        id: String,
+    },
+}
+
+/// What must stay free while a task runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guard {
+    /// The storage that the task fills.
+    pub storage: StorageId,
+    /// Free bytes below which the task is stopped.
+    pub min_avail: u64,
+    /// Volume group, pool, and the bytes of metadata above which the task is stopped.
+    pub max_metadata: Option<(String, String, u64)>,
+    /// Free bytes of the root file system below which the task is stopped.
+    pub min_root_avail: u64,
+}
+
+/// One thing to do. The agent performs nothing that is not a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Read something.
+    Observe(Observe),
+    /// Change something, with one request that is never repeated blindly.
+    Mutate(Mutation),
+    /// After a lost answer: look for the task, and for the effect, until the settle time is over.
+    FindTask {
+        /// The mutation whose answer was lost.
+        mutation: Mutation,
+        /// The UPIDs that were listed before the request.
+        known: BTreeSet<Upid>,
+        /// How long "not there" must hold.
+        settle: Duration,
+    },
+    /// Follow a task to its end.
+    Follow {
+        /// Whose task it is.
+        principal: Principal,
+        /// The task.
+        upid: Upid,
+        /// What must stay free meanwhile.
+        guard: Option<Guard>,
+        /// How long it may show neither a new log line nor an end.
+        no_progress: Duration,
+    },
+}
+
+impl Step {
+    /// Who performs it.
+    pub fn principal(&self) -> Principal {
+        match self {
+            Self::Mutate(mutation) | Self::FindTask { mutation, .. } => mutation.principal(),
+            Self::Follow { principal, .. } | Self::Observe(Observe::Tasks { principal, .. }) => {
+                *principal
+            }
+            Self::Observe(Observe::Evidence { .. }) => Principal::RestoreTest,
+            Self::Observe(
+                Observe::BackupSubject { .. }
+                | Observe::BackupResult { .. }
+                | Observe::ArchiveContent { .. }
+                | Observe::TestSubject { .. }
+                | Observe::Scratch { .. }
+                | Observe::Archive { .. },
+            ) => Principal::Agent,
+        }
+    }
+
+    /// Whether it changes the world.
+    pub fn is_mutation(&self) -> bool {
+        matches!(self, Self::Mutate(_))
+    }
+
+    /// A short stable name for logs and the journal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Observe(observe) => match observe {
+                Observe::BackupSubject { .. } => "observe-backup-subject",
+                Observe::BackupResult { .. } => "observe-backup-result",
+                Observe::ArchiveContent { .. } => "read-archive",
+                Observe::TestSubject { .. } => "observe-test-subject",
+                Observe::Scratch { .. } => "observe-scratch",
+                Observe::Evidence { .. } => "gather-evidence",
+                Observe::Archive { .. } => "observe-archive",
+                Observe::Tasks { .. } => "list-tasks",
+            },
+            Self::Mutate(mutation) => mutation.name(),
+            Self::FindTask { .. } => "find-task",
+            Self::Follow { .. } => "follow-task",
+        }
+    }
+}

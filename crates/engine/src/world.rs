@@ -1,0 +1,363 @@
+//! What we believe is there: facts in the engine's own words, each read by the agent right before it is handed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use felhom_ids::{BridgeName, ByteSize, PoolId, StorageId, Upid, Vmid, VolumeId};
+use serde::{Deserialize, Serialize};
+
+use crate::outcome::RemoteError;
+
+/// Where the bytes of a mount point live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountSource {
+    /// A volume of a storage.
+    Volume(VolumeId),
+    /// A directory of the host.
+    Bind(String),
+    /// A device of the host.
+    Device(String),
+}
+
+/// One `rootfs` or `mpN` of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// `rootfs` or `mpN`.
+    pub key: String,
+    /// Where it is mounted inside the guest; `/` for the rootfs.
+    pub path: String,
+    /// What is mounted.
+    pub source: MountSource,
+    /// Whether the configuration asks for it to be in backups. A volume `mpN` that says nothing is not.
+    pub backup: bool,
+    /// The size that the configuration names.
+    pub size: Option<ByteSize>,
+}
+
+/// One `netN` of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// The N of `netN`.
+    pub index: u32,
+    /// The interface's name inside the guest.
+    pub name: String,
+    /// The bridge it is attached to; `None` is an unattached veth.
+    pub bridge: Option<String>,
+    /// Its MAC address as the configuration writes it.
+    pub hwaddr: Option<String>,
+    /// `ip=`.
+    pub ip: Option<String>,
+    /// `link_down=1`.
+    pub link_down: bool,
+}
+
+/// A container's configuration, of the live guest or of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GuestConfig {
+    /// Host name.
+    pub hostname: Option<String>,
+    /// `unprivileged: 1`.
+    pub unprivileged: bool,
+    /// `features`, as stored.
+    pub features: Option<String>,
+    /// Memory in MiB.
+    pub memory_mib: Option<u64>,
+    /// The lock that stands in the configuration.
+    pub lock: Option<String>,
+    /// Description without its trailing newline.
+    pub description: Option<String>,
+    /// `onboot: 1`.
+    pub onboot: bool,
+    /// `protection: 1`.
+    pub protection: bool,
+    /// `template: 1`.
+    pub template: bool,
+    /// `hookscript`, which would run as root on the host.
+    pub hookscript: Option<String>,
+    /// `devN` keys: devices of the host.
+    pub devices: Vec<String>,
+    /// Raw `lxc.*` keys.
+    pub raw_lxc: Vec<String>,
+    /// Network interfaces by index.
+    pub nics: Vec<Nic>,
+    /// `rootfs` first, then `mpN` by index.
+    pub mounts: Vec<Mount>,
+    /// Every key that stands in the configuration, `digest` left out.
+    pub keys: BTreeSet<String>,
+}
+
+impl GuestConfig {
+    /// Whether this is the stub that PVE writes before a restore and replaces at its end: nothing but `lock: create`.
+    pub fn is_create_stub(&self) -> bool {
+        self.lock.as_deref() == Some("create") && self.keys.iter().all(|key| key == "lock")
+    }
+
+    /// Who this guest is: a reused VMID has another fingerprint.
+    pub fn fingerprint(&self) -> GuestFingerprint {
+        let rootfs = self.mounts.iter().find(|mount| mount.key == "rootfs");
+        GuestFingerprint {
+            rootfs: rootfs.and_then(|mount| match &mount.source {
+                MountSource::Volume(volume) => Some(volume.to_string()),
+                MountSource::Bind(_) | MountSource::Device(_) => None,
+            }),
+            macs: self
+                .nics
+                .iter()
+                .filter_map(|nic| nic.hwaddr.clone())
+                .collect(),
+        }
+    }
+}
+
+/// Tells a guest from another one that was given the same VMID later.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GuestFingerprint {
+    /// The volume id of the rootfs.
+    pub rootfs: Option<String>,
+    /// MAC addresses by interface index.
+    pub macs: Vec<String>,
+}
+
+/// How a guest runs right now.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GuestState {
+    /// Whether it runs.
+    pub running: bool,
+    /// Its init's pid on the host.
+    pub pid: Option<u64>,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+    /// The lock, as the status tells it.
+    pub lock: Option<String>,
+    /// Names of its snapshots, the pseudo entry `current` left out.
+    pub snapshots: Vec<String>,
+}
+
+/// What a storage keeps by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retention {
+    /// `keep-all=1`, or nothing configured.
+    KeepAll,
+    /// Some `keep-*`: unprotected backups count against them.
+    Limited,
+    /// The token may not read the storage's definition.
+    Unknown,
+}
+
+/// A storage, as seen from the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageFacts {
+    /// Its id.
+    pub id: StorageId,
+    /// `dir`, `lvmthin`, `pbs`, …
+    pub kind: String,
+    /// Whether PVE could activate it.
+    pub active: bool,
+    /// Content types it takes.
+    pub content: BTreeSet<String>,
+    /// Size in bytes.
+    pub total: u64,
+    /// Free bytes.
+    pub avail: u64,
+    /// Its own retention.
+    pub retention: Retention,
+    /// `max-protected-backups`, where one is set; PVE's default for callers without `Datastore.Allocate` is 5.
+    pub max_protected: Option<i64>,
+    /// The thin pool behind an `lvmthin` storage.
+    pub thin_pool: Option<ThinPool>,
+}
+
+/// An LVM thin pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThinPool {
+    /// Volume group.
+    pub vg: String,
+    /// Name of the pool.
+    pub lv: String,
+    /// Bytes of metadata space; zero when the server did not tell.
+    pub metadata_size: u64,
+    /// Bytes of it in use.
+    pub metadata_used: u64,
+}
+
+/// The node.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Nodes in the cluster; anything but 1 is unsupported.
+    pub cluster_nodes: usize,
+    /// Bytes of memory that can be given away.
+    pub memory_available: u64,
+    /// Free bytes of the root file system.
+    pub root_avail: u64,
+    /// Size of the root file system.
+    pub root_total: u64,
+    /// A vzdump task that runs now, whoever started it.
+    pub vzdump_running: Option<Upid>,
+}
+
+/// A bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BridgeFacts {
+    /// Its name.
+    pub name: BridgeName,
+    /// Physical ports.
+    pub ports: Vec<String>,
+    /// Addresses of the host on it.
+    pub addresses: Vec<String>,
+}
+
+/// All that a backup's preflight looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupSubject {
+    /// The guest's configuration.
+    pub config: GuestConfig,
+    /// How it runs.
+    pub state: GuestState,
+    /// The node.
+    pub node: NodeFacts,
+    /// Where the backup shall go; `None` when the node has no such storage or hides it.
+    pub storage: Option<StorageFacts>,
+    /// Volume ids of the guest's backups on that storage before the request.
+    pub known_backups: BTreeSet<VolumeId>,
+    /// How many of them are protected.
+    pub protected_backups: usize,
+    /// Every vzdump task of that guest that the server lists.
+    pub tasks: BTreeSet<Upid>,
+    /// Privileges the principal lacks: `(path, privilege)`; empty when all are there.
+    pub missing_privileges: Vec<(String, String)>,
+}
+
+/// A backup archive as the storage lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArchiveFacts {
+    /// Its volume id.
+    pub volid: VolumeId,
+    /// The guest it is of, as PVE reads it from the name.
+    pub vmid: Option<Vmid>,
+    /// Bytes on the storage.
+    pub size: u64,
+    /// Seconds since the epoch, read by PVE from the name in the node's local time.
+    pub ctime: i64,
+    /// Notes, whole where they were asked for, else the first line.
+    pub notes: Option<String>,
+    /// Whether it is protected.
+    pub protected: bool,
+    /// A PBS storage's key fingerprint (or `1`) for encrypted snapshots.
+    pub encrypted: Option<String>,
+}
+
+/// What a backup left in the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupResult {
+    /// Archives of the guest that were not there before.
+    pub new_archives: Vec<ArchiveFacts>,
+    /// The guest afterwards.
+    pub state: GuestState,
+    /// The configuration inside the new archive, where there is exactly one and it could be read.
+    pub archived_config: Option<GuestConfig>,
+}
+
+/// Members and bytes below one mount point, in the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MountTally {
+    /// Files, directories, links; the mount point's own directory is not counted.
+    pub members: u64,
+    /// Bytes of regular files.
+    pub bytes: u64,
+}
+
+/// A named Docker volume that lies inside the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DockerVolume {
+    /// Its name.
+    pub name: String,
+    /// What of it is in the archive.
+    pub tally: MountTally,
+}
+
+/// What is really in an archive, read from the archive itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ArchiveContent {
+    /// Whether the archive was read to its end without an error.
+    pub complete: bool,
+    /// Why not, when not.
+    pub error: Option<String>,
+    /// Whether `./etc/vzdump/pct.conf` is the first member.
+    pub config_first: bool,
+    /// All members.
+    pub members: u64,
+    /// Bytes of all regular files.
+    pub bytes: u64,
+    /// Bytes of the archive file that were read.
+    pub compressed_bytes: u64,
+    /// By mount key.
+    pub mounts: BTreeMap<String, MountTally>,
+    /// Named Docker volumes found under `/var/lib/docker/volumes`.
+    pub docker_volumes: Vec<DockerVolume>,
+    /// How long reading took, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// All that a restore test's preflight looks at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TestSubject {
+    /// The archive, with its whole notes; `None` when the storage does not list it.
+    pub archive: Option<ArchiveFacts>,
+    /// The configuration inside it.
+    pub archived: GuestConfig,
+    /// Why the configuration inside it could not be read; then `archived` is empty.
+    pub config_error: Option<RemoteError>,
+    /// The node.
+    pub node: NodeFacts,
+    /// The storage that the copy goes to.
+    pub target: Option<StorageFacts>,
+    /// The isolated bridge; `None` when the node has none of that name, or hides it.
+    pub bridge: Option<BridgeFacts>,
+    /// Whether the scratch pool can be seen.
+    pub pool: Option<PoolId>,
+    /// Free VMIDs of the scratch range, lowest first, at most a handful.
+    pub free_vmids: Vec<Vmid>,
+    /// Bytes that the archive unpacks to, where an earlier proof tells.
+    pub content_bytes: Option<u64>,
+    /// Privileges the restore-test principal lacks: `(path, privilege)`.
+    pub missing_privileges: Vec<(String, String)>,
+}
+
+/// Whether a VMID is taken. Asked with `/cluster/nextid`, which permissions do not shorten.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Existence {
+    /// No guest has it.
+    Absent,
+    /// A container has it, and we could read its configuration.
+    Container(Box<GuestConfig>),
+    /// Some guest has it that we cannot read, with the reason.
+    Unreadable(String),
+}
+
+/// A task of the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFacts {
+    /// Its id.
+    pub upid: Upid,
+    /// Whether it still runs.
+    pub running: bool,
+    /// Its exit status, when it ended.
+    pub status: Option<String>,
+}
+
+/// All that is looked at right before something happens to a scratch guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScratchFacts {
+    /// Whether the VMID is taken, and by what.
+    pub existence: Existence,
+    /// How it runs, where it can be read.
+    pub state: Option<GuestState>,
+    /// The last task on that VMID, whoever started it; `None` when none is known.
+    pub last_task: Option<TaskFacts>,
+    /// Volumes on the target storage that belong to the VMID.
+    pub volumes: Vec<VolumeId>,
+    /// Every task on that VMID that the server lists.
+    pub tasks: BTreeSet<Upid>,
+}
