@@ -1,1 +1,107 @@
-//! The `/_sim/` door.
+//! The `/_sim/` door: what a test or a demonstration does to the world from outside. The same commands are reachable
+//! in-process through [`crate::Running`]; over HTTP they take and give JSON, need no credentials and are answered to
+//! the machine itself only.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::faults::{Fault, simulated};
+use crate::persist;
+use crate::scenario;
+use crate::server::Outcome;
+use crate::sim::Sim;
+
+/// A request below `/_sim/`.
+pub(crate) async fn over_http(sim: &Arc<Sim>, peer: SocketAddr, method: &Method, path: &str, body: &[u8]) -> Outcome {
+    if !peer.ip().is_loopback() {
+        return Outcome::json(403, &json!({ "error": "only from the machine itself" }));
+    }
+    let name = path.trim_start_matches("/_sim").trim_matches('/');
+    let body = match body {
+        b"" => Value::Null,
+        text => match serde_json::from_slice(text) {
+            Ok(body) => body,
+            Err(error) => return Outcome::json(400, &json!({ "error": error.to_string() })),
+        },
+    };
+    if !is_readable(name) && *method == Method::GET {
+        return Outcome::json(405, &json!({ "error": format!("`{name}` changes the world: use POST") }));
+    }
+    match perform(sim, name, &body).await {
+        Ok(value) => Outcome::json(200, &value),
+        Err(error) => Outcome::json(400, &json!({ "error": error })),
+    }
+}
+
+fn is_readable(name: &str) -> bool {
+    ["", "state", "counts", "faults", "clock"].contains(&name)
+}
+
+/// Performs a command by name.
+pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<Value, String> {
+    match name {
+        "" | "state" => Ok(state(sim)),
+        "counts" => Ok(json!(sim.lock().counts)),
+        "faults" => Ok(json!(sim.faults.list())),
+        "clock" => Ok(json!({ "now": sim.clock.now_f64() })),
+        "fault" => {
+            sim.faults.inject(parsed::<Fault>(body)?);
+            Ok(json!({ "faults": sim.faults.list() }))
+        }
+        "clear-faults" => {
+            sim.faults.clear();
+            Ok(json!({}))
+        }
+        "release" => {
+            let held = sim.faults.held_answers();
+            sim.faults.release();
+            Ok(json!({ "released": held }))
+        }
+        "advance" => {
+            sim.clock.advance(span(body, "seconds").ok_or("`seconds` is missing")?);
+            Ok(json!({ "now": sim.clock.now_f64() }))
+        }
+        "power-cut" => {
+            let cutting = Arc::clone(sim);
+            let down = span(body, "down").unwrap_or_default();
+            // The caller's own connection dies with the node: the node must boot whether or not anybody waits.
+            let done = tokio::spawn(async move { cutting.power_cut(down).await });
+            done.await.map_err(|error| error.to_string())?;
+            Ok(json!({ "boots": sim.lock().node.boots }))
+        }
+        "save" => persist::save(sim).map(|()| json!({})).map_err(|error| error.to_string()),
+        other => scenario::control(sim, other, body).unwrap_or_else(|| Err(format!("no command `{other}`"))),
+    }
+}
+
+/// What there is to see, beyond the API.
+pub(crate) fn state(sim: &Sim) -> Value {
+    let running: Vec<String> = sim.tasks.running().iter().map(ToString::to_string).collect();
+    let mut state = json!({
+        "now": sim.clock.now_f64(),
+        "running_tasks": running,
+        "faults": sim.faults.list(),
+        "held_answers": sim.faults.held_answers(),
+    });
+    {
+        let world = sim.lock();
+        state["counts"] = json!(world.counts);
+        state["node"] = json!(world.node);
+        state["pools"] = json!(world.pools);
+    }
+    state["world"] = scenario::state(sim);
+    state
+}
+
+fn parsed<T: DeserializeOwned>(body: &Value) -> Result<T, String> {
+    serde_json::from_value(body.clone()).map_err(|error| error.to_string())
+}
+
+fn span(body: &Value, field: &str) -> Option<Duration> {
+    body.get(field).and_then(Value::as_f64).map(simulated)
+}

@@ -15,6 +15,7 @@ mod guest;
 mod persist;
 mod pool;
 mod route;
+mod running;
 mod scenario;
 mod server;
 mod sim;
@@ -26,4 +27,5 @@ mod world;
 
 pub use clock::Time;
 pub use faults::{Fault, FaultKind};
+pub use running::{Error, Options, Running, Simulator};
 pub use scenario::Scenario;

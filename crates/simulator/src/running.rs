@@ -1,0 +1,244 @@
+//! Starting a world and holding it: the public face of the crate.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Time};
+use crate::faults::Fault;
+use crate::scenario::{self, Scenario};
+use crate::server::Server;
+use crate::sim::Sim;
+use crate::{access, control, persist, tls};
+
+/// A new world looks as if its node had been up for so long.
+const UP_BEFORE: Duration = Duration::from_secs(600);
+
+/// Why a world does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The state directory can't be read or written.
+    #[error("the state directory `{}` can't be used", path.display())]
+    State {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody can listen there.
+    #[error("can't listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A new world can't be filled.
+    #[error("the scenario can't be built: {0}")]
+    Scenario(String),
+}
+
+/// What world to start, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the world lives. A world found there goes on; else the scenario is built.
+    pub state_dir: PathBuf,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What a new world contains.
+    pub scenario: Scenario,
+    /// How its time passes.
+    pub time: Time,
+}
+
+impl Options {
+    /// The built-in scenario in real time on a free port of the loopback.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            scenario: Scenario::default(),
+            time: Time::default(),
+        }
+    }
+}
+
+/// Starts worlds.
+#[derive(Debug)]
+pub struct Simulator;
+
+impl Simulator {
+    /// Starts a world; when this returns, it answers.
+    pub async fn start(options: Options) -> Result<Running, Error> {
+        let in_state = |source| Error::State { path: options.state_dir.clone(), source };
+        std::fs::create_dir_all(&options.state_dir).map_err(in_state)?;
+        let found = persist::load(&options.state_dir).map_err(in_state)?;
+        let is_new = found.is_none();
+        let world = found.unwrap_or_default();
+        let clock = Clock::start(options.time, Duration::from_secs(world.saved_at));
+        let identity = tls::identity(&options.state_dir, &world.node.name).map_err(in_state)?;
+        let in_listen = |source| Error::Listen { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).await.map_err(in_listen)?;
+        let address = listener.local_addr().map_err(in_listen)?;
+        let sim = Sim::with_fingerprint(options.state_dir.clone(), clock, world, identity.fingerprint);
+        if is_new {
+            let booted = sim.clock.since_epoch().saturating_sub(UP_BEFORE).as_secs();
+            sim.lock().node.boot = i64::try_from(booted).unwrap_or_default();
+            scenario::build(&sim, &options.scenario).map_err(Error::Scenario)?;
+            let mut world = sim.lock();
+            if let Some(root) = world.access.users.get_mut("root@pam") {
+                root.password.get_or_insert_with(|| access::random_hex(12));
+            }
+        }
+        persist::save(&sim).map_err(in_state)?;
+        let stop = CancellationToken::new();
+        let server = Server::new(Arc::clone(&sim), identity.config, stop.clone());
+        let serving = tokio::spawn(server.run(listener));
+        let saving = tokio::spawn(persist::keep_saving(Arc::clone(&sim), stop.clone()));
+        Ok(Running { sim, address, stop, serving, saving })
+    }
+}
+
+/// A world that runs. Dropping it leaves it running; [`Running::stop`] ends it.
+pub struct Running {
+    sim: Arc<Sim>,
+    address: SocketAddr,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+    saving: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Where it answers: `https://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// The socket it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// SHA-256 of its certificate, in PVE's writing.
+    pub fn fingerprint(&self) -> String {
+        self.sim.fingerprint.clone()
+    }
+
+    /// The node's name.
+    pub fn node(&self) -> String {
+        self.sim.lock().node.name.clone()
+    }
+
+    /// Where its state lies.
+    pub fn state_dir(&self) -> &Path {
+        &self.sim.state_dir
+    }
+
+    /// All API tokens with their secrets.
+    pub fn tokens(&self) -> BTreeMap<String, String> {
+        let world = self.sim.lock();
+        let tokens = world.access.users.iter().flat_map(|(user, entry)| {
+            entry.tokens.iter().map(move |(name, token)| (format!("{user}!{name}"), token.secret.clone()))
+        });
+        tokens.collect()
+    }
+
+    /// The users that have a password.
+    pub fn passwords(&self) -> BTreeMap<String, String> {
+        let world = self.sim.lock();
+        let users = world.access.users.iter();
+        users.filter_map(|(user, entry)| Some((user.clone(), entry.password.clone()?))).collect()
+    }
+
+    /// Puts a fault in force.
+    pub fn inject(&self, fault: Fault) {
+        self.sim.faults.inject(fault);
+    }
+
+    /// The faults still in force.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.sim.faults.list()
+    }
+
+    /// Ends all faults and lets held answers go.
+    pub fn clear_faults(&self) {
+        self.sim.faults.clear();
+    }
+
+    /// Lets held answers go.
+    pub fn release(&self) {
+        self.sim.faults.release();
+    }
+
+    /// How many answers are being held.
+    pub fn held_answers(&self) -> usize {
+        self.sim.faults.held_answers()
+    }
+
+    /// How often each kind of mutation took effect: `vzrestore 9100`, `POST /nodes/{node}/vzdump 9001`.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.sim.lock().counts.clone()
+    }
+
+    /// What there is to see, beyond the API.
+    pub fn state(&self) -> Value {
+        control::state(&self.sim)
+    }
+
+    /// Simulated seconds since the epoch.
+    pub fn now(&self) -> i64 {
+        self.sim.clock.now()
+    }
+
+    /// Lets simulated time pass at once.
+    pub fn advance(&self, span: Duration) {
+        self.sim.clock.advance(span);
+    }
+
+    /// The host loses power and boots again after `down` of simulated time.
+    pub async fn power_cut(&self, down: Duration) {
+        self.sim.power_cut(down).await;
+    }
+
+    /// Performs a command of `/_sim/` by name.
+    pub async fn control(&self, name: &str, body: Value) -> Result<Value, String> {
+        control::perform(&self.sim, name, &body).await
+    }
+
+    /// Lets somebody else fill so many bytes of the thin pool.
+    pub async fn fill_pool(&self, bytes: u64) -> Result<Value, String> {
+        self.control("fill-pool", json!({ "bytes": bytes })).await
+    }
+
+    /// Damages an archive in place.
+    pub async fn corrupt_archive(&self, volid: &str) -> Result<Value, String> {
+        self.control("corrupt-archive", json!({ "volid": volid })).await
+    }
+
+    /// Closes all connections, kills what runs, writes the world down.
+    pub async fn stop(self) -> io::Result<()> {
+        self.stop.cancel();
+        self.sim.power().cancel();
+        self.sim.tasks.kill_all().await;
+        for job in [self.serving, self.saving] {
+            job.await.map_err(io::Error::other)?;
+        }
+        persist::save(&self.sim)
+    }
+}
