@@ -108,7 +108,7 @@ enum State {
     Observing,
     Dumping {
         prepared: Box<Prepared>,
-        mutating: Mutating,
+        mutating: Box<Mutating>,
     },
     ReadingBack {
         prepared: Box<Prepared>,
@@ -205,25 +205,21 @@ impl BackupJob {
             return Next::Wait { until, reason };
         }
         match &self.state {
-            State::Observing => self.observe(Observe::BackupSubject {
+            State::Observing => observe(Observe::BackupSubject {
                 vmid: self.request.vmid,
                 storage: self.storage(),
             }),
             State::Dumping { mutating, .. } => mutating.next(now),
-            State::ReadingBack { prepared, .. } => self.observe(Observe::BackupResult {
+            State::ReadingBack { prepared, .. } => observe(Observe::BackupResult {
                 vmid: self.request.vmid,
                 storage: self.storage(),
                 known: prepared.known.clone(),
             }),
             State::ReadingArchive { result, .. } => {
-                read_archive(result).map_or(Next::Done, |read| self.observe(read))
+                read_archive(result).map_or(Next::Done, observe)
             }
             State::Finished(_) => Next::Done,
         }
-    }
-
-    fn observe(&self, observe: Observe) -> Next {
-        Next::Do(Step::Observe(observe))
     }
 
     fn storage(&self) -> StorageId {
@@ -246,14 +242,7 @@ impl BackupJob {
                 outcome,
             ) => {
                 mutating.record(now, outcome);
-                self.state = match mutating.ended() {
-                    Some(ended) => State::ReadingBack {
-                        prepared,
-                        ended: ended.clone(),
-                    },
-                    None => State::Dumping { prepared, mutating },
-                };
-                self.skip_read_back_of_a_refusal();
+                self.dumped(prepared, mutating);
             }
             (State::ReadingBack { prepared, ended }, Outcome::BackupResult(result)) => {
                 self.state = if read_archive(&result).is_some() {
@@ -344,7 +333,7 @@ impl BackupJob {
             .knowing(subject.tasks.clone());
         self.state = State::Dumping {
             prepared: Box::new(prepared),
-            mutating,
+            mutating: Box::new(mutating),
         };
     }
 
@@ -355,7 +344,14 @@ impl BackupJob {
     }
 
     /// A refused request left nothing to read back.
-    fn skip_read_back_of_a_refusal(&mut self) {
+    fn dumped(&mut self, prepared: Box<Prepared>, mutating: Box<Mutating>) {
+        self.state = match mutating.ended() {
+            Some(ended) => State::ReadingBack {
+                prepared,
+                ended: ended.clone(),
+            },
+            None => State::Dumping { prepared, mutating },
+        };
         if let State::ReadingBack {
             prepared,
             ended: Ended::Refused(error),
@@ -414,6 +410,10 @@ impl BackupJob {
         self.findings.clone_from(&report.findings);
         State::Finished(Box::new(report))
     }
+}
+
+fn observe(observe: Observe) -> Next {
+    Next::Do(Step::Observe(observe))
 }
 
 /// What to read of the one new archive; `None` when there is not exactly one, or its configuration is unknown.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::BackupJob;
+use crate::exercise::ExerciseJob;
 use crate::finding::Finding;
 use crate::outcome::{Outcome, RemoteError};
 use crate::reap::ReapJob;
@@ -95,6 +96,8 @@ pub enum JobKind {
     RestoreTest(Box<RestoreTestJob>),
     /// Removes what an earlier job left.
     Reap(Box<ReapJob>),
+    /// Snapshots a guest and removes the snapshot again.
+    Exercise(Box<ExerciseJob>),
 }
 
 /// A job of the journal.
@@ -115,6 +118,7 @@ impl Job {
             JobKind::Backup(job) => job.next(now),
             JobKind::RestoreTest(job) => job.next(now),
             JobKind::Reap(job) => job.next(now),
+            JobKind::Exercise(job) => job.next(now),
         }
     }
 
@@ -124,6 +128,7 @@ impl Job {
             JobKind::Backup(job) => job.record(now, outcome),
             JobKind::RestoreTest(job) => job.record(now, outcome),
             JobKind::Reap(job) => job.record(now, outcome),
+            JobKind::Exercise(job) => job.record(now, outcome),
         }
     }
 
@@ -133,15 +138,17 @@ impl Job {
             JobKind::Backup(job) => job.resume(),
             JobKind::RestoreTest(job) => job.resume(),
             JobKind::Reap(job) => job.resume(),
+            JobKind::Exercise(job) => job.resume(),
         }
     }
 
-    /// `backup`, `restore-test` or `reap`.
+    /// `backup`, `restore-test`, `reap` or `exercise`.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             JobKind::Backup(_) => "backup",
             JobKind::RestoreTest(_) => "restore-test",
             JobKind::Reap(_) => "reap",
+            JobKind::Exercise(_) => "exercise",
         }
     }
 
@@ -151,6 +158,7 @@ impl Job {
             JobKind::Backup(job) => format!("guest {}", job.vmid()),
             JobKind::RestoreTest(job) => job.volid().to_string(),
             JobKind::Reap(job) => format!("scratch {}", job.vmid()),
+            JobKind::Exercise(job) => format!("guest {}", job.vmid()),
         }
     }
 
@@ -160,6 +168,7 @@ impl Job {
             JobKind::Backup(job) => job.findings(),
             JobKind::RestoreTest(job) => job.findings(),
             JobKind::Reap(job) => job.findings(),
+            JobKind::Exercise(job) => job.findings(),
         }
     }
 
@@ -168,7 +177,7 @@ impl Job {
         match &self.kind {
             JobKind::Backup(job) => job.planning(),
             JobKind::RestoreTest(job) => job.planning(),
-            JobKind::Reap(_) => &[],
+            JobKind::Reap(_) | JobKind::Exercise(_) => &[],
         }
     }
 }

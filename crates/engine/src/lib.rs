@@ -7,6 +7,7 @@
 mod backup;
 mod choose;
 mod evidence;
+mod exercise;
 mod finding;
 mod headroom;
 mod inclusion;
@@ -17,6 +18,7 @@ mod mark;
 mod mutation;
 mod outcome;
 mod policy;
+mod posture;
 mod principal;
 mod reap;
 mod restore;
@@ -30,6 +32,7 @@ mod world;
 pub use backup::{BackupJob, BackupReport, BackupRequest, BackupVerdict, Consistency};
 pub use choose::{Candidate, least_recently_proven};
 pub use evidence::{Evidence, EvidenceLevel};
+pub use exercise::{ExerciseJob, ExerciseReport};
 pub use finding::{Code, Finding, Severity, codes};
 pub use headroom::{Floors, Headroom, Shortage, headroom};
 pub use inclusion::{Inclusion, MountProof, planned_inclusion, prove_inclusion};
@@ -42,6 +45,7 @@ pub use outcome::{
     EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict, classify_exit_status,
 };
 pub use policy::{BackupMode, BackupPolicy, RestoreTestPolicy};
+pub use posture::{GuestRecord, Posture, posture};
 pub use principal::Principal;
 pub use reap::{ReapJob, ReapReport};
 pub use restore::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
@@ -53,5 +57,6 @@ pub use vzdump_log::VzdumpLog;
 pub use world::{
     ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, BridgeFacts, DockerVolume,
     Existence, GuestConfig, GuestFingerprint, GuestState, Mount, MountSource, MountTally, Nic,
-    NodeFacts, Retention, ScratchFacts, StorageFacts, TaskFacts, TestSubject, ThinPool,
+    NodeFacts, Retention, ScratchFacts, SnapshotFacts, StorageFacts, TaskFacts, TestSubject,
+    ThinPool,
 };

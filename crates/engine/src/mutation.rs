@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{SnapshotName, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Next;
@@ -45,6 +45,22 @@ pub enum Mutation {
     Stop(Vmid),
     /// Destroy a scratch guest. Never with `purge`, never with `force`.
     Destroy(Vmid),
+    /// Snapshot a guest.
+    Snapshot {
+        /// The guest.
+        vmid: Vmid,
+        /// The snapshot's name.
+        name: SnapshotName,
+        /// Its description, our mark in it.
+        description: String,
+    },
+    /// Remove a snapshot of ours.
+    DeleteSnapshot {
+        /// The guest.
+        vmid: Vmid,
+        /// The snapshot's name.
+        name: SnapshotName,
+    },
     /// Stop a task of our own.
     StopTask {
         /// Whose task it is.
@@ -65,7 +81,10 @@ impl Mutation {
     /// Who sends it.
     pub fn principal(&self) -> Principal {
         match self {
-            Self::Backup { .. } | Self::SetNotes { .. } => Principal::Agent,
+            Self::Backup { .. }
+            | Self::SetNotes { .. }
+            | Self::Snapshot { .. }
+            | Self::DeleteSnapshot { .. } => Principal::Agent,
             Self::Restore(_) | Self::Start(_) | Self::Stop(_) | Self::Destroy(_) => {
                 Principal::RestoreTest
             }
@@ -81,6 +100,8 @@ impl Mutation {
             Self::Start(vmid) => Some(("vzstart", vmid.to_string())),
             Self::Stop(vmid) => Some(("vzstop", vmid.to_string())),
             Self::Destroy(vmid) => Some(("vzdestroy", vmid.to_string())),
+            Self::Snapshot { vmid, .. } => Some(("vzsnapshot", vmid.to_string())),
+            Self::DeleteSnapshot { vmid, .. } => Some(("vzdelsnapshot", vmid.to_string())),
             Self::StopTask { .. } | Self::SetNotes { .. } => None,
         }
     }
@@ -93,6 +114,8 @@ impl Mutation {
             Self::Start(_) => "start",
             Self::Stop(_) => "stop",
             Self::Destroy(_) => "destroy",
+            Self::Snapshot { .. } => "snapshot",
+            Self::DeleteSnapshot { .. } => "delete-snapshot",
             Self::StopTask { .. } => "stop-task",
             Self::SetNotes { .. } => "set-notes",
         }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::world::{
-    ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, ScratchFacts, TestSubject,
+    ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, ScratchFacts, SnapshotFacts,
+    TestSubject,
 };
 
 /// What kind of trouble a remote gave.
@@ -180,6 +181,8 @@ pub enum Outcome {
     Evidence(Box<Evidence>),
     /// Of `Observe::Archive`; `None` when the storage does not know it.
     Archive(Option<Box<ArchiveFacts>>),
+    /// Of `Observe::Snapshots`.
+    Snapshots(Vec<SnapshotFacts>),
     /// Of `Observe::Tasks`.
     Tasks(BTreeSet<Upid>),
     /// Of a mutation.

@@ -26,6 +26,7 @@ pub struct ReapReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReapJob {
     mark: Mark,
+    restore: Option<Upid>,
     clean_up: CleanUp,
     findings: Vec<Finding>,
 }
@@ -33,9 +34,10 @@ pub struct ReapJob {
 impl ReapJob {
     /// Reaps what the job of this mark made, by the restore task where it is known.
     pub fn new(policy: &RestoreTestPolicy, mark: Mark, restore: Option<Upid>) -> Self {
-        let clean_up = CleanUp::new(policy, mark.clone(), restore);
+        let clean_up = CleanUp::new(policy, mark.clone(), restore.clone());
         Self {
             mark,
+            restore,
             clean_up,
             findings: Vec::new(),
         }
@@ -49,6 +51,11 @@ impl ReapJob {
     /// The mark of the job whose remains are removed.
     pub fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    /// The restore task that made it, where it is known.
+    pub fn restore(&self) -> Option<&Upid> {
+        self.restore.as_ref()
     }
 
     pub(crate) fn next(&self, now: Timestamp) -> Next {

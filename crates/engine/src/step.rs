@@ -70,6 +70,11 @@ pub enum Observe {
         /// The archive.
         volid: VolumeId,
     },
+    /// The snapshots of a guest, the pseudo entry `current` left out.
+    Snapshots {
+        /// The guest.
+        vmid: Vmid,
+    },
     /// The UPIDs of a kind and id that the server lists now.
     Tasks {
         /// Who will send the mutation.
@@ -139,7 +144,8 @@ impl Step {
                 | Observe::ArchiveContent { .. }
                 | Observe::TestSubject { .. }
                 | Observe::Scratch { .. }
-                | Observe::Archive { .. },
+                | Observe::Archive { .. }
+                | Observe::Snapshots { .. },
             ) => Principal::Agent,
         }
     }
@@ -160,6 +166,7 @@ impl Step {
                 Observe::Scratch { .. } => "observe-scratch",
                 Observe::Evidence { .. } => "gather-evidence",
                 Observe::Archive { .. } => "observe-archive",
+                Observe::Snapshots { .. } => "list-snapshots",
                 Observe::Tasks { .. } => "list-tasks",
             },
             Self::Mutate(mutation) => mutation.name(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_ids::{BridgeName, ByteSize, PoolId, StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{BridgeName, ByteSize, PoolId, SnapshotName, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::RemoteError;
@@ -360,4 +360,13 @@ pub struct ScratchFacts {
     pub volumes: Vec<VolumeId>,
     /// Every task on that VMID that the server lists.
     pub tasks: BTreeSet<Upid>,
+}
+
+/// A snapshot of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotFacts {
+    /// Its name.
+    pub name: SnapshotName,
+    /// Its description.
+    pub description: Option<String>,
 }

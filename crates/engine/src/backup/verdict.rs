@@ -111,6 +111,11 @@ fn take_task(report: &mut BackupReport, ended: &Ended) -> Option<VzdumpLog> {
     };
     report.upid = upid;
     let parsed = VzdumpLog::parse(log.iter().map(String::as_str));
+    take_verdict(report, verdict, &parsed);
+    Some(parsed)
+}
+
+fn take_verdict(report: &mut BackupReport, verdict: &TaskVerdict, parsed: &VzdumpLog) {
     match verdict {
         TaskVerdict::Succeeded => {}
         TaskVerdict::Warnings(count) => {
@@ -122,7 +127,7 @@ fn take_task(report: &mut BackupReport, ended: &Ended) -> Option<VzdumpLog> {
         }
         TaskVerdict::Failed(text) => {
             report.worsen(BackupVerdict::Failed, format!("vzdump failed: {text}"));
-            report.reasons.extend(parsed.errors.clone());
+            report.reasons.extend(parsed.errors.iter().cloned());
         }
         TaskVerdict::Undetermined(text) => {
             report.worsen(
@@ -131,7 +136,6 @@ fn take_task(report: &mut BackupReport, ended: &Ended) -> Option<VzdumpLog> {
             );
         }
     }
-    Some(parsed)
 }
 
 fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestState) {
@@ -264,14 +268,14 @@ fn take_content(
             "the archive does not begin with the guest's configuration",
         );
     }
-    if let Some(forecast) = request.forecast_bytes.filter(|bytes| *bytes > 0) {
-        if content.bytes < forecast / 2 || content.bytes / 2 > forecast {
-            let detail = format!(
-                "{} bytes, after {forecast} in the last good backup",
-                content.bytes
-            );
-            report.find(codes::SIZE_OFF_FORECAST, detail);
-        }
+    if let Some(forecast) = request.forecast_bytes.filter(|bytes| *bytes > 0)
+        && (content.bytes < forecast / 2 || content.bytes / 2 > forecast)
+    {
+        let detail = format!(
+            "{} bytes, after {forecast} in the last good backup",
+            content.bytes
+        );
+        report.find(codes::SIZE_OFF_FORECAST, detail);
     }
     Some(content.clone())
 }

@@ -17,14 +17,14 @@ const MAX_ROUNDS: u8 = 4;
 
 /// `restore-tested 2026-11-20: passed, booted, 41 s`
 pub(super) fn line(now: Timestamp, judgement: &Judgement, rto_ms: Option<u64>) -> String {
-    let mut line = format!("{PREFIX}{}: {}", now.date(), judgement.verdict);
-    if let Some(level) = judgement.level {
-        line.push_str(&format!(", {level}"));
-    }
-    if let Some(millis) = rto_ms {
-        line.push_str(&format!(", {} s", millis.div_ceil(1000)));
-    }
-    line
+    let level = judgement
+        .level
+        .map(|level| format!(", {level}"))
+        .unwrap_or_default();
+    let rto = rto_ms
+        .map(|millis| format!(", {} s", millis.div_ceil(1000)))
+        .unwrap_or_default();
+    format!("{PREFIX}{}: {}{level}{rto}", now.date(), judgement.verdict)
 }
 
 /// The notes with `line` on top (lists show only the first line) and everything else, our mark too, as it was.
@@ -43,7 +43,7 @@ fn merge(notes: &str, line: &str) -> String {
 #[serde(rename_all = "kebab-case")]
 enum Stage {
     Look,
-    Write(Mutating),
+    Write(Box<Mutating>),
     Ended(Result<(), String>),
 }
 
@@ -123,7 +123,11 @@ impl Noting {
                         volid: self.volid.clone(),
                         notes: new,
                     };
-                    Stage::Write(Mutating::new(mutation, self.no_progress, self.settle))
+                    Stage::Write(Box::new(Mutating::new(
+                        mutation,
+                        self.no_progress,
+                        self.settle,
+                    )))
                 };
             }
             (Stage::Write(mutating), outcome @ Outcome::Sent(_)) => {

@@ -1,0 +1,172 @@
+//! The posture of a guest: would its data come back today? With the reasons.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::backup::BackupVerdict;
+use crate::judgement::Verdict;
+
+/// Whether a guest's data would come back today.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Posture {
+    /// A good, proven, recent backup exists.
+    Protected,
+    /// A backup exists, and something about it should be mended.
+    Attention,
+    /// There is no backup that could be trusted.
+    Unprotected,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl fmt::Display for Posture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Protected => "protected",
+            Self::Attention => "attention",
+            Self::Unprotected => "unprotected",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+/// What is known of one guest's backups.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GuestRecord {
+    /// Age of the newest archive that the storages list, in seconds.
+    pub newest_archive_s: Option<i64>,
+    /// Whether the list may have been shortened by permissions, so that an empty one proves nothing.
+    pub list_may_be_shortened: bool,
+    /// Our last backup's verdict, when the guest is still the same one.
+    pub last_backup: Option<BackupVerdict>,
+    /// The last verdict *passed* or *failed*, and its age in seconds, when the guest is still the same one.
+    pub last_proof: Option<(Verdict, i64)>,
+    /// Mount points whose data no backup holds.
+    pub outside: usize,
+}
+
+/// A backup older than this is stale: two nights missed.
+const STALE_S: i64 = 2 * 86_400 + 6 * 3600;
+/// A proof older than this is stale: a week and a day.
+const PROOF_STALE_S: i64 = 8 * 86_400;
+
+/// The posture of a guest, and why.
+pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
+    let Some(age) = record.newest_archive_s else {
+        return if record.list_may_be_shortened {
+            (
+                Posture::Unknown,
+                vec!["no backup can be seen, but the list may be shortened".into()],
+            )
+        } else {
+            (Posture::Unprotected, vec!["there is no backup".into()])
+        };
+    };
+    let mut worst = Posture::Protected;
+    let mut reasons = Vec::new();
+    let mut worsen = |to: Posture, reason: String| {
+        worst = worst.max(to);
+        reasons.push(reason);
+    };
+    match record.last_proof {
+        Some((Verdict::Failed, _)) => {
+            worsen(Posture::Unprotected, "the last restore test failed".into());
+        }
+        Some((Verdict::Passed, age)) if age > PROOF_STALE_S => {
+            worsen(
+                Posture::Attention,
+                format!("the last proof is {} days old", age / 86_400),
+            );
+        }
+        Some((Verdict::Passed, _)) => {}
+        Some((Verdict::Error | Verdict::Unverified, _)) | None => {
+            worsen(Posture::Attention, "never restore-tested".into());
+        }
+    }
+    if age > STALE_S {
+        worsen(
+            Posture::Attention,
+            format!("the newest backup is {} days old", age / 86_400),
+        );
+    }
+    match record.last_backup {
+        Some(BackupVerdict::Failed) => worsen(Posture::Attention, "our last backup failed".into()),
+        Some(BackupVerdict::Undetermined) => {
+            worsen(
+                Posture::Attention,
+                "our last backup ended without a verdict".into(),
+            );
+        }
+        Some(BackupVerdict::Good | BackupVerdict::Refused) | None => {}
+    }
+    if record.outside > 0 {
+        worsen(
+            Posture::Attention,
+            format!("{} mount point(s) are in no backup", record.outside),
+        );
+    }
+    (worst, reasons)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> GuestRecord {
+        GuestRecord {
+            newest_archive_s: Some(3600),
+            list_may_be_shortened: false,
+            last_backup: Some(BackupVerdict::Good),
+            last_proof: Some((Verdict::Passed, 3600)),
+            outside: 0,
+        }
+    }
+
+    fn posture_of(change: impl FnOnce(&mut GuestRecord)) -> Posture {
+        let mut record = good();
+        change(&mut record);
+        posture(&record).0
+    }
+
+    #[test]
+    fn a_proven_recent_backup_protects() {
+        assert_eq!(posture(&good()), (Posture::Protected, vec![]));
+    }
+
+    #[test]
+    fn an_empty_list_that_may_be_shortened_proves_nothing() {
+        let nothing = |record: &mut GuestRecord| record.newest_archive_s = None;
+        assert_eq!(posture_of(nothing), Posture::Unprotected);
+        assert_eq!(
+            posture_of(|record| {
+                nothing(record);
+                record.list_may_be_shortened = true;
+            }),
+            Posture::Unknown
+        );
+    }
+
+    #[test]
+    fn everything_that_should_be_mended_asks_for_attention() {
+        assert_eq!(
+            posture_of(|r| r.newest_archive_s = Some(5 * 86_400)),
+            Posture::Attention
+        );
+        assert_eq!(posture_of(|r| r.last_proof = None), Posture::Attention);
+        assert_eq!(
+            posture_of(|r| r.last_proof = Some((Verdict::Passed, 9 * 86_400))),
+            Posture::Attention
+        );
+        assert_eq!(
+            posture_of(|r| r.last_backup = Some(BackupVerdict::Failed)),
+            Posture::Attention
+        );
+        assert_eq!(posture_of(|r| r.outside = 1), Posture::Attention);
+        assert_eq!(
+            posture_of(|r| r.last_proof = Some((Verdict::Failed, 1))),
+            Posture::Unprotected
+        );
+    }
+}
