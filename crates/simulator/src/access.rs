@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use acl_path::is_acl_path;
+pub(crate) use acl_path::{is_acl_path, normalized};
 pub(crate) use permissions::Granted;
 pub(crate) use privileges::{PREDEFINED, Privileges, predefined};
 

@@ -18,8 +18,23 @@ use crate::route::Route;
 /// All methods there are.
 pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
     [
-        access::ROUTES, cluster::ROUTES, disks::ROUTES, lxc::ROUTES, network::ROUTES, nodes::ROUTES, pools::ROUTES,
-        qemu::ROUTES, storage::ROUTES, tasks::ROUTES, version::ROUTES, vzdump::ROUTES,
+        access::ROUTES,
+        access::acl::ROUTES,
+        access::roles::ROUTES,
+        access::ticket::ROUTES,
+        access::tokens::ROUTES,
+        access::users::ROUTES,
+        cluster::ROUTES,
+        disks::ROUTES,
+        lxc::ROUTES,
+        network::ROUTES,
+        nodes::ROUTES,
+        pools::ROUTES,
+        qemu::ROUTES,
+        storage::ROUTES,
+        tasks::ROUTES,
+        version::ROUTES,
+        vzdump::ROUTES,
     ]
     .into_iter()
     .flatten()

@@ -1,6 +1,12 @@
 //! The route table: method, path template, permission rule, parameters, handler. One row per API method.
 
-use crate::call::{Call, Reply};
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::access::Principal;
+use crate::call::{ApiError, Call, Reply};
+use crate::world::World;
 
 /// Who may call: evaluated before the parameters are verified, on the raw values.
 pub(crate) enum Rule {
@@ -14,6 +20,8 @@ pub(crate) enum Rule {
     Any(&'static str, &'static [&'static str]),
     /// One of several rules; fails with the bare text.
     Or(&'static [Rule]),
+    /// A check of its own on the raw parameters, where it is made before they are verified.
+    By(fn(&World, &Principal, &BTreeMap<String, Value>) -> Result<(), ApiError>),
     /// No `permissions` declared: the user literally named root@pam, never a token.
     RootOnly,
 }

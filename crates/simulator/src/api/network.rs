@@ -1,5 +1,113 @@
-//! API methods: network.
+//! `/nodes/{node}/network`: bridges for those who may use them, and the ports below.
 
-use crate::route::Route;
+use serde_json::{Map, Value, json};
 
-pub(crate) const ROUTES: &[Route] = &[];
+use crate::access::Principal;
+use crate::call::{Answer, ApiError, Call, Reply};
+use crate::route::{Kind, Route, Rule, may};
+use crate::world::{Bridge, World};
+
+const TYPES: &[&str] = &[
+    "bridge", "bond", "eth", "alias", "vlan", "fabric", "OVSBridge", "OVSBond", "OVSPort", "OVSIntPort", "vnet",
+    "any_bridge", "any_local_bridge", "include_sdn",
+];
+
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/network",
+        rule: Rule::User,
+        params: &[may("type", Kind::Enum(TYPES))],
+        handler: list,
+    },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/network/{iface}",
+        rule: Rule::All("/nodes/{node}", &["Sys.Audit"]),
+        params: &[],
+        handler: one,
+    },
+];
+
+fn list(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let wanted = call.params.text("type");
+    let wants = |kind: &str| match wanted.as_deref() {
+        None | Some("include_sdn") => true,
+        Some("any_bridge" | "any_local_bridge") => kind == "bridge",
+        Some(other) => other == kind,
+    };
+    let mut rows = Vec::new();
+    for (name, bridge) in &world.bridges {
+        if wants("bridge") && may_see(&world, call.auth, name) {
+            rows.push(Value::Object(bridge_row(name, bridge, rows.len())));
+        }
+    }
+    for port in ports(&world).filter(|_| wants("eth")) {
+        rows.push(port_row(port, rows.len()));
+    }
+    Ok(Answer::Data(rows.into()))
+}
+
+fn may_see(world: &World, who: &Principal, bridge: &str) -> bool {
+    world.check_any(who, &format!("/sdn/zones/localnetwork/{bridge}"), &["SDN.Audit", "SDN.Use"]).is_ok()
+}
+
+fn ports(world: &World) -> impl Iterator<Item = &str> {
+    world.bridges.values().flat_map(|bridge| &bridge.ports).map(String::as_str)
+}
+
+fn one(call: &Call<'_>) -> Reply {
+    let name = call.params.need("iface");
+    let world = call.sim.lock();
+    let mut row = match world.bridges.get(&name) {
+        Some(bridge) => bridge_row(&name, bridge, 0),
+        None if ports(&world).any(|port| port == name) => port_row(&name, 0).as_object().cloned().unwrap_or_default(),
+        None => return Err(ApiError::param("iface", "interface does not exist")),
+    };
+    row.remove("iface");
+    Ok(Answer::Data(Value::Object(row)))
+}
+
+fn bridge_row(name: &str, bridge: &Bridge, above: usize) -> Map<String, Value> {
+    let mut row = json!({
+        "iface": name,
+        "type": "bridge",
+        "priority": above + 4,
+        "families": ["inet"],
+        "method": if bridge.cidr.is_some() { "static" } else { "manual" },
+        "method6": "manual",
+        "autostart": 1,
+        "bridge_ports": bridge.ports.join(" "),
+        "bridge_stp": "off",
+        "bridge_fd": "0",
+    });
+    if bridge.active {
+        row["active"] = 1.into();
+    }
+    if let Some((address, netmask)) = bridge.cidr.as_deref().and_then(|cidr| cidr.split_once('/')) {
+        row["cidr"] = json!(bridge.cidr);
+        row["address"] = address.into();
+        row["netmask"] = netmask.into();
+    }
+    if let Some(gateway) = &bridge.gateway {
+        row["gateway"] = gateway.clone().into();
+    }
+    if let Some(comment) = &bridge.comment {
+        row["comments"] = format!("{comment}\n").into();
+    }
+    row.as_object().cloned().unwrap_or_default()
+}
+
+fn port_row(name: &str, above: usize) -> Value {
+    json!({
+        "iface": name,
+        "type": "eth",
+        "priority": above + 3,
+        "families": ["inet"],
+        "method": "manual",
+        "method6": "manual",
+        "exists": 1,
+        "active": 1,
+    })
+}

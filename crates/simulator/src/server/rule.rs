@@ -23,6 +23,7 @@ pub(crate) fn check(world: &World, who: &Principal, rule: &Rule, params: &Raw) -
             }
             Err(ApiError::forbidden(""))
         }
+        Rule::By(check) => check(world, who, params),
         Rule::RootOnly => Err(ApiError::forbidden("user != root@pam")),
     }
 }
