@@ -1,0 +1,192 @@
+//! One HTTP/1.1 connection, driven by whoever uses it.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::ext::ReasonPhrase;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+type Driver = http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>;
+
+/// A body is seldom longer than this, so there is no point in reserving more before it comes.
+const RESERVE: usize = 64 << 10;
+
+pub(super) struct Connection {
+    sender: SendRequest<Full<Bytes>>,
+    /// None once it has ended.
+    driver: Option<Box<Driver>>,
+    idle_since: Instant,
+}
+
+/// An answer as it came.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    /// The status line's text where it is not the standard one.
+    pub(super) reason: Option<Bytes>,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer.
+pub(super) enum Failure {
+    /// The connection broke.
+    Lost {
+        /// Whether any of the request may have left.
+        sent: bool,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    TooLong,
+    /// What came is not HTTP/1.
+    NotHttp(hyper::Error),
+}
+
+impl Failure {
+    fn after_sending(error: hyper::Error) -> Self {
+        if error.is_parse() {
+            Self::NotHttp(error)
+        } else {
+            Self::Lost {
+                sent: true,
+                source: error.into(),
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Makes HTTP of a TLS stream; nothing is sent yet.
+    pub(super) async fn open(stream: TlsStream<TcpStream>) -> Result<Self, Failure> {
+        let (sender, driver) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|source| Failure::Lost {
+                sent: false,
+                source: source.into(),
+            })?;
+        Ok(Self {
+            sender,
+            driver: Some(Box::new(driver)),
+            idle_since: Instant::now(),
+        })
+    }
+
+    /// Sends a request and reads its whole answer.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        longest: usize,
+    ) -> Result<Answer, Failure> {
+        let Self {
+            sender,
+            driver,
+            idle_since,
+        } = self;
+        let work = async {
+            sender.ready().await.map_err(|source| Failure::Lost {
+                sent: false,
+                source: source.into(),
+            })?;
+            let response = sender
+                .try_send_request(request)
+                .await
+                .map_err(|mut refused| {
+                    // Handed back whole: not a byte of it was written.
+                    let sent = refused.take_message().is_none();
+                    let error = refused.into_error();
+                    if sent {
+                        Failure::after_sending(error)
+                    } else {
+                        Failure::Lost {
+                            sent,
+                            source: error.into(),
+                        }
+                    }
+                })?;
+            read(response, longest).await
+        };
+        let answer = drive(driver, work).await;
+        // One more look lets the connection notice that the answer is through, and whether the
+        // server closes; nobody waits for it.
+        drive(driver, std::future::ready(())).await;
+        *idle_since = Instant::now();
+        answer
+    }
+
+    pub(super) fn is_reusable(&self) -> bool {
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    pub(super) fn idle_for(&self) -> Duration {
+        self.idle_since.elapsed()
+    }
+}
+
+/// Polls the connection along with the work that waits for it.
+async fn drive<F: Future>(driver: &mut Option<Box<Driver>>, work: F) -> F::Output {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        if let Some(running) = driver.as_mut()
+            && let std::task::Poll::Ready(ended) = Pin::new(running).poll(context)
+        {
+            // What went wrong also reaches the work, through the channel between the two.
+            if let Err(error) = ended {
+                tracing::trace!(%error, "connection ended");
+            }
+            *driver = None;
+        }
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
+async fn read(response: http::Response<Incoming>, longest: usize) -> Result<Answer, Failure> {
+    let (head, mut incoming) = response.into_parts();
+    let announced = head
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > longest) {
+        return Err(Failure::TooLong);
+    }
+    let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(RESERVE));
+    while let Some(frame) = incoming.frame().await {
+        match frame {
+            Ok(frame) => {
+                if let Some(data) = frame.data_ref() {
+                    if body.len() + data.len() > longest {
+                        return Err(Failure::TooLong);
+                    }
+                    body.extend_from_slice(data);
+                }
+            }
+            // A refusal is one even when its body broke off. And pveproxy ends bodies without a
+            // length by closing the connection, at times without TLS' good-bye: that is no
+            // truncation, and if it is one, the JSON has no end.
+            Err(_) if head.status.as_u16() >= 400 => break,
+            Err(error) if announced.is_none() && is_abrupt_end(&error) => break,
+            Err(error) => return Err(Failure::after_sending(error)),
+        }
+    }
+    let reason = head.extensions.get::<ReasonPhrase>();
+    let reason = reason.map(|reason| Bytes::copy_from_slice(reason.as_bytes()));
+    Ok(Answer {
+        status: head.status,
+        reason,
+        body: body.freeze(),
+    })
+}
+
+fn is_abrupt_end(error: &hyper::Error) -> bool {
+    let cause =
+        std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::UnexpectedEof)
+}

@@ -1,0 +1,20 @@
+//! Containers: what they are, what they do, and everything that is done to them.
+
+mod config;
+mod create;
+mod pct_conf;
+mod power;
+mod snapshots;
+mod status;
+
+pub use config::{GetLxcConfig, LxcConfig, SetLxcConfig};
+pub use create::{CreateLxc, DestroyLxc, Neutral, RestoreLxc};
+pub use power::{ShutdownLxc, StartLxc, StopLxc};
+pub use snapshots::{
+    CreateSnapshot, DeleteSnapshot, GetSnapshotConfig, ListSnapshots, RollbackSnapshot, Snapshot,
+    Snapshots,
+};
+pub use status::{
+    GetLxcInterfaces, GetLxcStatus, GuestInterface, GuestStatus, InterfaceAddress, ListLxc,
+    RunState,
+};

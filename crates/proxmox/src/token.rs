@@ -1,0 +1,95 @@
+//! An API token with its secret, and the one header in which the secret may appear.
+
+use std::fmt;
+
+use felhom_ids::TokenId;
+use http::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::Error;
+
+/// Who we are to a Proxmox VE server. The secret never shows in `Debug` output.
+#[derive(Clone)]
+pub struct Token {
+    id: TokenId,
+    secret: SecretString,
+}
+
+impl Token {
+    /// Joins a token's id with its secret; blanks and line ends around the secret are dropped, as
+    /// files end with one.
+    pub fn new(id: TokenId, secret: &SecretString) -> Self {
+        Self {
+            id,
+            secret: SecretString::from(secret.expose_secret().trim().to_owned()),
+        }
+    }
+
+    /// The public half.
+    pub fn id(&self) -> &TokenId {
+        &self.id
+    }
+
+    /// The header's value, marked so that nothing prints it.
+    pub(crate) fn header(&self) -> Result<HeaderValue, Error> {
+        let text = format!("PVEAPIToken={}={}", self.id, self.secret.expose_secret());
+        let mut value = HeaderValue::from_str(&text).map_err(|_| Error::Trust {
+            what: format!(
+                "the secret of {} holds characters that no token has",
+                self.id
+            ),
+        })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// Takes the secret out of a text that came from elsewhere and will be shown.
+    pub(crate) fn redact(&self, text: String) -> String {
+        let secret = self.secret.expose_secret();
+        if !secret.is_empty() && text.contains(secret) {
+            text.replace(secret, "[redacted]")
+        } else {
+            text
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({}=[redacted])", self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(secret: &str) -> Token {
+        Token::new(
+            "felhom-agent@pve!agent".parse().unwrap(),
+            &SecretString::from(secret.to_owned()),
+        )
+    }
+
+    #[test]
+    fn the_header_is_what_pve_reads_and_hides_itself() {
+        let header = token("0f0f-1234\n").header().unwrap();
+        assert_eq!(
+            header.to_str().unwrap(),
+            "PVEAPIToken=felhom-agent@pve!agent=0f0f-1234"
+        );
+        assert!(header.is_sensitive());
+        assert!(!format!("{header:?}").contains("0f0f"));
+    }
+
+    #[test]
+    fn neither_debug_nor_errors_show_the_secret() {
+        assert!(!format!("{:?}", token("0f0f-1234")).contains("0f0f"));
+        let refused = token("0f0f\n1234").header().unwrap_err();
+        assert!(!format!("{refused:?} {refused}").contains("0f0f"));
+        assert_eq!(
+            token("0f0f-1234").redact("a 0f0f-1234 b".to_owned()),
+            "a [redacted] b"
+        );
+    }
+}
