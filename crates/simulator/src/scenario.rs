@@ -1,10 +1,17 @@
-//! What a new world contains.
+//! What a new world contains, and the commands of `/_sim/` that concern guests and storages.
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::sim::Sim;
+
+mod built_in;
+mod control;
+mod files;
+mod virgin;
+
+pub(crate) use control::control;
 
 /// What a new state directory is filled with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,17 +24,68 @@ pub enum Scenario {
 }
 
 /// Fills a new world. Called once per state directory, before the first request.
-pub(crate) fn build(_sim: &Arc<Sim>, _scenario: &Scenario) -> Result<(), String> {
-    Ok(())
-}
-
-/// Commands of `/_sim/NAME` that concern guests and storages (`fill-pool`, `corrupt-archive`, `poke-guest` …); none for
-/// a name that is not known here.
-pub(crate) fn control(_sim: &Arc<Sim>, _name: &str, _body: &Value) -> Option<Result<Value, String>> {
-    None
+pub(crate) fn build(sim: &Arc<Sim>, scenario: &Scenario) -> Result<(), String> {
+    sim.lock().storage.state.clone_from(&sim.state_dir);
+    let built = match scenario {
+        Scenario::BuiltIn => built_in::build(sim),
+        Scenario::Virgin => virgin::build(sim),
+    };
+    built.map_err(|error| error.to_string())
 }
 
 /// What `/_sim/state` says of guests and storages.
-pub(crate) fn state(_sim: &Sim) -> Value {
-    Value::Null
+pub(crate) fn state(sim: &Sim) -> Value {
+    let now = sim.clock.now_f64();
+    let mut world = sim.lock();
+    world.settle(now);
+    world.reap(now);
+    let guests: serde_json::Map<String, Value> = world
+        .guests
+        .lxc
+        .iter()
+        .map(|(vmid, guest)| {
+            let pools = world.pools.iter();
+            let pool = pools
+                .filter(|(_, pool)| pool.vms.contains(vmid))
+                .map(|(id, _)| id)
+                .next();
+            let seen = json!({
+                "name": guest.name(*vmid),
+                "status": if guest.run.is_some() { "running" } else { "stopped" },
+                "frozen": guest.frozen,
+                "lock": guest.config.lock(),
+                "config": guest.config.print(),
+                "pool": pool,
+            });
+            (vmid.to_string(), seen)
+        })
+        .collect();
+    let volumes: serde_json::Map<String, Value> = world
+        .storage
+        .volumes
+        .iter()
+        .map(|(id, volume)| {
+            let snapshots: Vec<&String> = volume.snapshots.keys().collect();
+            let seen = json!({
+                "size": volume.size, "mapped": volume.mapped(), "owner": volume.owner, "snapshots": snapshots,
+            });
+            (id.clone(), seen)
+        })
+        .collect();
+    let pool = &world.storage.pool;
+    json!({
+        "guests": guests,
+        "volumes": volumes,
+        "pool": {
+            "size": pool.size,
+            "data": world.pool_data(),
+            "metadata_size": pool.metadata_size,
+            "metadata": world.pool_metadata(),
+            "foreign": pool.foreign,
+            "growing": pool.growing,
+        },
+        "production_write_failures": pool.production_write_failures,
+        "vzdump_lock": world.guests.vzdump_lock,
+        "storages": world.storage.definitions.keys().collect::<Vec<_>>(),
+    })
 }

@@ -1,15 +1,259 @@
-//! Storages.
+//! Storages: their definitions, the volumes on them, and where all that lies below the state directory.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use crate::call::ApiError;
+use crate::pool::ThinPool;
 use crate::world::World;
+
+pub(crate) mod access;
+pub(crate) mod backups;
+pub(crate) mod content;
+pub(crate) mod retention;
+pub(crate) mod volumes;
 
 /// The storages of the node.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(crate) struct Storages {}
+#[serde(default)]
+pub(crate) struct Storages {
+    pub(crate) definitions: BTreeMap<String, Definition>,
+    /// Guests' volumes on all storages by their volume id.
+    pub(crate) volumes: BTreeMap<String, Volume>,
+    /// Which folder below `storage/` stands for a path of the node: definitions come and go, data stays.
+    pub(crate) folders: BTreeMap<String, String>,
+    pub(crate) pool: ThinPool,
+    /// The state directory.
+    pub(crate) state: PathBuf,
+}
+
+/// One entry of `storage.cfg`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Definition {
+    /// `dir` or `lvmthin`.
+    pub(crate) kind: String,
+    pub(crate) options: BTreeMap<String, String>,
+}
+
+impl Definition {
+    pub(crate) fn content(&self) -> Vec<&str> {
+        let list = self
+            .options
+            .get("content")
+            .map_or("images,rootdir", String::as_str);
+        list.split(',')
+            .map(str::trim)
+            .filter(|kind| !kind.is_empty())
+            .collect()
+    }
+
+    pub(crate) fn holds(&self, kind: &str) -> bool {
+        self.content().contains(&kind)
+    }
+
+    pub(crate) fn enabled(&self) -> bool {
+        self.options.get("disable").is_none_or(|value| value != "1")
+    }
+
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.options.get("path").map(String::as_str)
+    }
+}
+
+/// A guest's volume.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Volume {
+    pub(crate) owner: u32,
+    pub(crate) size: u64,
+    pub(crate) ctime: i64,
+    /// On the thin pool (else a raw file of a directory storage).
+    pub(crate) thin: bool,
+    /// File system's own blocks.
+    pub(crate) overhead: u64,
+    /// Bytes of files that were put there.
+    pub(crate) content: u64,
+    /// Blocks that a living guest wrote since.
+    pub(crate) churn: u64,
+    /// Snapshots by name with the bytes that only they hold.
+    pub(crate) snapshots: BTreeMap<String, u64>,
+}
+
+impl Volume {
+    /// Bytes that the volume and its snapshots occupy.
+    pub(crate) fn mapped(&self) -> u64 {
+        (self.overhead + self.content + self.churn).min(self.size)
+            + self.snapshots.values().sum::<u64>()
+    }
+
+    /// Bytes that could still be written to it for the first time.
+    pub(crate) fn room(&self) -> u64 {
+        self.size
+            .saturating_sub(self.overhead + self.content + self.churn)
+    }
+}
+
+impl Storages {
+    /// Volumes that take their blocks from the pool.
+    pub(crate) fn thin_volumes(&self) -> impl Iterator<Item = &Volume> {
+        self.volumes.values().filter(|volume| volume.thin)
+    }
+
+    pub(crate) fn definition(&self, id: &str) -> Result<&Definition, ApiError> {
+        self.definitions
+            .get(id)
+            .ok_or_else(|| ApiError::die(format!("storage '{id}' does not exist")))
+    }
+
+    /// The definition, when it may be used now.
+    pub(crate) fn usable(&self, id: &str) -> Result<&Definition, ApiError> {
+        let definition = self.definition(id)?;
+        if definition.enabled() {
+            Ok(definition)
+        } else {
+            Err(ApiError::die(format!("storage '{id}' is disabled")))
+        }
+    }
+
+    /// The folder of the state directory that stands for a directory storage's path.
+    pub(crate) fn folder(&self, id: &str) -> Option<PathBuf> {
+        let path = self.definitions.get(id)?.path()?;
+        Some(self.state.join("storage").join(self.folders.get(path)?))
+    }
+
+    /// Gives a path of the node its folder; a path that had one keeps it, and its data.
+    pub(crate) fn adopt_folder(&mut self, path: &str, id: &str) {
+        let taken: Vec<&String> = self.folders.values().collect();
+        let mut name = id.to_owned();
+        while taken.contains(&&name) {
+            name.push('_');
+        }
+        self.folders.entry(path.to_owned()).or_insert(name);
+    }
+
+    /// `storage.cfg`, whose digest every entry carries.
+    pub(crate) fn config_text(&self) -> String {
+        let mut out = String::new();
+        for (id, definition) in &self.definitions {
+            out.push_str(&format_header(&definition.kind, id));
+            for (key, value) in &definition.options {
+                out.push_str(&["\t", key, " ", value, "\n"].concat());
+            }
+            out.push('\n');
+        }
+        out
+    }
+}
+
+fn format_header(kind: &str, id: &str) -> String {
+    format!("{kind}: {id}\n")
+}
+
+/// Total, used and available bytes of a storage.
+pub(crate) struct Space {
+    pub(crate) total: u64,
+    pub(crate) used: u64,
+    pub(crate) avail: u64,
+}
+
+impl World {
+    /// What `df` or `lvs` would say of a storage. Call `settle` first.
+    pub(crate) fn storage_space(&self, id: &str) -> Space {
+        let thin = self
+            .storage
+            .definitions
+            .get(id)
+            .is_some_and(|definition| definition.kind == "lvmthin");
+        if thin {
+            let (total, used) = (self.storage.pool.size, self.pool_data_seen());
+            return Space {
+                total,
+                used,
+                avail: total - used,
+            };
+        }
+        let folders: u64 = self
+            .storage
+            .folders
+            .values()
+            .map(|name| crate::guest::tree::size(&self.storage.state.join("storage").join(name)))
+            .sum();
+        let raw: u64 = self
+            .storage
+            .volumes
+            .values()
+            .filter(|v| !v.thin)
+            .map(Volume::mapped)
+            .sum();
+        let total = self.node.rootfs_total;
+        let used = (self.node.rootfs_used + folders + raw).min(total);
+        // ext4 keeps a reserve for root that nobody else may use.
+        Space {
+            total,
+            used,
+            avail: (total - used).saturating_sub(total / 20),
+        }
+    }
+
+    /// A storage's row as the node's list and its status answer it.
+    pub(crate) fn storage_status(&self, id: &str) -> Map<String, Value> {
+        let mut row = Map::new();
+        let Some(definition) = self.storage.definitions.get(id) else {
+            return row;
+        };
+        row.insert("type".into(), json!(definition.kind));
+        row.insert("content".into(), json!(definition.content().join(",")));
+        row.insert(
+            "shared".into(),
+            json!(u8::from(
+                definition.options.get("shared").is_some_and(|v| v == "1")
+            )),
+        );
+        let enabled = definition.enabled();
+        row.insert("enabled".into(), json!(u8::from(enabled)));
+        row.insert("active".into(), json!(u8::from(enabled)));
+        let space = if enabled {
+            self.storage_space(id)
+        } else {
+            Space {
+                total: 0,
+                used: 0,
+                avail: 0,
+            }
+        };
+        row.insert("total".into(), json!(space.total));
+        row.insert("used".into(), json!(space.used));
+        row.insert("avail".into(), json!(space.avail));
+        row
+    }
+}
 
 /// Called by `/cluster/resources`: one complete row a storage; permissions are the caller's business.
-pub(crate) fn rows(_world: &World) -> Vec<Map<String, Value>> {
-    Vec::new()
+pub(crate) fn rows(world: &World) -> Vec<Map<String, Value>> {
+    world
+        .storage
+        .definitions
+        .iter()
+        .map(|(id, definition)| {
+            let space = world.storage_space(id);
+            let mut row = Map::new();
+            row.insert(
+                "id".into(),
+                json!(format!("storage/{}/{id}", world.node.name)),
+            );
+            row.insert("type".into(), json!("storage"));
+            row.insert("storage".into(), json!(id));
+            row.insert("node".into(), json!(world.node.name));
+            row.insert("plugintype".into(), json!(definition.kind));
+            row.insert("content".into(), json!(definition.content().join(",")));
+            row.insert("shared".into(), json!(0));
+            row.insert("status".into(), json!("available"));
+            row.insert("disk".into(), json!(space.used));
+            row.insert("maxdisk".into(), json!(space.total));
+            row
+        })
+        .collect()
 }

@@ -15,8 +15,18 @@ const PENDING: &str = "pve:pending";
 
 /// Options that PVE's own code holds as numbers; the API emits them unquoted.
 const NUMBERS: &[&str] = &[
-    "console", "cores", "cpuunits", "debug", "memory", "onboot", "protection", "snaptime", "swap",
-    "template", "tty", "unprivileged",
+    "console",
+    "cores",
+    "cpuunits",
+    "debug",
+    "memory",
+    "onboot",
+    "protection",
+    "snaptime",
+    "swap",
+    "template",
+    "tty",
+    "unprivileged",
 ];
 
 /// One section: the current values, the pending ones or a snapshot.
@@ -54,9 +64,19 @@ impl Section {
                 Some(("mp", number)) => number + 1,
                 _ => continue,
             };
-            let format = if place == 0 { &formats::ROOTFS } else { &formats::MP };
+            let format = if place == 0 {
+                &formats::ROOTFS
+            } else {
+                &formats::MP
+            };
             if let Ok(props) = props::parse(format, key, text) {
-                found.push((place, Mount { key: key.clone(), props }));
+                found.push((
+                    place,
+                    Mount {
+                        key: key.clone(),
+                        props,
+                    },
+                ));
             }
         }
         found.sort_by_key(|(place, _)| *place);
@@ -146,7 +166,9 @@ fn encode(line: &str) -> String {
 }
 
 fn decode(line: &str) -> String {
-    percent_encoding::percent_decode_str(line).decode_utf8_lossy().into_owned()
+    percent_encoding::percent_decode_str(line)
+        .decode_utf8_lossy()
+        .into_owned()
 }
 
 impl Config {
@@ -157,7 +179,15 @@ impl Config {
         if !self.pending.is_empty() {
             out.push_str("\n[pve:pending]\n");
             for (key, value) in &self.pending {
-                push_line(&mut out, key, &if key == "description" { encode(value) } else { value.clone() });
+                push_line(
+                    &mut out,
+                    key,
+                    &if key == "description" {
+                        encode(value)
+                    } else {
+                        value.clone()
+                    },
+                );
             }
         }
         for (name, section) in &self.snapshots {
@@ -175,7 +205,10 @@ impl Config {
         let mut name = String::new();
         let mut sections: BTreeMap<String, Section> = BTreeMap::new();
         for line in text.lines() {
-            if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            if let Some(header) = line
+                .strip_prefix('[')
+                .and_then(|line| line.strip_suffix(']'))
+            {
                 header.clone_into(&mut name);
                 sections.entry(name.clone()).or_default();
                 continue;
@@ -229,7 +262,11 @@ impl Config {
     /// The options that disappear at the next start.
     pub(crate) fn pending_deletes(&self) -> Vec<String> {
         let list = self.pending.get("delete").map_or("", String::as_str);
-        list.split(',').map(str::trim).filter(|key| !key.is_empty()).map(ToOwned::to_owned).collect()
+        list.split(',')
+            .map(str::trim)
+            .filter(|key| !key.is_empty())
+            .map(ToOwned::to_owned)
+            .collect()
     }
 
     /// Volume ids that the current section and the snapshots use, unused ones last.
@@ -258,8 +295,10 @@ impl Config {
 
 /// SHA-1 in hexadecimal: PVE's digests of config files are that, and protect nothing.
 pub(crate) fn sha1(text: &str) -> String {
-    let digest =
-        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    let digest = aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY,
+        text.as_bytes(),
+    );
     digest.as_ref().iter().fold(String::new(), |mut out, byte| {
         if write!(out, "{byte:02x}").is_err() {
             out.clear();

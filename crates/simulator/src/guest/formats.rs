@@ -3,7 +3,10 @@
 use super::props::{self, Format, Props, Type, optional, required};
 
 fn word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || "-_.".contains(c))
 }
 
 /// Six hexadecimal pairs of a unicast address: the second digit is even.
@@ -15,14 +18,18 @@ fn mac(text: &str) -> bool {
 }
 
 fn masked(text: &str, v6: bool) -> bool {
-    let Some((address, mask)) = text.split_once('/') else { return false };
+    let Some((address, mask)) = text.split_once('/') else {
+        return false;
+    };
     let most = if v6 { 128 } else { 32 };
     let good = if v6 {
         address.parse::<std::net::Ipv6Addr>().is_ok()
     } else {
         address.parse::<std::net::Ipv4Addr>().is_ok()
     };
-    good && mask.parse::<u8>().is_ok_and(|mask| (8..=most).contains(&mask))
+    good && mask
+        .parse::<u8>()
+        .is_ok_and(|mask| (8..=most).contains(&mask))
 }
 
 fn ip4(text: &str) -> bool {
@@ -49,6 +56,11 @@ fn inside_path(text: &str) -> bool {
         && !text.ends_with("/..")
 }
 
+/// Bytes of a size option.
+pub(crate) fn size_of(text: &str) -> Option<u64> {
+    props::parse_size(text)
+}
+
 fn size(text: &str) -> bool {
     props::parse_size(text).is_some()
 }
@@ -62,12 +74,42 @@ pub(crate) static NET: Format = Format {
         required("name", WORD),
         optional("bridge", WORD),
         optional("firewall", Type::Bool),
-        optional("gw", Type::Checked(gw4, "invalid format - value does not look like a valid ipv4 address\n")),
-        optional("gw6", Type::Checked(gw6, "invalid format - value does not look like a valid ipv6 address\n")),
+        optional(
+            "gw",
+            Type::Checked(
+                gw4,
+                "invalid format - value does not look like a valid ipv4 address\n",
+            ),
+        ),
+        optional(
+            "gw6",
+            Type::Checked(
+                gw6,
+                "invalid format - value does not look like a valid ipv6 address\n",
+            ),
+        ),
         optional("host-managed", Type::Bool),
-        optional("hwaddr", Type::Checked(mac, "invalid format - value does not look like a valid unicast MAC address\n")),
-        optional("ip", Type::Checked(ip4, "invalid format - value does not look like a valid ipv4 network configuration\n")),
-        optional("ip6", Type::Checked(ip6, "invalid format - value does not look like a valid ipv6 network configuration\n")),
+        optional(
+            "hwaddr",
+            Type::Checked(
+                mac,
+                "invalid format - value does not look like a valid unicast MAC address\n",
+            ),
+        ),
+        optional(
+            "ip",
+            Type::Checked(
+                ip4,
+                "invalid format - value does not look like a valid ipv4 network configuration\n",
+            ),
+        ),
+        optional(
+            "ip6",
+            Type::Checked(
+                ip6,
+                "invalid format - value does not look like a valid ipv6 network configuration\n",
+            ),
+        ),
         optional("link_down", Type::Bool),
         optional("mtu", Type::Int(64, 65_535)),
         optional("rate", Type::Number),
@@ -246,7 +288,11 @@ impl Mount {
 
     /// Path inside the container; `/` for the root file system.
     pub(crate) fn path(&self) -> &str {
-        if self.key == "rootfs" { "/" } else { self.props.get("mp").map_or("", String::as_str) }
+        if self.key == "rootfs" {
+            "/"
+        } else {
+            self.props.get("mp").map_or("", String::as_str)
+        }
     }
 
     pub(crate) fn source(&self) -> Source {

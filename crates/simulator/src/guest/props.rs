@@ -26,11 +26,19 @@ pub(crate) struct Key {
 }
 
 pub(crate) const fn required(name: &'static str, kind: Type) -> Key {
-    Key { name, required: true, kind }
+    Key {
+        name,
+        required: true,
+        kind,
+    }
 }
 
 pub(crate) const fn optional(name: &'static str, kind: Type) -> Key {
-    Key { name, required: false, kind }
+    Key {
+        name,
+        required: false,
+        kind,
+    }
 }
 
 /// One schema. The default key is the one that may stand without `key=`.
@@ -97,10 +105,14 @@ fn split(format: &Format, text: &str) -> Result<Props, String> {
             Some((key, value)) if !value.is_empty() && !key.is_empty() => {
                 let key = key.trim();
                 if !format.keys.iter().any(|known| known.name == key) {
-                    return Err(format!("invalid key in comma-separated list property: {key}"));
+                    return Err(format!(
+                        "invalid key in comma-separated list property: {key}"
+                    ));
                 }
                 if found.insert(key.to_owned(), value.to_owned()).is_some() {
-                    return Err(format!("duplicate key in comma-separated list property: {key}"));
+                    return Err(format!(
+                        "duplicate key in comma-separated list property: {key}"
+                    ));
                 }
             }
             Some(_) => return Err("missing key in comma-separated list property".into()),
@@ -108,8 +120,13 @@ fn split(format: &Format, text: &str) -> Result<Props, String> {
                 let key = format.default.ok_or(
                     "value without key, but schema does not define a default key".to_owned(),
                 )?;
-                if found.insert(key.to_owned(), part.trim().to_owned()).is_some() {
-                    return Err(format!("duplicate key in comma-separated list property: {key}"));
+                if found
+                    .insert(key.to_owned(), part.trim().to_owned())
+                    .is_some()
+                {
+                    return Err(format!(
+                        "duplicate key in comma-separated list property: {key}"
+                    ));
                 }
             }
         }
@@ -132,7 +149,10 @@ pub(crate) fn parse(format: &Format, name: &str, text: &str) -> Result<Props, St
                 }
             },
             None if key.required => {
-                errors.insert(key.name, "property is missing and it is not optional".to_owned());
+                errors.insert(
+                    key.name,
+                    "property is missing and it is not optional".to_owned(),
+                );
             }
             None => {}
         }
@@ -184,7 +204,11 @@ pub(crate) fn parse_size(text: &str) -> Option<u64> {
         'T' => 40,
         _ => 0,
     };
-    let digits = if shift == 0 { text } else { text.get(..text.len() - 1)? };
+    let digits = if shift == 0 {
+        text
+    } else {
+        text.get(..text.len() - 1)?
+    };
     scaled(digits, shift)
 }
 

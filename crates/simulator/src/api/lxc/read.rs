@@ -1,0 +1,104 @@
+//! Reading containers: list, status, interfaces, features.
+
+use serde_json::{Value, json};
+
+use crate::call::{Answer, Call, Reply};
+use crate::guest::init;
+
+/// `GET /nodes/N/lxc`: those the caller may see.
+pub(super) fn list(call: &Call<'_>) -> Reply {
+    let now = call.sim.clock.now_f64();
+    let mut world = call.sim.lock();
+    world.settle(now);
+    world.reap(now);
+    let seen = |id: &&u32| world.has(call.auth, &format!("/vms/{id}"), "VM.Audit");
+    let rows: Vec<Value> = world
+        .guests
+        .lxc
+        .keys()
+        .filter(seen)
+        .map(|&id| Value::Object(world.lxc_status(id, now)))
+        .collect();
+    Ok(Answer::Data(Value::Array(rows)))
+}
+
+/// `GET …/status/current`
+pub(super) fn current(call: &Call<'_>) -> Reply {
+    let now = call.sim.clock.now_f64();
+    let mut world = call.sim.lock();
+    world.settle(now);
+    world.reap(now);
+    let vmid = call.params.vmid();
+    world.lxc(vmid)?;
+    let mut row = world.lxc_status(vmid, now);
+    row.insert("ha".into(), json!({ "managed": 0 }));
+    Ok(Answer::Data(Value::Object(row)))
+}
+
+/// `GET …/interfaces`: nothing for a stopped container, nor for one that does not exist.
+pub(super) fn interfaces(call: &Call<'_>) -> Reply {
+    let now = call.sim.clock.now_f64();
+    let mut world = call.sim.lock();
+    world.reap(now);
+    let Some(guest) = world.guests.lxc.get(&call.params.vmid()) else {
+        return Ok(Answer::Data(Value::Null));
+    };
+    let Some(run) = &guest.run else {
+        return Ok(Answer::Data(Value::Null));
+    };
+    Ok(Answer::Data(init::interfaces(
+        &guest.config.current,
+        &run.network,
+        now - run.since,
+    )))
+}
+
+/// `GET …/feature`
+pub(super) fn feature(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let vmid = call.params.vmid();
+    let guest = world.lxc(vmid)?;
+    let has = match call.params.need("feature").as_str() {
+        "snapshot" => world.snapshot_capable(vmid),
+        // A linked clone wants a template, a full one of a running container a snapshot.
+        "clone" => guest.config.current.flag("template"),
+        _ => world.snapshot_capable(vmid) || guest.run.is_none(),
+    };
+    Ok(Answer::Data(json!({ "hasFeature": u8::from(has) })))
+}
+
+/// `GET …/rrddata`: time stamps only, as of a node whose statistics daemon has just started.
+pub(super) fn rrd(call: &Call<'_>) -> Reply {
+    call.sim.lock().lxc(call.params.vmid())?;
+    let step = match call.params.need("timeframe").as_str() {
+        "hour" => 60,
+        "day" => 1800,
+        "week" => 10_800,
+        "month" => 43_200,
+        _ => 604_800,
+    };
+    let last = call.sim.clock.now() / step * step;
+    let rows: Vec<Value> = (0..60)
+        .rev()
+        .map(|back| json!({ "time": last - back * step }))
+        .collect();
+    Ok(Answer::Data(Value::Array(rows)))
+}
+
+/// `GET /nodes/N/lxc/ID`: what there is below.
+pub(super) fn index(call: &Call<'_>) -> Reply {
+    call.sim.lock().lxc(call.params.vmid())?;
+    let names = [
+        "config",
+        "pending",
+        "status",
+        "snapshot",
+        "feature",
+        "interfaces",
+        "resize",
+        "clone",
+        "migrate",
+    ];
+    let rows: Vec<Value> = names.iter().map(|name| json!({ "subdir": name })).collect();
+    Ok(Answer::Data(Value::Array(rows)))
+}

@@ -1,0 +1,210 @@
+//! `storage.cfg` through the API.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::call::{Answer, ApiError, Call, Params, Reply};
+use crate::guest::config::sha1;
+use crate::storage::Definition;
+use crate::storage::retention::Retention;
+use crate::world::World;
+
+/// Options that only say how a storage is made or reached.
+const NOT_STORED: &[&str] = &["storage", "type", "node", "digest", "delete", "password"];
+/// Contents a directory can hold.
+const CONTENTS: &[&str] = &[
+    "backup", "images", "import", "iso", "rootdir", "snippets", "vztmpl",
+];
+
+fn entry(world: &World, id: &str, definition: &Definition) -> Value {
+    let mut row = Map::new();
+    row.insert("storage".into(), json!(id));
+    row.insert("type".into(), json!(definition.kind));
+    row.insert("digest".into(), json!(sha1(&world.storage.config_text())));
+    for (key, value) in &definition.options {
+        let number = matches!(key.as_str(), "disable" | "shared" | "max-protected-backups");
+        let number = number.then(|| value.parse::<i64>().ok()).flatten();
+        row.insert(
+            key.clone(),
+            number.map_or_else(|| json!(value), |number| json!(number)),
+        );
+    }
+    Value::Object(row)
+}
+
+/// `GET /storage`: those the caller may see.
+pub(super) fn index(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let kind = call.params.text("type");
+    let look = &["Datastore.Audit", "Datastore.AllocateSpace"];
+    let rows: Vec<Value> = world
+        .storage
+        .definitions
+        .iter()
+        .filter(|(id, _)| {
+            world
+                .check_any(call.auth, &format!("/storage/{id}"), look)
+                .is_ok()
+        })
+        .filter(|(_, definition)| kind.as_ref().is_none_or(|kind| *kind == definition.kind))
+        .map(|(id, definition)| entry(&world, id, definition))
+        .collect();
+    Ok(Answer::Data(Value::Array(rows)))
+}
+
+/// `GET /storage/S`
+pub(super) fn get(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let id = call.params.need("storage");
+    let definition = world.storage.definition(&id)?;
+    Ok(Answer::Data(entry(&world, &id, definition)))
+}
+
+fn options(params: &Params) -> BTreeMap<String, String> {
+    params
+        .0
+        .keys()
+        .filter(|key| !NOT_STORED.contains(&key.as_str()))
+        .filter_map(|key| Some((key.clone(), params.text(key)?)))
+        .map(|(key, value)| {
+            let normal = (key == "prune-backups")
+                .then(|| Retention::parse(&value).ok())
+                .flatten();
+            (key, normal.map_or(value, |retention| retention.to_string()))
+        })
+        .collect()
+}
+
+fn check_content(definition: &Definition) -> Result<(), ApiError> {
+    let allowed: &[&str] = if definition.kind == "lvmthin" {
+        &["images", "rootdir"]
+    } else {
+        CONTENTS
+    };
+    for kind in definition.content() {
+        if !allowed.contains(&kind) {
+            return Err(ApiError::param(
+                "content",
+                format!("invalid format - storage does not support content type '{kind}'\n"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What the activation of a new storage fails with, if it does.
+fn activate(world: &World, id: &str, definition: &Definition) -> Result<(), String> {
+    let option = |key: &str| definition.options.get(key).map_or("", String::as_str);
+    match definition.kind.as_str() {
+        "dir" => Ok(()),
+        "lvmthin" => {
+            let pool = &world.storage.pool;
+            if option("vgname") == pool.vg && option("thinpool") == pool.lv {
+                Ok(())
+            } else {
+                Err(format!(
+                    "no such thin pool {}/{}",
+                    option("vgname"),
+                    option("thinpool")
+                ))
+            }
+        }
+        "pbs" => {
+            let server = option("server");
+            Err(format!(
+                "{id}: error fetching datastores - 500 Can't connect to {server}:8007 (Connection refused)"
+            ))
+        }
+        kind => Err(format!(
+            "storage '{id}' is not online: this node cannot mount {kind}"
+        )),
+    }
+}
+
+fn check_required(definition: &Definition) -> Result<(), ApiError> {
+    let required: &[&str] = match definition.kind.as_str() {
+        "dir" => &["path"],
+        "lvmthin" => &["vgname", "thinpool"],
+        "pbs" => &["server", "datastore"],
+        "nfs" => &["server", "export"],
+        "cifs" => &["server", "share"],
+        _ => &[],
+    };
+    match required
+        .iter()
+        .find(|key| !definition.options.contains_key(**key))
+    {
+        Some(missing) => Err(ApiError::param(
+            missing,
+            "property is missing and it is not optional",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// `POST /storage`
+pub(super) fn create(call: &Call<'_>) -> Reply {
+    let (id, kind) = (call.params.need("storage"), call.params.need("type"));
+    let definition = Definition {
+        kind: kind.clone(),
+        options: options(call.params),
+    };
+    check_required(&definition)?;
+    check_content(&definition)?;
+    let mut world = call.sim.lock();
+    let failed = |text: String| ApiError::die(format!("create storage failed: {text}"));
+    if world.storage.definitions.contains_key(&id) {
+        return Err(failed(format!("storage ID '{id}' already defined")));
+    }
+    activate(&world, &id, &definition).map_err(failed)?;
+    if let Some(path) = definition.path() {
+        world.storage.adopt_folder(path, &id);
+    }
+    world.storage.definitions.insert(id.clone(), definition);
+    Ok(Answer::Data(json!({ "storage": id, "type": kind })))
+}
+
+/// `PUT /storage/S`
+pub(super) fn update(call: &Call<'_>) -> Reply {
+    let id = call.params.need("storage");
+    let mut world = call.sim.lock();
+    let digest = sha1(&world.storage.config_text());
+    if call
+        .params
+        .text("digest")
+        .is_some_and(|given| given != digest)
+    {
+        return Err(ApiError::die(
+            "update storage failed: detected modified configuration - file changed by other user? Try again.",
+        ));
+    }
+    let mut definition = world.storage.definition(&id)?.clone();
+    definition.options.extend(options(call.params));
+    let delete = call.params.text("delete").unwrap_or_default();
+    for key in delete.split([',', ' ', ';']).filter(|key| !key.is_empty()) {
+        if matches!(key, "path" | "vgname" | "thinpool" | "type") {
+            return Err(ApiError::die(format!(
+                "update storage failed: unable to delete fixed option '{key}'"
+            )));
+        }
+        definition.options.remove(key);
+    }
+    check_content(&definition)?;
+    let kind = definition.kind.clone();
+    world.storage.definitions.insert(id.clone(), definition);
+    Ok(Answer::Data(json!({ "storage": id, "type": kind })))
+}
+
+/// `DELETE /storage/S`: the definition goes, the data stays.
+pub(super) fn delete(call: &Call<'_>) -> Reply {
+    let id = call.params.need("storage");
+    let mut world = call.sim.lock();
+    if world.storage.definitions.remove(&id).is_none() {
+        return Err(ApiError::die(format!(
+            "delete storage failed: storage '{id}' does not exist"
+        )));
+    }
+    world.storage_removed(&id);
+    Ok(Answer::Data(Value::Null))
+}

@@ -1,0 +1,281 @@
+//! The content of storages: listed, annotated, protected, deleted, pruned.
+
+use std::fs;
+use std::io;
+
+use serde_json::{Value, json};
+
+use crate::call::{Answer, ApiError, Call, Reply};
+use crate::guest::props;
+use crate::storage::access::{self, VolumeName};
+use crate::storage::backups;
+use crate::storage::retention::Retention;
+use crate::workers::{disk, seconds};
+use crate::world::World;
+
+/// The volume of the path: `local:backup/…`, or without its storage in front.
+fn volid(call: &Call<'_>) -> String {
+    let volume = call.params.need("volume");
+    if volume.contains(':') {
+        volume
+    } else {
+        format!("{}:{volume}", call.params.need("storage"))
+    }
+}
+
+fn vmid(call: &Call<'_>) -> Option<u32> {
+    call.params
+        .int("vmid")
+        .and_then(|id| u32::try_from(id).ok())
+}
+
+/// `GET …/content`
+pub(super) fn list(call: &Call<'_>) -> Reply {
+    let mut world = call.sim.lock();
+    world.settle(call.sim.clock.now_f64());
+    let storage = call.params.need("storage");
+    let rows = world.content_list(
+        call.auth,
+        &storage,
+        call.params.text("content").as_deref(),
+        vmid(call),
+    )?;
+    Ok(Answer::Data(Value::Array(rows)))
+}
+
+/// `POST …/content`
+pub(super) fn allocate(call: &Call<'_>) -> Reply {
+    let (storage, name) = (call.params.need("storage"), call.params.need("filename"));
+    let owner = call.params.vmid();
+    let text = call.params.need("size");
+    // A size without unit is in KiB here.
+    let size = match text.parse::<u64>() {
+        Ok(number) => Some(number << 10),
+        Err(_) => props::parse_size(&text),
+    };
+    let size =
+        size.ok_or_else(|| ApiError::param("size", "value does not match the regex pattern"))?;
+    let mut world = call.sim.lock();
+    world.settle(call.sim.clock.now_f64());
+    let thin = world.storage.usable(&storage)?.kind == "lvmthin";
+    let file = name.rsplit('/').next().unwrap_or_default();
+    if !file.starts_with(&format!("vm-{owner}-")) {
+        return Err(ApiError::die(format!(
+            "illegal name '{name}' - should be 'vm-{owner}-*'"
+        )));
+    }
+    let name = if thin {
+        name.clone()
+    } else {
+        format!("{owner}/{file}")
+    };
+    if world
+        .storage
+        .volumes
+        .contains_key(&format!("{storage}:{name}"))
+    {
+        let text = format!(
+            "lvcreate 'pve/{name}' error:   Logical Volume \"{name}\" already exists in volume group \"pve\""
+        );
+        return Err(ApiError::die(text));
+    }
+    let now = call.sim.clock.now();
+    let made = world.allocate(&storage, owner, Some(&name), size, now, &mut Vec::new());
+    made.map(|volid| Answer::Data(json!(volid)))
+        .map_err(ApiError::die)
+}
+
+/// `GET …/content/VOLUME`
+pub(super) fn get(call: &Call<'_>) -> Reply {
+    let volid = volid(call);
+    let world = call.sim.lock();
+    world.check_volume_access(call.auth, None, &volid, None)?;
+    world.volume_attributes(&volid).map(Answer::Data)
+}
+
+/// Whether a caller has no quota of protected archives.
+pub(super) fn limit_free(world: &World, call: &Call<'_>, storage: &str) -> bool {
+    world.has(
+        call.auth,
+        &format!("/storage/{storage}"),
+        "Datastore.Allocate",
+    )
+}
+
+/// `PUT …/content/VOLUME`
+pub(super) fn update(call: &Call<'_>) -> Reply {
+    let volid = volid(call);
+    let world = call.sim.lock();
+    world.check_volume_access(call.auth, None, &volid, None)?;
+    let volume = access::parse(&world, &volid)?;
+    if volume.kind != "backup" {
+        return Err(ApiError::die(
+            "attribute changes are only supported for backups",
+        ));
+    }
+    let backup = world
+        .backup(&volid)
+        .ok_or_else(|| ApiError::die(format!("volume '{volid}' does not exist")))?;
+    if let Some(notes) = call.params.text("notes") {
+        let path = backups::notes_path(&backup.path);
+        let done = if notes.is_empty() {
+            remove_quietly(&path)
+        } else {
+            fs::write(&path, notes)
+        };
+        done.map_err(|error| ApiError::die(format!("unable to write notes - {error}")))?;
+    }
+    if call.params.has("protected") {
+        let free = limit_free(&world, call, &volume.storage);
+        world.protect(&volid, call.params.flag("protected"), free)?;
+    }
+    Ok(Answer::Data(Value::Null))
+}
+
+fn remove_quietly(path: &std::path::Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn check_delete(world: &World, call: &Call<'_>, volume: &VolumeName) -> Result<(), ApiError> {
+    let path = format!("/storage/{}", volume.storage);
+    match volume.owner {
+        Some(owner)
+            if volume.kind == "backup" && !world.has(call.auth, &path, "Datastore.Allocate") =>
+        {
+            world.check(call.auth, &path, &["Datastore.AllocateSpace"])?;
+            world.check(call.auth, &format!("/vms/{owner}"), &["VM.Backup"])
+        }
+        _ => world.check(call.auth, &path, &["Datastore.Allocate"]),
+    }
+}
+
+/// `DELETE …/content/VOLUME`
+pub(super) fn delete(call: &Call<'_>) -> Reply {
+    let volid = volid(call);
+    let volume = {
+        let world = call.sim.lock();
+        let volume = access::parse(&world, &volid)?;
+        check_delete(&world, call, &volume)?;
+        volume
+    };
+    let id = match volume.owner {
+        Some(owner) => format!("{owner}@{}", volume.storage),
+        None => volume.storage.clone(),
+    };
+    let upid = call
+        .sim
+        .start_task(call.auth, "imgdel", &id, move |worker| {
+            disk::delete(worker, volid)
+        });
+    let Some(delay) = call
+        .params
+        .int("delay")
+        .and_then(|delay| u32::try_from(delay).ok())
+    else {
+        return Ok(Answer::Data(json!(upid)));
+    };
+    let sim = std::sync::Arc::clone(call.sim);
+    Ok(Answer::Later(Box::pin(async move {
+        let Some(parsed) = crate::tasks::Upid::parse(&upid) else {
+            return Ok(Answer::Data(json!(upid)));
+        };
+        for _ in 0..delay * 5 {
+            sim.clock.sleep(seconds(0.2)).await;
+            if sim.tasks.is_running(&parsed) {
+                continue;
+            }
+            return match sim.tasks.exit_status(&parsed) {
+                Some(status) if status == "OK" => Ok(Answer::Data(Value::Null)),
+                Some(status) => Err(ApiError::die(status)),
+                None => Ok(Answer::Data(json!(upid))),
+            };
+        }
+        Ok(Answer::Data(json!(upid)))
+    })))
+}
+
+fn retention(world: &World, call: &Call<'_>, storage: &str) -> Result<Retention, ApiError> {
+    if let Some(text) = call.params.text("prune-backups") {
+        return Retention::parse(&text).map_err(|error| ApiError::param("prune-backups", error));
+    }
+    world.storage_retention(storage).ok_or_else(|| {
+        ApiError::die(format!(
+            "no prune-backups options configured for storage '{storage}'"
+        ))
+    })
+}
+
+/// `GET …/prunebackups`
+pub(super) fn prune_plan(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let storage = call.params.need("storage");
+    world.storage.usable(&storage)?;
+    let retention = retention(&world, call, &storage)?;
+    let plan = world.prune_plan(
+        &storage,
+        &retention,
+        vmid(call),
+        call.params.text("type").as_deref(),
+    );
+    let row = |(backup, mark): &(backups::Backup, crate::storage::retention::Mark)| {
+        let mut row = json!({
+            "volid": backup.volid, "ctime": backup.ctime, "mark": mark.word(), "type": backup.subtype,
+        });
+        if let Some(vmid) = backup.vmid {
+            row["vmid"] = json!(vmid);
+        }
+        row
+    };
+    Ok(Answer::Data(plan.iter().map(row).collect()))
+}
+
+/// `DELETE …/prunebackups`
+pub(super) fn prune(call: &Call<'_>) -> Reply {
+    let storage = call.params.need("storage");
+    let (vmid, kind) = (vmid(call), call.params.text("type"));
+    let retention = {
+        let world = call.sim.lock();
+        let path = format!("/storage/{storage}");
+        match vmid {
+            Some(id) => {
+                world.check(call.auth, &path, &["Datastore.AllocateSpace"])?;
+                world.check(call.auth, &format!("/vms/{id}"), &["VM.Backup"])?;
+            }
+            None => world.check(call.auth, &path, &["Datastore.Allocate"])?,
+        }
+        world.storage.usable(&storage)?;
+        retention(&world, call, &storage)?
+    };
+    let id = vmid.map_or_else(|| storage.clone(), |vmid| format!("{vmid}@{storage}"));
+    let upid = call
+        .sim
+        .start_task(call.auth, "prunebackups", &id, move |worker| {
+            disk::prune(worker, storage, retention, vmid, kind)
+        });
+    Ok(Answer::Data(json!(upid)))
+}
+
+/// `POST …/download-url`: this node reaches no other host.
+pub(super) fn download(call: &Call<'_>) -> Reply {
+    call.sim
+        .lock()
+        .storage
+        .usable(&call.params.need("storage"))?;
+    let url = call.params.need("url");
+    let upid = call.sim.start_task(
+        call.auth,
+        "download",
+        &call.params.need("filename"),
+        |worker| async move {
+            worker.log(format!("downloading {url}"));
+            worker.sleep(seconds(1.0)).await?;
+            Err(format!(
+                "download failed - wget: unable to connect to {url}"
+            ))
+        },
+    );
+    Ok(Answer::Data(json!(upid)))
+}

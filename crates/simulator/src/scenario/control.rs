@@ -1,0 +1,159 @@
+//! Commands of `/_sim/` about guests and storages: what other people, hardware and time do to them.
+
+use std::fs;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::guest::init;
+use crate::guest::tree;
+use crate::sim::Sim;
+
+/// Commands of `/_sim/NAME` that concern guests and storages (`fill-pool`, `corrupt-archive`, `poke-guest`, `poke-storage`);
+/// none for a name that is not known here.
+pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result<Value, String>> {
+    match name {
+        "fill-pool" => Some(read(body).and_then(|order| fill_pool(sim, &order))),
+        "corrupt-archive" => Some(read(body).and_then(|order| corrupt_archive(sim, &order))),
+        "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
+        _ => None,
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(body: &Value) -> Result<T, String> {
+    T::deserialize(body).map_err(|error| error.to_string())
+}
+
+/// Somebody else's volume grows in the pool.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FillPool {
+    /// Bytes of data still to come.
+    #[serde(default)]
+    bytes: u64,
+    /// Bytes of metadata still to come.
+    #[serde(default)]
+    metadata: u64,
+    /// Bytes a simulated second; everything at once where it is missing.
+    rate: Option<u64>,
+}
+
+fn fill_pool(sim: &Sim, order: &FillPool) -> Result<Value, String> {
+    let now = sim.clock.now_f64();
+    let mut world = sim.lock();
+    world.settle(now);
+    let (data, metadata) = (world.pool_data(), world.pool_metadata());
+    let pool = &mut world.storage.pool;
+    match order.rate {
+        Some(rate) => {
+            pool.growing += order.bytes;
+            pool.growing_metadata += order.metadata;
+            pool.growth_rate = rate;
+        }
+        None => {
+            pool.foreign += order.bytes.min(pool.size - data);
+            pool.foreign_metadata += order.metadata.min(pool.metadata_size - metadata);
+        }
+    }
+    Ok(json!({ "data": world.pool_data(), "metadata": world.pool_metadata() }))
+}
+
+/// Damage to an archive.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CorruptArchive {
+    volid: String,
+    /// Cut the file off there instead of flipping bits in its middle.
+    #[serde(default)]
+    truncate: bool,
+}
+
+fn corrupt_archive(sim: &Sim, order: &CorruptArchive) -> Result<Value, String> {
+    let backup = sim.lock().backup(&order.volid);
+    let backup = backup.ok_or_else(|| format!("no archive `{}`", order.volid))?;
+    let mut bytes = fs::read(&backup.path).map_err(|error| error.to_string())?;
+    let middle = bytes.len() * 3 / 5;
+    if order.truncate {
+        bytes.truncate(middle);
+    } else {
+        for byte in bytes.iter_mut().skip(middle).take(64) {
+            *byte ^= 0x55;
+        }
+    }
+    fs::write(&backup.path, &bytes).map_err(|error| error.to_string())?;
+    Ok(json!({ "size": bytes.len() }))
+}
+
+/// A change of a guest behind the API's back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PokeGuest {
+    vmid: u32,
+    /// Options to write into the configuration.
+    #[serde(default)]
+    set: std::collections::BTreeMap<String, String>,
+    /// Options to take out.
+    #[serde(default)]
+    delete: Vec<String>,
+    /// Raw `lxc.*` lines.
+    #[serde(default)]
+    raw: Vec<(String, String)>,
+    /// Files of its root file system by path; null removes one.
+    #[serde(default)]
+    files: std::collections::BTreeMap<String, Option<String>>,
+    /// Whether it stands still.
+    frozen: Option<bool>,
+    /// Its processes are gone, or there again.
+    running: Option<bool>,
+    /// Bytes a second that it writes while it runs.
+    writes: Option<u64>,
+    /// Its firewall rules.
+    firewall: Option<String>,
+}
+
+fn poke_guest(sim: &Sim, order: PokeGuest) -> Result<Value, String> {
+    let now = sim.clock.now_f64();
+    let mut world = sim.lock();
+    world.settle(now);
+    let root = world.rootfs(order.vmid);
+    for (path, content) in &order.files {
+        let root = root.as_ref().ok_or("the guest has no root file system")?;
+        let done = match content {
+            Some(content) => tree::put(root, path, content.as_bytes()),
+            None => fs::remove_file(root.join(path.trim_start_matches('/'))),
+        };
+        done.map_err(|error| format!("{path}: {error}"))?;
+    }
+    let guest = world.lxc_mut(order.vmid).map_err(|error| error.message)?;
+    let values = &mut guest.config.current.values;
+    values.extend(order.set);
+    order.delete.iter().for_each(|key| drop(values.remove(key)));
+    guest.config.current.raw.extend(order.raw);
+    if let Some(writes) = order.writes {
+        guest.writes = writes;
+    }
+    if let Some(rules) = order.firewall {
+        guest.firewall = rules;
+    }
+    match order.running {
+        Some(true) if guest.run.is_none() => {
+            let network = root
+                .as_deref()
+                .map(|root| init::boot(root, |_| None))
+                .unwrap_or_default();
+            guest.run = Some(crate::guest::Run {
+                pid: 4242,
+                since: now,
+                dies_at: None,
+                network,
+            });
+        }
+        Some(false) => guest.run = None,
+        _ => {}
+    }
+    if let Some(frozen) = order.frozen {
+        guest.frozen = frozen;
+    }
+    Ok(json!({ "config": guest.config.print() }))
+}
