@@ -109,19 +109,17 @@ where
     T: TryFrom<i128>,
 {
     read(from, "a whole number or nothing", |scalar| {
-        unless_nothing(scalar, whole)
+        if scalar.is_nothing() {
+            Some(None)
+        } else {
+            whole(scalar).map(Some)
+        }
     })
 }
 
-/// `null` and `""` are nothing; all else must be what `read` wants.
-fn unless_nothing<'a, T>(
-    scalar: Scalar<'a>,
-    read: impl FnOnce(Scalar<'a>) -> Option<T>,
-) -> Option<Option<T>> {
-    if matches!(scalar, Scalar::Nothing | Scalar::Text("")) {
-        Some(None)
-    } else {
-        read(scalar).map(Some)
+impl Scalar<'_> {
+    fn is_nothing(self) -> bool {
+        matches!(self, Scalar::Nothing | Scalar::Text(""))
     }
 }
 
@@ -145,7 +143,11 @@ pub fn float<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 /// A number with a fraction, or nothing.
 pub fn maybe_float<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
     read(from, "a number or nothing", |scalar| {
-        unless_nothing(scalar, decimal)
+        if scalar.is_nothing() {
+            Some(None)
+        } else {
+            decimal(scalar).map(Some)
+        }
     })
 }
 
@@ -188,7 +190,11 @@ pub fn text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 /// A text, or nothing (`null`, `""`). Combine with `#[serde(default)]`.
 pub fn maybe_text<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     read(from, "a text or nothing", |scalar| {
-        unless_nothing(scalar, written)
+        if scalar.is_nothing() {
+            Some(None)
+        } else {
+            written(scalar).map(Some)
+        }
     })
 }
 

@@ -1,0 +1,16 @@
+//! The client against real sockets: a server that says what a test wants, byte for byte, and the
+//! answers that real servers gave.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, helpers included"
+)]
+
+mod answers;
+mod delivery;
+mod follow;
+mod recordings;
+mod scripted;
+mod tls;
