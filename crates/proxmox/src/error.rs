@@ -48,7 +48,6 @@ impl fmt::Display for Phase {
 
 /// A failed request. `request` is always its method and path.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 #[expect(
     clippy::error_impl_error,
     reason = "the one error of this crate, used as `proxmox::Error`"

@@ -247,7 +247,7 @@ mod tests {
             polls += 1;
             now += trip;
             if now >= length {
-                return (now - length, polls);
+                return (now.saturating_sub(length), polls);
             }
             let cap = SHORT.max(now / SHARE).min(longest_pause);
             now += pause.min(cap);
