@@ -1,1 +1,18 @@
-//! felhom-agent.
+//! felhom-agent as a library: the command line and the loop that performs jobs, for the program and for the demo.
+//!
+//! The agent performs nothing that is not a journaled step, starts no process, and speaks only to the pinned peer.
+
+pub mod archive;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod credentials;
+pub mod exit;
+pub mod journal;
+pub mod lock;
+pub mod observe;
+pub mod output;
+pub mod perform;
+pub mod progress;
+pub mod remote;
+pub mod runner;

@@ -1,2 +1,42 @@
-//! main
-fn main() {}
+//! felhom-agent: parse, set up logging, dispatch, exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use felhom_agent::cli::{self, Cli};
+use felhom_agent::exit::Exit;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are asked for; anything else is a usage error. A broken pipe is neither.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            if error.print().is_err() {}
+            return exit.into();
+        }
+    };
+    log_to_stderr(&cli);
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "no runtime");
+            return Exit::Unexpected.into();
+        }
+    };
+    runtime.block_on(cli::run(cli)).into()
+}
+
+fn log_to_stderr(cli: &Cli) {
+    let default = match (cli.is_quiet(), cli.verbosity()) {
+        (true, _) => "error",
+        (false, 0) => "warn",
+        (false, 1) => "info",
+        (false, 2) => "felhom_agent=debug,felhom_proxmox=debug,info",
+        (false, _) => "felhom_agent=trace,felhom_proxmox=trace,debug",
+    };
+    let filter = EnvFilter::try_from_env("FELHOM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
+}

@@ -42,7 +42,7 @@ pub use judgement::{Judgement, Verdict};
 pub use mark::{InstallationId, Mark, ParseMarkError};
 pub use mutation::{Ended, Mutating, Mutation};
 pub use outcome::{
-    EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict, classify_exit_status,
+    EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict,
 };
 pub use policy::{BackupMode, BackupPolicy, RestoreTestPolicy};
 pub use posture::{GuestRecord, Posture, posture};

@@ -16,6 +16,11 @@ use crate::job::JobId;
 pub struct InstallationId(String);
 
 impl InstallationId {
+    /// Thirty-two zeros: for plans that are made before there is a journal. No journal ever has this name.
+    pub fn unnamed() -> Self {
+        Self("0".repeat(32))
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0

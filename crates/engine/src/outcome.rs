@@ -111,31 +111,6 @@ impl fmt::Display for TaskVerdict {
     }
 }
 
-/// The verdict that an exit status is (pve-common UPID.pm: `OK`, `WARNINGS: n`, an error text, `unexpected status`,
-/// `unable to get last line…`). A worker that died of a signal has not said how far it came.
-pub fn classify_exit_status(status: &str) -> TaskVerdict {
-    if status == "OK" {
-        return TaskVerdict::Succeeded;
-    }
-    if let Some(count) = status
-        .strip_prefix("WARNINGS: ")
-        .and_then(|n| n.parse().ok())
-    {
-        return TaskVerdict::Warnings(count);
-    }
-    let unclear = status.is_empty()
-        || status == "unexpected status"
-        || status.starts_with("unable to get last line")
-        || status.ends_with("interrupted by signal")
-        || status == "received interrupt"
-        || status.contains("got signal");
-    if unclear {
-        TaskVerdict::Undetermined(status.to_owned())
-    } else {
-        TaskVerdict::Failed(status.to_owned())
-    }
-}
-
 /// How following a task ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -196,37 +171,4 @@ pub enum Outcome {
     },
     /// Of `Step::Follow`.
     Followed(Followed),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_exit_status_has_four_verdicts() {
-        assert_eq!(classify_exit_status("OK"), TaskVerdict::Succeeded);
-        assert_eq!(
-            classify_exit_status("WARNINGS: 2"),
-            TaskVerdict::Warnings(2)
-        );
-        assert_eq!(
-            classify_exit_status("WARNINGS: many"),
-            TaskVerdict::Failed("WARNINGS: many".into())
-        );
-        assert_eq!(
-            classify_exit_status("job errors"),
-            TaskVerdict::Failed("job errors".into())
-        );
-        for unclear in [
-            "unexpected status",
-            "",
-            "interrupted by signal",
-            "unable to get last line from task log - x",
-        ] {
-            assert_eq!(
-                classify_exit_status(unclear),
-                TaskVerdict::Undetermined(unclear.into())
-            );
-        }
-    }
 }

@@ -41,6 +41,8 @@ pub struct RestoreTestRequest {
     pub policy: RestoreTestPolicy,
     /// Scratch VMIDs that other unfinished jobs hold.
     pub leased: Vec<Vmid>,
+    /// Bytes that the archive unpacks to, where an earlier proof tells.
+    pub content_bytes: Option<u64>,
 }
 
 /// The record of one restore test.

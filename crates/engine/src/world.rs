@@ -318,8 +318,6 @@ pub struct TestSubject {
     pub pool: Option<PoolId>,
     /// Free VMIDs of the scratch range, lowest first, at most a handful.
     pub free_vmids: Vec<Vmid>,
-    /// Bytes that the archive unpacks to, where an earlier proof tells.
-    pub content_bytes: Option<u64>,
     /// Privileges the restore-test principal lacks: `(path, privilege)`.
     pub missing_privileges: Vec<(String, String)>,
 }

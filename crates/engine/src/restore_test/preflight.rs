@@ -86,7 +86,7 @@ fn decide(request: &RestoreTestRequest, subject: &TestSubject, vmid: Vmid) -> Pr
         mark,
         request.nonce,
     );
-    let growth = worst_case(&plan, subject.content_bytes);
+    let growth = worst_case(&plan, request.content_bytes);
     let room = headroom(subject, &request.policy.floors, growth, plan.memory_mib);
 
     let mut reasons: Vec<String> = plan

@@ -150,6 +150,7 @@ pub(crate) fn test_job() -> Job {
         nonce: 4711,
         policy: policy(),
         leased: vec![],
+        content_bytes: None,
     };
     Job {
         id: job_id(),
@@ -523,7 +524,6 @@ pub(crate) fn test_subject() -> TestSubject {
         }),
         pool: Some("felhom-scratch".parse().unwrap()),
         free_vmids: vec![vmid(9100)],
-        content_bytes: None,
         missing_privileges: vec![],
     }
 }

@@ -1,0 +1,262 @@
+//! The command line: what can be asked, and which file answers it.
+
+mod backup;
+mod config;
+mod context;
+mod guests;
+mod jobs;
+mod restore;
+mod restore_test;
+mod selftest;
+mod status;
+mod storage;
+mod task;
+mod terminal;
+mod trust;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::exit::{Exit, Failure};
+use crate::output::Printer;
+
+pub(crate) use context::Context;
+
+/// Backs guests up, and proves that the backups come back.
+#[derive(Debug, Parser)]
+#[command(name = "felhom-agent", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, env = "FELHOM_CONFIG", default_value = crate::config::DEFAULT_PATH, value_name = "FILE")]
+    config: PathBuf,
+    /// Print one JSON document on stdout.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print no narration and no progress.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// Log more to stderr; twice for every request.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One page: host, guests, backups, last proofs, storages, findings.
+    Status,
+    /// The guests of the node.
+    Guests,
+    /// Backups: make one, list them, show what is in one.
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Restores: what would come back.
+    #[command(subcommand)]
+    Restore(RestoreCommand),
+    /// Restore tests: prove that a backup comes back.
+    #[command(subcommand)]
+    RestoreTest(RestoreTestCommand),
+    /// Storages.
+    #[command(subcommand)]
+    Storage(StorageCommand),
+    /// Tasks of the node.
+    #[command(subcommand)]
+    Task(TaskCommand),
+    /// The certificate that is trusted.
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// A read-only health report, or reversible exercises against the live host.
+    Selftest(SelftestArgs),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum BackupCommand {
+    /// Back one guest up, and prove what is in the archive.
+    Run(BackupRunArgs),
+    /// List the backups that can be seen, and what is known of them.
+    List {
+        /// Only this guest's.
+        vmid: Option<String>,
+    },
+    /// Show what is in an archive, read from the archive itself.
+    Proof {
+        /// Volume id, `local:backup/vzdump-lxc-…`.
+        volid: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct BackupRunArgs {
+    /// The guest.
+    vmid: String,
+    /// Where to, instead of the configured storage.
+    #[arg(long)]
+    storage: Option<String>,
+    /// `snapshot`, `suspend` or `stop`, instead of the configured mode.
+    #[arg(long)]
+    mode: Option<String>,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum RestoreCommand {
+    /// Say what would come back, what would be lost, and what stands in the way.
+    Plan {
+        /// Volume id, `local:backup/vzdump-lxc-…`.
+        volid: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum RestoreTestCommand {
+    /// Restore to a scratch guest, boot it, gather evidence, remove it, write the verdict down.
+    Run(RestoreTestRunArgs),
+    /// What was tested, and with which verdict.
+    List {
+        /// Only this guest's.
+        vmid: Option<String>,
+    },
+    /// Go on with interrupted jobs and remove what they left, by proof only.
+    Reap(ReapArgs),
+}
+
+#[derive(Debug, Args)]
+struct RestoreTestRunArgs {
+    /// A guest (its newest backup) or a volume id; without it the guest whose last proof is oldest.
+    subject: Option<String>,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// Having nothing to test is no error.
+    #[arg(long)]
+    allow_empty: bool,
+}
+
+#[derive(Debug, Args)]
+struct ReapArgs {
+    /// Remove this scratch guest though the journal that made it is lost; asks for the VMID to be typed.
+    #[arg(long, value_name = "VMID")]
+    adopt: Option<String>,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum StorageCommand {
+    /// The storages of the node and how full they are.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+enum TaskCommand {
+    /// Follow a task to its end.
+    Watch {
+        /// `UPID:…`
+        upid: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum TrustCommand {
+    /// Show what is trusted, and what the server shows.
+    Show,
+    /// Trust another certificate, after looking at it.
+    Repin {
+        /// The fingerprint that you have checked, as `trust show` prints it.
+        #[arg(long, value_name = "SHA256")]
+        accept: Option<String>,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct SelftestArgs {
+    #[command(subcommand)]
+    exercise: Option<Exercise>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Exercise {
+    /// Snapshot a guest, find the snapshot, and remove it again.
+    Task {
+        /// The guest.
+        vmid: String,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Restore-test the guest whose last proof is oldest.
+    RestoreTest {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration and the secret files it names.
+    Check,
+    /// Show the configuration with every default filled in. Secrets are never shown.
+    Show,
+}
+
+/// Runs a parsed command line to its exit code. Every failure is printed here, and only here.
+pub async fn run(cli: Cli) -> Exit {
+    let printer = Printer { json: cli.json, quiet: cli.quiet };
+    match dispatch(cli, printer).await {
+        Ok(exit) => exit,
+        Err(failure) => {
+            printer.failure(&failure);
+            failure.exit
+        }
+    }
+}
+
+impl Cli {
+    /// How often `-v` was given.
+    pub fn verbosity(&self) -> u8 {
+        self.verbose
+    }
+
+    /// Whether narration is off.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+}
+
+async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
+    let context = Context { path: cli.config, printer };
+    match cli.command {
+        Command::Status => status::run(&context).await,
+        Command::Guests => guests::run(&context).await,
+        Command::Backup(BackupCommand::Run(args)) => backup::run(&context, &args).await,
+        Command::Backup(BackupCommand::List { vmid }) => backup::list(&context, vmid.as_deref()).await,
+        Command::Backup(BackupCommand::Proof { volid }) => backup::proof(&context, &volid).await,
+        Command::Restore(RestoreCommand::Plan { volid }) => restore::plan(&context, &volid).await,
+        Command::RestoreTest(RestoreTestCommand::Run(args)) => restore_test::run(&context, &args).await,
+        Command::RestoreTest(RestoreTestCommand::List { vmid }) => {
+            restore_test::list(&context, vmid.as_deref()).await
+        }
+        Command::RestoreTest(RestoreTestCommand::Reap(args)) => restore_test::reap(&context, &args).await,
+        Command::Storage(StorageCommand::List) => storage::list(&context).await,
+        Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
+        Command::Trust(TrustCommand::Show) => trust::show(&context).await,
+        Command::Trust(TrustCommand::Repin { accept, dry_run }) => {
+            trust::repin(&context, accept.as_deref(), dry_run).await
+        }
+        Command::Selftest(args) => selftest::run(&context, args.exercise).await,
+        Command::Config(ConfigCommand::Check) => config::check(&context),
+        Command::Config(ConfigCommand::Show) => config::show(&context),
+    }
+}

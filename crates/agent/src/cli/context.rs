@@ -1,0 +1,128 @@
+//! What every command needs: the configuration, the clients, the journal, and how their failures are told.
+
+use std::path::PathBuf;
+
+use felhom_engine::RemoteError as EngineError;
+
+use crate::config::{self, Config, ConfigError};
+use crate::exit::{Exit, Failure};
+use crate::journal::{Journal, JournalError};
+use crate::lock::LockError;
+use crate::observe;
+use crate::output::Printer;
+use crate::perform::Performer;
+use crate::remote::{RemoteError, Remotes};
+
+/// What the command line said before the command.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) path: PathBuf,
+    pub(crate) printer: Printer,
+}
+
+impl Context {
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        config::load(&self.path).map_err(|error| config_failure(&error))
+    }
+
+    pub(crate) fn performer(&self) -> Result<Performer, Failure> {
+        let config = self.config()?;
+        let remotes = Remotes::new(&config).map_err(|error| remote_failure(&error))?;
+        Ok(Performer::new(config, remotes))
+    }
+
+    /// The journal for reading; `None` when there is none yet.
+    pub(crate) async fn read_journal(&self, config: &Config) -> Result<Option<Journal>, Failure> {
+        match Journal::read(&config.state_dir).await {
+            Ok(journal) => Ok(Some(journal)),
+            Err(JournalError::Absent(_)) => Ok(None),
+            Err(error) => Err(journal_failure(&error)),
+        }
+    }
+
+    pub(crate) async fn open_journal(&self, config: &Config, purpose: &str) -> Result<Journal, Failure> {
+        Journal::open(&config.state_dir, purpose).await.map_err(|error| journal_failure(&error))
+    }
+}
+
+pub(crate) fn config_failure(error: &ConfigError) -> Failure {
+    let failure = Failure::new(Exit::Configuration, "config", error.to_string());
+    let failure = match std::error::Error::source(error) {
+        Some(source) => failure.caused_by(source),
+        None => failure,
+    };
+    match error {
+        ConfigError::Read { path, .. } => failure.hint(format!(
+            "write `{}`, or name another file with `--config`",
+            path.display()
+        )),
+        ConfigError::Parse { .. } | ConfigError::Problems { .. } => {
+            failure.hint("mend it, then run `felhom-agent config check`")
+        }
+    }
+}
+
+pub(crate) fn remote_failure(error: &RemoteError) -> Failure {
+    let failure = Failure::new(Exit::Configuration, "credentials", error.to_string());
+    let failure = match std::error::Error::source(error) {
+        Some(source) => failure.caused_by(source),
+        None => failure,
+    };
+    match error {
+        RemoteError::Credential(credential) => failure.hint(credential.hint()),
+        RemoteError::CaFile { .. } | RemoteError::Address(_) | RemoteError::Client(_) => failure,
+    }
+}
+
+pub(crate) fn journal_failure(error: &JournalError) -> Failure {
+    let failure = match error {
+        JournalError::Lock(LockError::Held { .. }) => {
+            Failure::new(Exit::Busy, "busy", error.to_string()).hint("try again when it has ended")
+        }
+        _ => Failure::new(Exit::Unexpected, "journal", error.to_string()),
+    };
+    match std::error::Error::source(error) {
+        Some(source) => failure.caused_by(source),
+        None => failure,
+    }
+}
+
+/// The failure of a call to Proxmox that was made outside of a job.
+pub(crate) fn pve_failure(error: &felhom_proxmox::Error) -> Failure {
+    let told = observe::remote_error(error);
+    let mut failure = engine_failure(&told);
+    failure.message = error.to_string();
+    if let Some(source) = std::error::Error::source(error) {
+        failure = failure.caused_by(source);
+    }
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The failure that an error of the engine's words is.
+pub(crate) fn engine_failure(error: &EngineError) -> Failure {
+    use felhom_engine::ErrorClass;
+    let code = match error.class {
+        ErrorClass::Unreachable => "unreachable",
+        ErrorClass::Untrusted => "untrusted",
+        ErrorClass::Unauthorized => "unauthorized",
+        ErrorClass::Forbidden => "forbidden",
+        ErrorClass::NotFound => "not-found",
+        ErrorClass::Locked => "locked",
+        ErrorClass::Refused => "refused",
+        ErrorClass::Garbage => "garbage",
+        ErrorClass::Local => "local",
+    };
+    Failure::new(Exit::of(error.class), code, error.text.clone())
+}
+
+/// Parses an id of the command line.
+pub(crate) fn parse<T>(what: &str, text: &str) -> Result<T, Failure>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| Failure::new(Exit::Usage, "usage", format!("{what}: {error}")))
+}

@@ -1,0 +1,97 @@
+//! Performing jobs for the command line: first what was interrupted, then what is asked for now.
+
+use std::future::Future;
+
+use felhom_engine::{InstallationId, Job, JobId, Timestamp};
+
+use super::context::{Context, engine_failure, journal_failure};
+use super::terminal::Terminal;
+use crate::clock;
+use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
+use crate::perform::Performer;
+use crate::runner::{RunError, Runner};
+
+/// A name for a new job.
+pub(crate) fn new_job_id() -> Result<JobId, Failure> {
+    random_u64().map(JobId::from_bits)
+}
+
+pub(crate) fn random_u64() -> Result<u64, Failure> {
+    clock::random::<8>()
+        .map(u64::from_be_bytes)
+        .map_err(|error| Failure::new(Exit::Unexpected, "randomness", error.to_string()))
+}
+
+/// Stands for "no journal yet" where nothing is changed and a plan has to name an installation.
+pub(crate) fn no_installation() -> InstallationId {
+    InstallationId::unnamed()
+}
+
+pub(crate) fn now() -> Timestamp {
+    clock::now()
+}
+
+/// Goes on with every job that did not end. Returns them in the order they were begun.
+pub(crate) async fn resume_all(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+) -> Result<Vec<Job>, Failure> {
+    let unfinished = journal.unfinished().await.map_err(|error| journal_failure(&error))?;
+    let mut ended = Vec::new();
+    for one in unfinished {
+        context.printer.narrate(&format!(
+            "going on with {} of {} ({}), which was interrupted",
+            one.job.kind_name(),
+            one.job.subject(),
+            one.job.id
+        ));
+        let terminal = Terminal::new(context.printer);
+        let runner = Runner { journal, performer, progress: &terminal };
+        ended.push(interruptible(runner.resume(one)).await?);
+    }
+    Ok(ended)
+}
+
+/// Performs a new job to its end.
+pub(crate) async fn perform(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+    job: Job,
+) -> Result<Job, Failure> {
+    let terminal = Terminal::new(context.printer);
+    let runner = Runner { journal, performer, progress: &terminal };
+    interruptible(runner.start(job)).await
+}
+
+/// Looks as far as reading goes.
+pub(crate) async fn rehearse(context: &Context, performer: &Performer, job: Job) -> Result<Job, Failure> {
+    let terminal = Terminal::new(context.printer);
+    interruptible(Runner::rehearse(performer, &terminal, job)).await
+}
+
+/// Ends early when the person says so: the journal holds the job, and the remote task, if one runs, runs on.
+async fn interruptible(work: impl Future<Output = Result<Job, RunError>>) -> Result<Job, Failure> {
+    tokio::select! {
+        result = work => result.map_err(|error| run_failure(&error)),
+        _ = tokio::signal::ctrl_c() => Err(Failure::new(
+            Exit::Undetermined,
+            "interrupted",
+            "interrupted; the job is in the journal, and a task that was started on the server goes on there",
+        )
+        .hint("`felhom-agent restore-test reap` goes on with it and cleans up")),
+    }
+}
+
+fn run_failure(error: &RunError) -> Failure {
+    match error {
+        RunError::Journal(error) => journal_failure(error),
+        RunError::Paused(cause) => {
+            let mut failure = engine_failure(cause);
+            failure.message = error.to_string();
+            failure.hint("the job is in the journal; `felhom-agent restore-test reap` goes on with it")
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! The configuration as the program uses it: every value parsed, every default filled in.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use felhom_engine::{BackupMode, BackupPolicy, EvidenceLevel, Floors, RestoreTestPolicy};
+use felhom_ids::{Fingerprint, NodeName, StorageId, TokenId, Vmid};
+use serde::Serialize;
+
+use super::raw::{RawConfig, RawFloors, RawPrincipal, RawPve};
+use super::span::Span;
+
+/// Whom to trust at the other end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrustConfig {
+    /// Exactly one certificate, by its SHA-256.
+    Fingerprint(Fingerprint),
+    /// Exactly one certificate authority.
+    CaFile(PathBuf),
+    /// Anybody. Warned about at every start.
+    Insecure,
+}
+
+/// One identity: a token and where its secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrincipalConfig {
+    /// `user@realm!name`.
+    pub token: TokenId,
+    /// The file that holds the secret, readable by its owner only.
+    pub secret_file: PathBuf,
+}
+
+/// A directory whose archives the agent may read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArchiveDirectory {
+    /// The storage it belongs to.
+    pub storage: StorageId,
+    /// The directory that holds `vzdump-…` files.
+    pub path: PathBuf,
+}
+
+/// The checked configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// The node this agent stands on.
+    pub node: NodeName,
+    /// Where the journal is.
+    pub state_dir: PathBuf,
+    /// `host:port` of pveproxy.
+    pub address: String,
+    /// Whom to trust there.
+    pub trust: TrustConfig,
+    /// The principal that observes and backs up.
+    pub agent: PrincipalConfig,
+    /// The principal that restores, boots and destroys scratch guests; `agent` where none is named.
+    pub restore_test: PrincipalConfig,
+    /// Whether `restore_test` is an identity of its own.
+    pub separated: bool,
+    /// How backups are made.
+    pub backup: BackupPolicy,
+    /// How restore tests are made.
+    pub restore_test_policy: RestoreTestPolicy,
+    /// Directories whose archives may be read.
+    pub archives: Vec<ArchiveDirectory>,
+    /// Deadline of an ordinary request.
+    pub request_timeout: Duration,
+}
+
+/// Defaults; each with the reason for its value.
+mod default {
+    use std::time::Duration;
+
+    pub(super) const STATE_DIR: &str = "/var/lib/felhom-agent";
+    /// A guest can be locked for the length of somebody else's backup.
+    pub(super) const WAIT: Duration = Duration::from_secs(15 * 60);
+    /// Longer than any silence of a healthy vzdump on a slow disk.
+    pub(super) const NO_PROGRESS: Duration = Duration::from_secs(20 * 60);
+    /// PVE waits 10 s for a guest's file lock and 10 s for a cluster lock (PVE::AbstractConfig, PVE::Cluster), so a request
+    /// whose answer was lost has either become a task within 20 s or never will.
+    pub(super) const SETTLE: Duration = Duration::from_secs(25);
+    /// pveproxy gives up on pvedaemon after 30 s; our own deadline is later, so that its answer is heard.
+    pub(super) const REQUEST: Duration = Duration::from_secs(45);
+    pub(super) const STABLE_FOR: Duration = Duration::from_secs(5);
+    pub(super) const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(120);
+}
+
+/// Collects every problem instead of stopping at the first.
+#[derive(Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn parse<T>(&mut self, key: &str, text: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        text.parse().map_err(|error| self.0.push(format!("{key}: {error}"))).ok()
+    }
+
+    fn parse_or<T>(&mut self, key: &str, text: Option<&str>, default: &str) -> Option<T>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        self.parse(key, text.unwrap_or(default))
+    }
+
+    fn require<T>(&mut self, holds: bool, problem: &str, value: T) -> Option<T> {
+        if holds {
+            return Some(value);
+        }
+        self.0.push(problem.to_owned());
+        None
+    }
+}
+
+pub(super) fn check(raw: RawConfig, path: &Path) -> Result<Config, Vec<String>> {
+    let mut problems = Problems::default();
+    let base = path.parent().unwrap_or(Path::new("/"));
+    let checked = build(raw, path, base, &mut problems);
+    match checked {
+        Some(config) if problems.0.is_empty() => Ok(config),
+        _ => Err(problems.0),
+    }
+}
+
+fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> Option<Config> {
+    let node = problems.parse("node", &raw.node);
+    let address = address(&raw.pve.url, problems);
+    let trust = trust(&raw.pve, base, problems);
+    let agent = principal("principals.agent", &raw.principals.agent, base, problems);
+    let own = raw
+        .principals
+        .restore_test
+        .as_ref()
+        .map(|raw| principal("principals.restore-test", raw, base, problems));
+    let separated = own.is_some();
+    let restore_test = own.unwrap_or_else(|| agent.clone());
+    let backup = backup(&raw, problems);
+    let restore_test_policy = restore_policy(&raw, problems);
+    let archives = archives(&raw, base, problems);
+    let limits = raw.limits.unwrap_or_default();
+    Some(Config {
+        path: path.to_owned(),
+        node: node?,
+        state_dir: base.join(raw.state_dir.unwrap_or_else(|| PathBuf::from(default::STATE_DIR))),
+        address: address?,
+        trust: trust?,
+        agent: agent?,
+        restore_test: restore_test?,
+        separated,
+        backup: backup?,
+        restore_test_policy: restore_test_policy?,
+        archives: archives?,
+        request_timeout: limits.request.map_or(default::REQUEST, Span::get),
+    })
+}
+
+fn address(url: &str, problems: &mut Problems) -> Option<String> {
+    let rest = url.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
+    let Some(rest) = rest.filter(|rest| !rest.is_empty() && !rest.contains(['/', '@', '?', '#', ' '])) else {
+        problems.0.push(format!("pve.url: `{url}` is no address like `https://127.0.0.1:8006`"));
+        return None;
+    };
+    // `[::1]` has colons of its own.
+    let after_host = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
+    Some(if after_host.contains(':') { rest.to_owned() } else { format!("{rest}:8006") })
+}
+
+fn trust(pve: &RawPve, base: &Path, problems: &mut Problems) -> Option<TrustConfig> {
+    match (&pve.fingerprint, &pve.ca_file, pve.insecure.unwrap_or(false)) {
+        (Some(fingerprint), None, false) => {
+            problems.parse("pve.fingerprint", fingerprint).map(TrustConfig::Fingerprint)
+        }
+        (None, Some(file), false) => Some(TrustConfig::CaFile(base.join(file))),
+        (None, None, true) => Some(TrustConfig::Insecure),
+        _ => {
+            problems.0.push(
+                "pve: exactly one of `fingerprint` and `ca_file` is needed (see it with `felhom-agent trust show`)"
+                    .to_owned(),
+            );
+            None
+        }
+    }
+}
+
+fn principal(
+    key: &str,
+    raw: &RawPrincipal,
+    base: &Path,
+    problems: &mut Problems,
+) -> Option<PrincipalConfig> {
+    let token = problems.parse(&format!("{key}.token"), &raw.token);
+    let secret_file = match (&raw.secret_file, &raw.credential) {
+        (Some(file), None) => Some(base.join(file)),
+        (None, Some(name)) => crate::credentials::credential_path(name)
+            .map_err(|error| problems.0.push(format!("{key}.credential: {error}")))
+            .ok(),
+        _ => {
+            problems.0.push(format!("{key}: exactly one of `secret_file` and `credential` is needed"));
+            None
+        }
+    };
+    Some(PrincipalConfig { token: token?, secret_file: secret_file? })
+}
+
+fn backup(raw: &RawConfig, problems: &mut Problems) -> Option<BackupPolicy> {
+    let section = raw.backup.as_ref();
+    let limits = raw.limits.as_ref();
+    let storage =
+        problems.parse_or("backup.storage", section.and_then(|s| s.storage.as_deref()), "local");
+    let mode: Option<BackupMode> =
+        problems.parse_or("backup.mode", section.and_then(|s| s.mode.as_deref()), "snapshot");
+    Some(BackupPolicy {
+        storage: storage?,
+        mode: mode?,
+        wait_limit: section.and_then(|s| s.wait).map_or(default::WAIT, Span::get),
+        lockwait_min: limits.and_then(|l| l.lockwait_min).unwrap_or(1),
+        no_progress: limits.and_then(|l| l.no_progress).map_or(default::NO_PROGRESS, Span::get),
+        settle: limits.and_then(|l| l.settle).map_or(default::SETTLE, Span::get),
+        storage_floor: section.and_then(|s| s.storage_floor_mib).unwrap_or(1024) << 20,
+    })
+}
+
+fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTestPolicy> {
+    let none = super::raw::RawRestoreTest::default();
+    let section = raw.restore_test.as_ref().unwrap_or(&none);
+    let limits = raw.limits.as_ref();
+    let vmid = |problems: &mut Problems, key: &str, number: Option<u32>, default: u32| {
+        Vmid::new(number.unwrap_or(default)).map_err(|error| problems.0.push(format!("{key}: {error}"))).ok()
+    };
+    let first = vmid(problems, "restore-test.first_vmid", section.first_vmid, 9100);
+    let last = vmid(problems, "restore-test.last_vmid", section.last_vmid, 9199);
+    let pool = problems.parse_or("restore-test.pool", section.pool.as_deref(), "felhom-scratch");
+    let bridge = problems.parse_or("restore-test.bridge", section.bridge.as_deref(), "vmbr9");
+    let target = problems.parse_or("restore-test.storage", section.storage.as_deref(), "local-lvm");
+    let evidence: Option<EvidenceLevel> =
+        problems.parse_or("restore-test.evidence", section.evidence.as_deref(), "booted");
+    let (first, last) = (first?, last?);
+    problems.require(first <= last, "restore-test: first_vmid is above last_vmid", ());
+    Some(RestoreTestPolicy {
+        first_vmid: first,
+        last_vmid: last,
+        pool: pool?,
+        bridge: bridge?,
+        target: target?,
+        memory_mib: section.memory_mib.unwrap_or(1024),
+        cores: section.cores.unwrap_or(1),
+        evidence: evidence?,
+        stable_for: section.stable_for.map_or(default::STABLE_FOR, Span::get),
+        evidence_timeout: section.evidence_timeout.map_or(default::EVIDENCE_TIMEOUT, Span::get),
+        floors: floors(section.floors.as_ref(), problems)?,
+        wait_limit: section.wait.map_or(default::WAIT, Span::get),
+        no_progress: limits.and_then(|l| l.no_progress).map_or(default::NO_PROGRESS, Span::get),
+        settle: limits.and_then(|l| l.settle).map_or(default::SETTLE, Span::get),
+    })
+}
+
+fn floors(raw: Option<&RawFloors>, problems: &mut Problems) -> Option<Floors> {
+    let none = RawFloors::default();
+    let raw = raw.unwrap_or(&none);
+    let storage_percent = raw.storage_percent.unwrap_or(10);
+    let metadata_percent = raw.metadata_percent.unwrap_or(10);
+    problems.require(
+        storage_percent <= 90 && metadata_percent <= 90,
+        "restore-test.floors: a floor above 90 percent leaves no room for a test",
+        Floors {
+            storage_percent,
+            metadata_percent,
+            root_bytes: raw.root_mib.unwrap_or(1024) << 20,
+            memory_bytes: raw.memory_mib.unwrap_or(512) << 20,
+        },
+    )
+}
+
+fn archives(
+    raw: &RawConfig,
+    base: &Path,
+    problems: &mut Problems,
+) -> Option<Vec<ArchiveDirectory>> {
+    let mut all = Vec::new();
+    for (index, entry) in raw.archives.iter().enumerate() {
+        let storage = problems.parse(&format!("archives[{index}].storage"), &entry.storage)?;
+        all.push(ArchiveDirectory { storage, path: base.join(&entry.path) });
+    }
+    Some(all)
+}

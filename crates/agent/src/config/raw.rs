@@ -1,0 +1,98 @@
+//! The file as it is written: every key, nothing checked but its name and its type.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::span::Span;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    pub(super) node: String,
+    pub(super) state_dir: Option<PathBuf>,
+    pub(super) pve: RawPve,
+    pub(super) principals: RawPrincipals,
+    pub(super) backup: Option<RawBackup>,
+    #[serde(rename = "restore-test")]
+    pub(super) restore_test: Option<RawRestoreTest>,
+    #[serde(default)]
+    pub(super) archives: Vec<RawArchives>,
+    pub(super) limits: Option<RawLimits>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPve {
+    pub(super) url: String,
+    pub(super) fingerprint: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) insecure: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPrincipals {
+    pub(super) agent: RawPrincipal,
+    #[serde(rename = "restore-test")]
+    pub(super) restore_test: Option<RawPrincipal>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPrincipal {
+    pub(super) token: String,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) credential: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBackup {
+    pub(super) storage: Option<String>,
+    pub(super) mode: Option<String>,
+    pub(super) storage_floor_mib: Option<u64>,
+    pub(super) wait: Option<Span>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRestoreTest {
+    pub(super) first_vmid: Option<u32>,
+    pub(super) last_vmid: Option<u32>,
+    pub(super) pool: Option<String>,
+    pub(super) bridge: Option<String>,
+    pub(super) storage: Option<String>,
+    pub(super) memory_mib: Option<u64>,
+    pub(super) cores: Option<u32>,
+    pub(super) evidence: Option<String>,
+    pub(super) stable_for: Option<Span>,
+    pub(super) evidence_timeout: Option<Span>,
+    pub(super) wait: Option<Span>,
+    pub(super) floors: Option<RawFloors>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFloors {
+    pub(super) storage_percent: Option<u8>,
+    pub(super) metadata_percent: Option<u8>,
+    pub(super) root_mib: Option<u64>,
+    pub(super) memory_mib: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawArchives {
+    pub(super) storage: String,
+    pub(super) path: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) no_progress: Option<Span>,
+    pub(super) settle: Option<Span>,
+    pub(super) request: Option<Span>,
+    pub(super) lockwait_min: Option<u32>,
+}

@@ -1,0 +1,75 @@
+//! Secrets: from a file that only its owner reads, or from systemd's credential directory; nowhere else.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+/// A secret that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The file cannot be read.
+    #[error("the secret file `{}` cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Others can read it.
+    #[error("the secret file `{}` is readable by others (mode {mode:04o})", path.display())]
+    Readable {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// There is nothing in it.
+    #[error("the secret file `{}` is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No systemd credentials were handed to this process.
+    #[error("`{0}`: systemd handed no credentials to this process (LoadCredential=)")]
+    NoCredentials(String),
+}
+
+impl CredentialError {
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Read { path, .. } => format!("put the token's secret into `{}`, mode 0600", path.display()),
+            Self::Readable { path, .. } => format!("chmod 600 {}", path.display()),
+            Self::Empty { path } => format!("write the token's secret into `{}`", path.display()),
+            Self::NoCredentials(_) => "start it by its systemd unit, or use `secret_file`".to_owned(),
+        }
+    }
+}
+
+/// Reads a secret. Whitespace around it is not part of it.
+///
+/// # Errors
+/// When the file is missing, empty, or readable by its group or by others.
+pub fn read_secret(path: &Path) -> Result<SecretString, CredentialError> {
+    let fail = |source| CredentialError::Read { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(fail)?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(CredentialError::Readable { path: path.to_owned(), mode });
+    }
+    let text = std::fs::read_to_string(path).map_err(fail)?;
+    let secret = text.trim();
+    if secret.is_empty() {
+        return Err(CredentialError::Empty { path: path.to_owned() });
+    }
+    Ok(SecretString::from(secret))
+}
+
+/// Where systemd puts a credential of this name.
+pub(crate) fn credential_path(name: &str) -> Result<PathBuf, CredentialError> {
+    std::env::var_os("CREDENTIALS_DIRECTORY")
+        .map(|directory| Path::new(&directory).join(name))
+        .ok_or_else(|| CredentialError::NoCredentials(name.to_owned()))
+}

@@ -1,0 +1,306 @@
+//! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
+
+mod records;
+
+pub use records::{BackupRow, Remains, TestRow};
+
+use std::path::{Path, PathBuf};
+
+use felhom_engine::{InstallationId, Job, JobId, Step, Timestamp};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Row, migrate::Migrator};
+
+use crate::clock;
+use crate::lock::{Lock, LockError};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Something is wrong with the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The lock is held, or cannot be taken.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The state directory cannot be made.
+    #[error("the state directory `{}` cannot be used", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The database does not do what it should.
+    #[error("the journal cannot be {doing}")]
+    Database {
+        /// `opened`, `read`, `written`.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Its tables are of another version.
+    #[error("the journal is of a version that this program does not know")]
+    Version(#[source] sqlx::migrate::MigrateError),
+    /// A row makes no sense.
+    #[error("the journal holds a {what} that cannot be read")]
+    Row {
+        /// What.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// There is no randomness to name an installation with.
+    #[error(transparent)]
+    Randomness(#[from] clock::NoRandomness),
+    /// There is none yet, and reading does not make one.
+    #[error("there is no journal in `{}` yet", .0.display())]
+    Absent(PathBuf),
+}
+
+type Result<T> = std::result::Result<T, JournalError>;
+
+fn reading(source: sqlx::Error) -> JournalError {
+    JournalError::Database { doing: "read", source }
+}
+
+fn writing(source: sqlx::Error) -> JournalError {
+    JournalError::Database { doing: "written", source }
+}
+
+/// A job that did not end, and the mutation whose outcome is not known.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// The job, in the state before its last step.
+    pub job: Job,
+    /// The number that its next step gets.
+    pub next_seq: i64,
+    /// Whether the last step was a mutation that was begun and whose outcome was never written.
+    pub mutation_pending: bool,
+}
+
+/// The journal of one installation.
+#[derive(Debug)]
+pub struct Journal {
+    pool: SqlitePool,
+    installation: InstallationId,
+    lock: Option<Lock>,
+}
+
+impl Journal {
+    /// Opens the journal for writing; makes it when there is none. Only one process can.
+    ///
+    /// # Errors
+    /// When another process holds it, or it cannot be opened or brought up to date.
+    pub async fn open(directory: &Path, purpose: &str) -> Result<Self> {
+        std::fs::create_dir_all(directory)
+            .map_err(|source| JournalError::Directory { path: directory.to_owned(), source })?;
+        let lock = Lock::take(directory, purpose)?;
+        let pool = connect(options(directory).create_if_missing(true)).await?;
+        MIGRATIONS.run(&pool).await.map_err(JournalError::Version)?;
+        let installation = installation(&pool).await?;
+        Ok(Self { pool, installation, lock: Some(lock) })
+    }
+
+    /// Opens an existing journal for reading, beside whoever writes it.
+    ///
+    /// # Errors
+    /// [`JournalError::Absent`] when there is none.
+    pub async fn read(directory: &Path) -> Result<Self> {
+        if !directory.join(FILE).exists() {
+            return Err(JournalError::Absent(directory.to_owned()));
+        }
+        // Not `read_only`: a reader of a write-ahead log may have to make its shared-memory file.
+        let pool = connect(options(directory).create_if_missing(false)).await?;
+        let row = sqlx::query("SELECT id FROM installation").fetch_one(&pool).await.map_err(reading)?;
+        let id: String = row.try_get(0).map_err(reading)?;
+        let installation = parse_installation(&id)?;
+        Ok(Self { pool, installation, lock: None })
+    }
+
+    /// Who we are.
+    pub fn installation(&self) -> &InstallationId {
+        &self.installation
+    }
+
+    /// Says what this process does now, for whoever finds the lock held.
+    pub fn say(&mut self, purpose: &str) {
+        if let Some(Err(error)) = self.lock.as_mut().map(|lock| lock.say(purpose)) {
+            tracing::debug!(%error, "the lock file does not take a new purpose");
+        }
+    }
+
+    /// Writes a new job down.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn insert(&self, job: &Job) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO jobs (id, kind, subject, state, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(job.id.as_str())
+        .bind(job.kind_name())
+        .bind(job.subject())
+        .bind(encode(job, "job")?)
+        .bind(job.created.millis())
+        .bind(job.created.millis())
+        .execute(&self.pool)
+        .await
+        .map_err(writing)?;
+        Ok(())
+    }
+
+    /// Writes down that a step is about to be performed. Durable when this returns.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; then the step must not be performed.
+    pub async fn intend(&self, job: &JobId, seq: i64, step: &Step, now: Timestamp) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO steps (job, seq, step, principal, mutation, intent_ms) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(job.as_str())
+        .bind(seq)
+        .bind(step.name())
+        .bind(step.principal().to_string())
+        .bind(step.is_mutation())
+        .bind(now.millis())
+        .execute(&self.pool)
+        .await
+        .map_err(writing)?;
+        Ok(())
+    }
+
+    /// Writes down what became of a step, and the job's state after it, at once.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; then the step's outcome is as good as unknown.
+    pub async fn conclude(&self, job: &Job, seq: i64, outcome: &str, now: Timestamp) -> Result<()> {
+        let mut transaction = self.pool.begin().await.map_err(writing)?;
+        sqlx::query("UPDATE steps SET outcome = ?, outcome_ms = ? WHERE job = ? AND seq = ?")
+            .bind(outcome)
+            .bind(now.millis())
+            .bind(job.id.as_str())
+            .bind(seq)
+            .execute(&mut *transaction)
+            .await
+            .map_err(writing)?;
+        sqlx::query("UPDATE jobs SET state = ?, updated_ms = ? WHERE id = ?")
+            .bind(encode(job, "job")?)
+            .bind(now.millis())
+            .bind(job.id.as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(writing)?;
+        transaction.commit().await.map_err(writing)
+    }
+
+    /// The jobs that did not end, oldest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn unfinished(&self) -> Result<Vec<Unfinished>> {
+        let rows = sqlx::query(
+            "SELECT jobs.state, steps.seq, steps.mutation, steps.outcome FROM jobs \
+             LEFT JOIN steps ON steps.job = jobs.id \
+                AND steps.seq = (SELECT max(seq) FROM steps AS last WHERE last.job = jobs.id) \
+             WHERE jobs.finished_ms IS NULL ORDER BY jobs.created_ms, jobs.id",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
+        rows.iter()
+            .map(|row| {
+                let state: String = row.try_get(0).map_err(reading)?;
+                let seq: Option<i64> = row.try_get(1).map_err(reading)?;
+                let mutation: Option<bool> = row.try_get(2).map_err(reading)?;
+                let outcome: Option<String> = row.try_get(3).map_err(reading)?;
+                Ok(Unfinished {
+                    job: decode(&state, "job")?,
+                    next_seq: seq.map_or(0, |seq| seq.saturating_add(1)),
+                    mutation_pending: mutation == Some(true) && outcome.is_none(),
+                })
+            })
+            .collect()
+    }
+
+    /// Steps of a job in order: name, principal, whether it changed the world, and what became of it.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn steps(&self, job: &JobId) -> Result<Vec<(String, String, bool, Option<String>)>> {
+        let rows =
+            sqlx::query("SELECT step, principal, mutation, outcome FROM steps WHERE job = ? ORDER BY seq")
+                .bind(job.as_str())
+                .fetch_all(&self.pool)
+                .await
+                .map_err(reading)?;
+        rows.iter()
+            .map(|row| {
+                Ok((
+                    row.try_get(0).map_err(reading)?,
+                    row.try_get(1).map_err(reading)?,
+                    row.try_get(2).map_err(reading)?,
+                    row.try_get(3).map_err(reading)?,
+                ))
+            })
+            .collect()
+    }
+
+    /// Lets the database fold its log away, so that nothing of a finished job lingers beside the file.
+    pub async fn settle(&self) {
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await {
+            tracing::debug!(%error, "the journal's log could not be folded away");
+        }
+    }
+}
+
+const FILE: &str = "journal.sqlite";
+
+fn options(directory: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(directory.join(FILE))
+        .journal_mode(SqliteJournalMode::Wal)
+        // An intent must survive a power cut before the request leaves.
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        // What a state held is overwritten when the state moves on.
+        .pragma("secure_delete", "ON")
+}
+
+async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool> {
+    // One connection: one writer, and no pool of idle ones.
+    SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options)
+        .await
+        .map_err(|source| JournalError::Database { doing: "opened", source })
+}
+
+async fn installation(pool: &SqlitePool) -> Result<InstallationId> {
+    let fresh: String = clock::random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    sqlx::query("INSERT OR IGNORE INTO installation (only_row, id, created_ms) VALUES (1, ?, ?)")
+        .bind(fresh)
+        .bind(clock::now().millis())
+        .execute(pool)
+        .await
+        .map_err(writing)?;
+    let row = sqlx::query("SELECT id FROM installation").fetch_one(pool).await.map_err(reading)?;
+    let id: String = row.try_get(0).map_err(reading)?;
+    parse_installation(&id)
+}
+
+fn parse_installation(id: &str) -> Result<InstallationId> {
+    id.parse().map_err(|error: felhom_engine::ParseMarkError| JournalError::Row {
+        what: "installation id",
+        source: serde::de::Error::custom(error),
+    })
+}
+
+fn encode(value: &impl serde::Serialize, what: &'static str) -> Result<String> {
+    serde_json::to_string(value).map_err(|source| JournalError::Row { what, source })
+}
+
+fn decode<T: serde::de::DeserializeOwned>(text: &str, what: &'static str) -> Result<T> {
+    serde_json::from_str(text).map_err(|source| JournalError::Row { what, source })
+}

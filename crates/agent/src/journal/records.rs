@@ -1,0 +1,265 @@
+//! What the journal keeps of jobs that ended: backups, restore tests, and what could not be removed.
+
+use felhom_engine::{BackupReport, Finding, Job, JobId, Mark, RestoreTestReport, Timestamp};
+use felhom_ids::{Upid, Vmid, VolumeId};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::{Journal, Result, decode, encode, reading, writing};
+
+/// A backup that ended.
+#[derive(Debug, Clone)]
+pub struct BackupRow {
+    /// The job.
+    pub job: String,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// What it found.
+    pub report: BackupReport,
+}
+
+/// A restore test that ended.
+#[derive(Debug, Clone)]
+pub struct TestRow {
+    /// The job.
+    pub job: String,
+    /// When it ended.
+    pub finished: Timestamp,
+    /// What it found.
+    pub report: RestoreTestReport,
+}
+
+/// A scratch guest that a finished job could not remove.
+#[derive(Debug, Clone)]
+pub struct Remains {
+    /// The mark of the job that made it.
+    pub mark: Mark,
+    /// The restore task that made it, where it is known.
+    pub restore: Option<Upid>,
+    /// Why it is still there.
+    pub finding: Finding,
+}
+
+impl Journal {
+    /// Ends a backup job: its record and its end are written at once.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn finish_backup(&self, job: &Job, report: &BackupReport, now: Timestamp) -> Result<()> {
+        let mut transaction = self.finishing(job, now).await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO backups (job, vmid, volid, verdict, finished_ms, report) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(job.id.as_str())
+        .bind(report.vmid.get())
+        .bind(report.volid.as_ref().map(ToString::to_string))
+        .bind(encode(&report.verdict, "verdict")?)
+        .bind(now.millis())
+        .bind(encode(report, "backup")?)
+        .execute(&mut *transaction)
+        .await
+        .map_err(writing)?;
+        transaction.commit().await.map_err(writing)
+    }
+
+    /// Ends a restore test: its record, its end, and what it left behind, at once.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn finish_test(
+        &self,
+        job: &Job,
+        report: &RestoreTestReport,
+        remains: Option<&Remains>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut transaction = self.finishing(job, now).await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO restore_tests (job, vmid, volid, verdict, finished_ms, report) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(job.id.as_str())
+        .bind(report.source.map(Vmid::get))
+        .bind(report.volid.to_string())
+        .bind(report.judgement.verdict.to_string())
+        .bind(now.millis())
+        .bind(encode(report, "restore test")?)
+        .execute(&mut *transaction)
+        .await
+        .map_err(writing)?;
+        if let Some(remains) = remains {
+            leave(&mut transaction, remains, now).await?;
+        }
+        transaction.commit().await.map_err(writing)
+    }
+
+    /// Ends a reap: what is gone is forgotten, what is not is kept.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn finish_reap(
+        &self,
+        job: &Job,
+        vmid: Vmid,
+        remains: Option<&Remains>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut transaction = self.finishing(job, now).await?;
+        sqlx::query("DELETE FROM remains WHERE vmid = ?")
+            .bind(vmid.get())
+            .execute(&mut *transaction)
+            .await
+            .map_err(writing)?;
+        if let Some(remains) = remains {
+            leave(&mut transaction, remains, now).await?;
+        }
+        transaction.commit().await.map_err(writing)
+    }
+
+    /// Ends an exercise. Its report is in the job's last state.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn finish_exercise(&self, job: &Job, now: Timestamp) -> Result<()> {
+        self.finishing(job, now).await?.commit().await.map_err(writing)
+    }
+
+    async fn finishing(&self, job: &Job, now: Timestamp) -> Result<Transaction<'static, Sqlite>> {
+        let mut transaction = self.pool.begin().await.map_err(writing)?;
+        sqlx::query("UPDATE jobs SET finished_ms = ?, updated_ms = ?, state = ? WHERE id = ?")
+            .bind(now.millis())
+            .bind(now.millis())
+            .bind(encode(job, "job")?)
+            .bind(job.id.as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(writing)?;
+        Ok(transaction)
+    }
+
+    /// Backups that ended, newest first, of one guest or of all.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn backups(&self, vmid: Option<Vmid>) -> Result<Vec<BackupRow>> {
+        let rows = sqlx::query(
+            "SELECT job, finished_ms, report FROM backups WHERE ?1 IS NULL OR vmid = ?1 \
+             ORDER BY finished_ms DESC, job",
+        )
+        .bind(vmid.map(Vmid::get))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
+        rows.iter()
+            .map(|row| {
+                let (job, finished, report) = record(row)?;
+                Ok(BackupRow { job, finished, report: decode(&report, "backup")? })
+            })
+            .collect()
+    }
+
+    /// The record of the backup that made this archive.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn backup_of(&self, volid: &VolumeId) -> Result<Option<BackupRow>> {
+        let row = sqlx::query(
+            "SELECT job, finished_ms, report FROM backups WHERE volid = ? ORDER BY finished_ms DESC LIMIT 1",
+        )
+        .bind(volid.to_string())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(reading)?;
+        row.map(|row| {
+            let (job, finished, report) = record(&row)?;
+            Ok(BackupRow { job, finished, report: decode(&report, "backup")? })
+        })
+        .transpose()
+    }
+
+    /// Restore tests that ended, newest first, of one guest or of all.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn tests(&self, vmid: Option<Vmid>) -> Result<Vec<TestRow>> {
+        let rows = sqlx::query(
+            "SELECT job, finished_ms, report FROM restore_tests WHERE ?1 IS NULL OR vmid = ?1 \
+             ORDER BY finished_ms DESC, job",
+        )
+        .bind(vmid.map(Vmid::get))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
+        rows.iter()
+            .map(|row| {
+                let (job, finished, report) = record(row)?;
+                Ok(TestRow { job, finished, report: decode(&report, "restore test")? })
+            })
+            .collect()
+    }
+
+    /// Scratch guests that could not be removed.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn remains(&self) -> Result<Vec<Remains>> {
+        let rows = sqlx::query("SELECT mark, restore_upid, finding FROM remains ORDER BY vmid")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(reading)?;
+        rows.iter()
+            .map(|row| {
+                let mark: String = row.try_get(0).map_err(reading)?;
+                let restore: Option<String> = row.try_get(1).map_err(reading)?;
+                let finding: String = row.try_get(2).map_err(reading)?;
+                Ok(Remains {
+                    mark: decode(&mark, "mark")?,
+                    restore: restore.and_then(|upid| upid.parse().ok()),
+                    finding: decode(&finding, "finding")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the journal knows a job of this name.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn knows(&self, job: &JobId) -> Result<bool> {
+        let row = sqlx::query("SELECT 1 FROM jobs WHERE id = ?")
+            .bind(job.as_str())
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(reading)?;
+        Ok(row.is_some())
+    }
+}
+
+async fn leave(
+    transaction: &mut Transaction<'static, Sqlite>,
+    remains: &Remains,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO remains (vmid, mark, restore_upid, since_ms, finding) VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(remains.mark.vmid.get())
+    .bind(encode(&remains.mark, "mark")?)
+    .bind(remains.restore.as_ref().map(ToString::to_string))
+    .bind(now.millis())
+    .bind(encode(&remains.finding, "finding")?)
+    .execute(&mut **transaction)
+    .await
+    .map_err(writing)?;
+    Ok(())
+}
+
+fn record(row: &SqliteRow) -> Result<(String, Timestamp, String)> {
+    let millis: i64 = row.try_get(1).map_err(reading)?;
+    Ok((
+        row.try_get(0).map_err(reading)?,
+        Timestamp::from_millis(millis),
+        row.try_get(2).map_err(reading)?,
+    ))
+}

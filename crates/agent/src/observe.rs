@@ -1,0 +1,150 @@
+//! Proxmox's answers in the engine's words. Translation only: no decision is taken here.
+
+mod backup;
+mod config;
+mod evidence;
+mod scratch;
+mod subject;
+
+use felhom_engine::{ArchiveFacts, ErrorClass, NodeFacts, RemoteError, Retention, StorageFacts, ThinPool};
+use felhom_ids::{StorageId, Vmid};
+use felhom_proxmox::property::InvalidProperty;
+use felhom_proxmox::pve::storage::{StorageConfig, StorageStatus, StoredVolume};
+use felhom_proxmox::pve::tasks::{ListTasks, TaskSource};
+use felhom_proxmox::{Delivery, Error, Pve};
+
+pub(crate) use backup::{archive, backup_result, backup_subject};
+pub(crate) use config::guest_config;
+pub(crate) use evidence::{Probe, evidence};
+pub(crate) use scratch::{scratch, snapshots};
+pub(crate) use subject::test_subject;
+
+/// An error of the client in the engine's words: its class, and the whole chain of causes.
+pub fn remote_error(error: &Error) -> RemoteError {
+    let class = match error {
+        Error::PinMismatch { .. } | Error::Tls { .. } | Error::Trust { .. } => ErrorClass::Untrusted,
+        Error::Unauthorized { .. } => ErrorClass::Unauthorized,
+        Error::Forbidden { .. } => ErrorClass::Forbidden,
+        Error::NotFound { .. } => ErrorClass::NotFound,
+        Error::Locked { .. } => ErrorClass::Locked,
+        Error::Decode { .. } | Error::NoTask { .. } => ErrorClass::Garbage,
+        Error::Parameter { .. } => ErrorClass::Refused,
+        other if other.delivery() == Delivery::Answered => ErrorClass::Refused,
+        _ => ErrorClass::Unreachable,
+    };
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    RemoteError { class, text }
+}
+
+/// A look that failed.
+#[derive(Debug)]
+pub(crate) struct Trouble(pub(crate) RemoteError);
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self(remote_error(&error))
+    }
+}
+
+impl From<InvalidProperty> for Trouble {
+    /// A configuration whose property strings cannot be read is as good as an answer that makes no sense.
+    fn from(error: InvalidProperty) -> Self {
+        Self(RemoteError { class: ErrorClass::Garbage, text: format!("the configuration makes no sense: {error}") })
+    }
+}
+
+/// The node: how much there is left of it, and whether a vzdump runs.
+pub(crate) async fn node(pve: &Pve) -> Result<NodeFacts, Trouble> {
+    let nodes = pve.nodes().await?;
+    let status = pve.node_status().await?;
+    let running = ListTasks { source: TaskSource::Active, kind: Some("vzdump".into()), ..ListTasks::default() };
+    let vzdump = pve.tasks(&running).await?.into_iter().find(|task| task.outcome().is_none());
+    Ok(NodeFacts {
+        cluster_nodes: nodes.len(),
+        memory_available: status.memory.available.unwrap_or(status.memory.free),
+        root_avail: status.rootfs.avail,
+        root_total: status.rootfs.total,
+        vzdump_running: vzdump.map(|task| task.upid),
+    })
+}
+
+/// A storage; `None` when the node does not list it for this token.
+pub(crate) async fn storage(pve: &Pve, id: &StorageId) -> Result<Option<StorageFacts>, Trouble> {
+    let listed = pve.storages().await?;
+    let Some(status) = listed.into_iter().find(|status| status.storage.as_ref() == Some(id)) else {
+        return Ok(None);
+    };
+    let config = pve.storage_configs().await?.into_iter().find(|config| config.storage == *id);
+    let thin_pool = match &config {
+        Some(config) if status.kind == "lvmthin" => thin_pool(pve, config).await,
+        _ => None,
+    };
+    Ok(Some(storage_facts(id, &status, config.as_ref(), thin_pool)))
+}
+
+pub(crate) fn storage_facts(
+    id: &StorageId,
+    status: &StorageStatus,
+    config: Option<&StorageConfig>,
+    thin_pool: Option<ThinPool>,
+) -> StorageFacts {
+    let retention = match config {
+        Some(config) if config.keeps_all() => Retention::KeepAll,
+        Some(_) => Retention::Limited,
+        None => Retention::Unknown,
+    };
+    StorageFacts {
+        id: id.clone(),
+        kind: status.kind.clone(),
+        active: status.active,
+        content: status.content.iter().cloned().collect(),
+        total: status.total.unwrap_or(0),
+        avail: status.avail.unwrap_or(0),
+        retention,
+        max_protected: config.and_then(|config| config.max_protected_backups),
+        thin_pool,
+    }
+}
+
+/// The thin pool behind a storage. The list needs Sys.Audit on `/`: without it the metadata stays unknown.
+async fn thin_pool(pve: &Pve, config: &StorageConfig) -> Option<ThinPool> {
+    let (vg, lv) = (config.vgname.clone()?, config.thinpool.clone()?);
+    let listed = pve.thin_pools().await.inspect_err(|error| tracing::debug!(%error, "no thin-pool metadata")).ok()?;
+    let found = listed.iter().find(|pool| pool.vg == vg && pool.lv == lv)?;
+    Some(ThinPool { vg, lv, metadata_size: found.metadata_size, metadata_used: found.metadata_used })
+}
+
+pub(crate) fn archive_facts(volume: &StoredVolume) -> ArchiveFacts {
+    ArchiveFacts {
+        volid: volume.volid.clone(),
+        vmid: volume.vmid.and_then(|number| Vmid::new(number).ok()).or_else(|| volume.volid.guest()),
+        size: volume.size.unwrap_or(0),
+        ctime: volume.ctime.unwrap_or(0),
+        notes: volume.notes.clone(),
+        protected: volume.protected,
+        encrypted: volume.encrypted.clone(),
+    }
+}
+
+/// Privileges that the principal lacks: user and token taken together, on the path that matters.
+pub(crate) async fn missing_privileges(
+    pve: &Pve,
+    wanted: &[(String, &[&str])],
+) -> Result<Vec<(String, String)>, Trouble> {
+    let mut missing = Vec::new();
+    for (path, privileges) in wanted {
+        let held = pve.permissions_at(path).await?;
+        for privilege in *privileges {
+            if !held.has(path, privilege) {
+                missing.push((path.clone(), (*privilege).to_owned()));
+            }
+        }
+    }
+    Ok(missing)
+}

@@ -1,0 +1,81 @@
+//! What a backup's preflight and read-back look at.
+
+use std::collections::BTreeSet;
+
+use felhom_engine::{ArchiveFacts, BackupResult, BackupSubject, GuestState};
+use felhom_ids::{StorageId, Vmid, VolumeId};
+use felhom_proxmox::pve::tasks::ListTasks;
+use felhom_proxmox::Pve;
+
+use super::{Trouble, archive_facts, guest_config, missing_privileges, node, storage};
+
+pub(crate) async fn backup_subject(pve: &Pve, vmid: Vmid, id: &StorageId) -> Result<BackupSubject, Trouble> {
+    let config = pve.lxc_config(vmid).await?;
+    let config = guest_config(&config)?;
+    let state = guest_state(pve, vmid).await?;
+    let node = node(pve).await?;
+    let storage = storage(pve, id).await?;
+    let wanted: [(String, &[&str]); 2] = [
+        (format!("/vms/{vmid}"), &["VM.Backup", "VM.Audit"]),
+        (format!("/storage/{id}"), &["Datastore.AllocateSpace"]),
+    ];
+    let missing_privileges = missing_privileges(pve, &wanted).await?;
+    let listed = match &storage {
+        Some(storage) if storage.active => pve.backups(id, Some(vmid)).await?,
+        _ => Vec::new(),
+    };
+    let tasks = ListTasks { kind: Some("vzdump".into()), vmid: Some(vmid), ..ListTasks::default() };
+    Ok(BackupSubject {
+        config,
+        state,
+        node,
+        storage,
+        known_backups: listed.iter().map(|volume| volume.volid.clone()).collect(),
+        protected_backups: listed.iter().filter(|volume| volume.protected).count(),
+        tasks: pve.tasks(&tasks).await?.into_iter().map(|task| task.upid).collect(),
+        missing_privileges,
+    })
+}
+
+pub(crate) async fn backup_result(
+    pve: &Pve,
+    vmid: Vmid,
+    storage: &StorageId,
+    known: &BTreeSet<VolumeId>,
+) -> Result<BackupResult, Trouble> {
+    let listed = pve.backups(storage, Some(vmid)).await?;
+    let new_archives: Vec<ArchiveFacts> =
+        listed.iter().filter(|volume| !known.contains(&volume.volid)).map(archive_facts).collect();
+    let archived_config = match new_archives.as_slice() {
+        [archive] => {
+            let config = pve.extract_lxc_config(&archive.volid).await;
+            config.ok().and_then(|config| guest_config(&config).ok())
+        }
+        _ => None,
+    };
+    Ok(BackupResult { new_archives, state: guest_state(pve, vmid).await?, archived_config })
+}
+
+/// One archive with its whole notes.
+pub(crate) async fn archive(pve: &Pve, volid: &VolumeId) -> Result<Option<ArchiveFacts>, Trouble> {
+    let listed = pve.backups(volid.storage(), volid.guest()).await?;
+    let Some(volume) = listed.iter().find(|volume| volume.volid == *volid) else { return Ok(None) };
+    let mut facts = archive_facts(volume);
+    // The list shows the first line only.
+    let whole = pve.volume(volid).await?;
+    facts.notes = whole.notes;
+    facts.protected = whole.protected;
+    Ok(Some(facts))
+}
+
+pub(crate) async fn guest_state(pve: &Pve, vmid: Vmid) -> Result<GuestState, Trouble> {
+    let status = pve.lxc_status(vmid).await?;
+    let snapshots = pve.lxc_snapshots(vmid).await?;
+    Ok(GuestState {
+        running: status.is_running(),
+        pid: status.pid.map(u64::from),
+        uptime_s: status.uptime.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0),
+        lock: status.lock,
+        snapshots: snapshots.list.iter().map(|snapshot| snapshot.name.to_string()).collect(),
+    })
+}

@@ -1,0 +1,97 @@
+//! The one door for output: data on stdout, narration on stderr, one JSON document where `--json` asks for it.
+
+use std::io::Write;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::exit::Failure;
+
+/// How the user wants to be spoken to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Printer {
+    /// One JSON document on stdout instead of text.
+    pub json: bool,
+    /// No narration.
+    pub quiet: bool,
+}
+
+impl Printer {
+    /// Prints a document: `text` for people, or `data` under its schema name for programs. A broken pipe is no error.
+    pub fn document(&self, schema: &str, data: &impl Serialize, text: impl FnOnce() -> String) {
+        let out = if self.json {
+            let document = json!({ "schema": schema, "version": 1, "data": data });
+            serde_json::to_string_pretty(&document).unwrap_or_default()
+        } else {
+            text()
+        };
+        write_line(&mut std::io::stdout().lock(), out.trim_end());
+    }
+
+    /// Says something to the person in front of the terminal.
+    pub fn narrate(&self, line: &str) {
+        if !self.quiet && !self.json {
+            write_line(&mut std::io::stderr().lock(), line);
+        }
+    }
+
+    /// Prints why a command failed.
+    pub fn failure(&self, failure: &Failure) {
+        if self.json {
+            let document = json!({
+                "schema": "felhom.error",
+                "version": 1,
+                "error": {
+                    "code": failure.code,
+                    "exit": failure.exit.code(),
+                    "message": failure.message,
+                    "causes": failure.causes,
+                    "hint": failure.hint,
+                },
+            });
+            let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+            return write_line(&mut std::io::stdout().lock(), &text);
+        }
+        let mut err = std::io::stderr().lock();
+        write_line(&mut err, &format!("error: {}", failure.message));
+        for cause in &failure.causes {
+            write_line(&mut err, &format!("  caused by: {cause}"));
+        }
+        if let Some(hint) = &failure.hint {
+            write_line(&mut err, &format!("hint: {hint}"));
+        }
+    }
+}
+
+fn write_line(out: &mut impl Write, line: &str) {
+    // Whoever closed the pipe has read enough.
+    if writeln!(out, "{line}").is_err() {}
+}
+
+/// A table for people: a header line and rows, columns padded, no frame.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::TableStyle::default());
+    table.set_header(header.iter().copied());
+    for row in rows {
+        table.add_row(row);
+    }
+    table.to_string()
+}
+
+/// A size for people: `934.3 MiB`.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    for (unit, factor) in UNITS {
+        if bytes >= factor {
+            let tenths = bytes / (factor / 10).max(1);
+            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
+        }
+    }
+    format!("{bytes} B")
+}
+
+/// A duration for people: `0.4 s`, `12.3 s`.
+pub fn seconds(millis: u64) -> String {
+    format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+}

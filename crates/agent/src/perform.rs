@@ -1,0 +1,130 @@
+//! Steps become calls: translation only, no decision is taken here.
+
+mod find;
+mod follow;
+mod mutate;
+
+use felhom_engine::{ErrorClass, Observe, Outcome, Principal, RemoteError, Step};
+use felhom_ids::VolumeId;
+use felhom_proxmox::pve::tasks::ListTasks;
+
+use crate::archive::{self, ArchiveError};
+use crate::config::Config;
+use crate::observe::{self, Probe, Trouble};
+use crate::progress::{Event, Progress};
+use crate::remote::Remotes;
+
+/// Who acts: the clients, and the directories whose archives may be read.
+#[derive(Debug, Clone)]
+pub struct Performer {
+    config: Config,
+    remotes: Remotes,
+}
+
+impl Performer {
+    /// Acts by this configuration.
+    pub fn new(config: Config, remotes: Remotes) -> Self {
+        Self { config, remotes }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The clients.
+    pub fn remotes(&self) -> &Remotes {
+        &self.remotes
+    }
+
+    /// Performs one step and says what became of it. Never fails: trouble is an outcome.
+    pub async fn perform(&self, step: &Step, progress: &dyn Progress) -> Outcome {
+        match step {
+            Step::Observe(observe) => {
+                self.observe(observe, progress).await.unwrap_or_else(|Trouble(error)| Outcome::Failed(error))
+            }
+            Step::Mutate(mutation) => Outcome::Sent(mutate::send(&self.remotes, mutation).await),
+            Step::FindTask { mutation, known, settle } => {
+                find::find(&self.remotes, mutation, known, *settle).await
+            }
+            Step::Follow { principal, upid, guard, no_progress } => {
+                let mut following = follow::Following::new(&self.remotes, guard.as_ref(), progress);
+                following.follow(*principal, upid, *no_progress).await
+            }
+        }
+    }
+
+    async fn observe(&self, observe: &Observe, progress: &dyn Progress) -> Result<Outcome, Trouble> {
+        let agent = self.remotes.of(Principal::Agent);
+        Ok(match observe {
+            Observe::BackupSubject { vmid, storage } => {
+                Outcome::BackupSubject(Box::new(observe::backup_subject(agent, *vmid, storage).await?))
+            }
+            Observe::BackupResult { vmid, storage, known } => {
+                Outcome::BackupResult(Box::new(observe::backup_result(agent, *vmid, storage, known).await?))
+            }
+            Observe::ArchiveContent { volid, mounts } => self.read_archive(volid, mounts, progress).await?,
+            Observe::TestSubject { volid, policy } => {
+                Outcome::TestSubject(Box::new(observe::test_subject(&self.remotes, volid, policy).await?))
+            }
+            Observe::Scratch { vmid, storage } => {
+                Outcome::Scratch(Box::new(observe::scratch(agent, *vmid, storage).await?))
+            }
+            Observe::Evidence { vmid, nonces, wanted, stable_for, timeout } => {
+                let probe = Probe {
+                    vmid: *vmid,
+                    nonces,
+                    wanted: *wanted,
+                    stable_for: *stable_for,
+                    timeout: *timeout,
+                };
+                let tester = self.remotes.of(Principal::RestoreTest);
+                Outcome::Evidence(Box::new(observe::evidence(tester, agent, probe).await?))
+            }
+            Observe::Archive { volid } => {
+                Outcome::Archive(observe::archive(agent, volid).await?.map(Box::new))
+            }
+            Observe::Snapshots { vmid } => Outcome::Snapshots(observe::snapshots(agent, *vmid).await?),
+            Observe::Tasks { principal, kind, id } => {
+                let list =
+                    ListTasks { kind: Some(kind.clone()), vmid: id.parse().ok(), ..ListTasks::default() };
+                let tasks = self.remotes.of(*principal).tasks(&list).await?;
+                Outcome::Tasks(tasks.into_iter().map(|task| task.upid).collect())
+            }
+        })
+    }
+
+    /// Reads an archive on a thread of its own: the loop must stay awake for signals.
+    async fn read_archive(
+        &self,
+        volid: &VolumeId,
+        mounts: &[(String, String)],
+        progress: &dyn Progress,
+    ) -> Result<Outcome, Trouble> {
+        let path = archive::locate(volid, &self.config.archives).map_err(|error| local(&error))?;
+        let mounts = mounts.to_vec();
+        let (sender, mut receiver) = tokio::sync::watch::channel(0);
+        let reading = tokio::task::spawn_blocking(move || {
+            archive::read(&path, &mounts, &mut |bytes| {
+                sender.send_replace(bytes);
+            })
+        });
+        while receiver.changed().await.is_ok() {
+            progress.event(&Event::Bytes { done: *receiver.borrow_and_update() });
+        }
+        match reading.await {
+            Ok(Ok(content)) => Ok(Outcome::ArchiveContent(Box::new(content))),
+            Ok(Err(error)) => Err(local(&error)),
+            Err(error) => Err(Trouble(RemoteError { class: ErrorClass::Local, text: error.to_string() })),
+        }
+    }
+}
+
+fn local(error: &ArchiveError) -> Trouble {
+    let mut text = error.to_string();
+    if let Some(cause) = std::error::Error::source(error) {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+    }
+    Trouble(RemoteError { class: ErrorClass::Local, text })
+}

@@ -1,0 +1,89 @@
+//! After a lost answer: is there a task of our own that was not there before, or the effect?
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use felhom_engine::{EffectSeen, Mutation, Outcome};
+use felhom_ids::Upid;
+use felhom_proxmox::pve::tasks::ListTasks;
+use felhom_proxmox::{Error, Pve};
+use tokio::time::{Instant, sleep};
+
+use crate::observe::remote_error;
+use crate::remote::Remotes;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// Looks until a task of ours is found, or until "not there" has held for the settle time. A server that cannot be
+/// reached proves nothing: then the settle time begins again when it answers.
+pub(super) async fn find(
+    remotes: &Remotes,
+    mutation: &Mutation,
+    known: &BTreeSet<Upid>,
+    settle: Duration,
+) -> Outcome {
+    let pve = remotes.of(mutation.principal());
+    let began = Instant::now();
+    let mut absent_since = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match ours(pve, mutation, known).await {
+            Ok(Some(upid)) => return Outcome::Found { upid: Some(upid), effect: EffectSeen::Unknown },
+            Ok(None) => {
+                let since: Instant = *absent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= settle {
+                    return Outcome::Found { upid: None, effect: effect(pve, mutation).await };
+                }
+            }
+            Err(error) => {
+                absent_since = None;
+                // The job pauses, and goes on looking at the next start.
+                if !error.is_transient() || began.elapsed() > settle.saturating_mul(4) {
+                    return Outcome::Failed(remote_error(&error));
+                }
+            }
+        }
+        sleep(pause.min(settle)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn ours(pve: &Pve, mutation: &Mutation, known: &BTreeSet<Upid>) -> Result<Option<Upid>, Error> {
+    let Some((kind, id)) = mutation.task() else { return Ok(None) };
+    let list = ListTasks { kind: Some(kind.to_owned()), vmid: id.parse().ok(), ..ListTasks::default() };
+    let token = pve.client().settings().token.id().clone();
+    let mut fresh: Vec<_> = pve
+        .tasks(&list)
+        .await?
+        .into_iter()
+        .filter(|task| task.upid.id() == id && task.is_by(&token) && !known.contains(&task.upid))
+        .collect();
+    fresh.sort_by_key(|task| (task.starttime, task.upid.pstart()));
+    Ok(fresh.into_iter().next().map(|task| task.upid))
+}
+
+async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
+    let seen = match mutation {
+        Mutation::Backup { vmid, storage, known, .. } => pve
+            .backups(storage, Some(*vmid))
+            .await
+            .map(|listed| listed.iter().any(|volume| !known.contains(&volume.volid))),
+        Mutation::Restore(plan) => pve.is_free(plan.vmid).await.map(|free| !free),
+        Mutation::Destroy(vmid) => pve.is_free(*vmid).await,
+        Mutation::Start(vmid) => pve.lxc_status(*vmid).await.map(|status| status.is_running()),
+        Mutation::Stop(vmid) => pve.lxc_status(*vmid).await.map(|status| !status.is_running()),
+        Mutation::Snapshot { vmid, name, .. } => {
+            pve.lxc_snapshots(*vmid).await.map(|snapshots| snapshots.get(name).is_some())
+        }
+        Mutation::DeleteSnapshot { vmid, name } => {
+            pve.lxc_snapshots(*vmid).await.map(|snapshots| snapshots.get(name).is_none())
+        }
+        Mutation::StopTask { .. } | Mutation::SetNotes { .. } => return EffectSeen::Unknown,
+    };
+    match seen {
+        Ok(true) => EffectSeen::Yes,
+        Ok(false) => EffectSeen::No,
+        Err(_) => EffectSeen::Unknown,
+    }
+}

@@ -1,0 +1,136 @@
+//! Following a task to its end, with an eye on what it could use up.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use felhom_engine::{Followed, Guard, Outcome, Principal, TaskVerdict};
+use felhom_ids::Upid;
+use felhom_proxmox::task::{
+    Ending, FollowOptions, Left, LogLine, Outcome as PveOutcome, Progress as Polled, Seen, Watch,
+};
+use felhom_proxmox::{Error, Pve};
+use tokio::time::Instant;
+
+use crate::observe::remote_error;
+use crate::progress::{Event, Progress};
+use crate::remote::Remotes;
+
+/// Lines kept from the beginning of a log, where vzdump says what it puts in, and from its end, where it says what failed.
+const KEPT: usize = 400;
+/// How often a guarded storage is looked at. A pool that fills at 1 GiB/s loses half a GiB between two looks, which the
+/// floor is there for.
+const GUARD_PAUSE: Duration = Duration::from_millis(300);
+
+pub(super) struct Following<'a> {
+    remotes: &'a Remotes,
+    guard: Option<&'a Guard>,
+    progress: &'a dyn Progress,
+    head: Vec<String>,
+    tail: VecDeque<String>,
+    looked: Option<Instant>,
+}
+
+impl<'a> Following<'a> {
+    pub(super) fn new(remotes: &'a Remotes, guard: Option<&'a Guard>, progress: &'a dyn Progress) -> Self {
+        Self { remotes, guard, progress, head: Vec::new(), tail: VecDeque::new(), looked: None }
+    }
+
+    pub(super) async fn follow(&mut self, principal: Principal, upid: &Upid, no_progress: Duration) -> Outcome {
+        let mut options = FollowOptions { no_progress, ..FollowOptions::default() };
+        if self.guard.is_some() {
+            options.longest_pause = GUARD_PAUSE;
+        }
+        let pve = self.remotes.of(principal).clone();
+        match pve.follow(upid, &options, self).await {
+            Ok(Ending::Finished(finished)) => Outcome::Followed(Followed::Ended {
+                verdict: verdict(finished.outcome),
+                log: self.log(),
+                elapsed_ms: u64::try_from(finished.took.as_millis()).unwrap_or(u64::MAX),
+            }),
+            Ok(Ending::LeftRunning { why: Left::Watch(reason), .. }) => {
+                Outcome::Followed(Followed::Tripped { reason })
+            }
+            Ok(Ending::LeftRunning { why: Left::NoProgress(silent), .. }) => {
+                let silent_ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
+                Outcome::Followed(Followed::Stuck { silent_ms })
+            }
+            Err(error) => Outcome::Failed(remote_error(&error)),
+        }
+    }
+
+    fn log(&mut self) -> Vec<String> {
+        let mut log = std::mem::take(&mut self.head);
+        log.extend(self.tail.drain(..));
+        log
+    }
+
+    /// What ran short, if anything. A look that fails proves nothing; the next one comes soon.
+    async fn shortage(&self, guard: &Guard) -> Result<Option<String>, Error> {
+        let agent = self.remotes.of(Principal::Agent);
+        let storage = agent.storage_status(&guard.storage).await?;
+        let avail = storage.avail.unwrap_or(0);
+        if avail < guard.min_avail {
+            return Ok(Some(format!(
+                "storage `{}` has {} MiB left, below the floor of {} MiB",
+                guard.storage,
+                avail >> 20,
+                guard.min_avail >> 20
+            )));
+        }
+        if let Some(short) = metadata_shortage(agent, guard).await? {
+            return Ok(Some(short));
+        }
+        let root = agent.node_status().await?.rootfs.avail;
+        Ok((root < guard.min_root_avail).then(|| {
+            format!("the root disk has {} MiB left, below the floor of {} MiB", root >> 20, guard.min_root_avail >> 20)
+        }))
+    }
+}
+
+async fn metadata_shortage(agent: &Pve, guard: &Guard) -> Result<Option<String>, Error> {
+    let Some((vg, lv, most)) = &guard.max_metadata else { return Ok(None) };
+    let pools = agent.thin_pools().await?;
+    let Some(pool) = pools.iter().find(|pool| pool.vg == *vg && pool.lv == *lv) else { return Ok(None) };
+    Ok((pool.metadata_used > *most).then(|| {
+        format!("thin pool `{vg}/{lv}` has used {} of {} bytes of its metadata", pool.metadata_used, pool.metadata_size)
+    }))
+}
+
+impl Watch for Following<'_> {
+    fn line(&mut self, line: &LogLine) {
+        self.progress.event(&Event::LogLine(&line.text));
+        if self.head.len() < KEPT {
+            self.head.push(line.text.clone());
+            return;
+        }
+        if self.tail.len() == KEPT {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line.text.clone());
+    }
+
+    async fn check(&mut self, _progress: Polled) -> Seen {
+        let Some(guard) = self.guard else { return Seen::Nothing };
+        if self.looked.is_some_and(|at| at.elapsed() < GUARD_PAUSE) {
+            return Seen::Nothing;
+        }
+        self.looked = Some(Instant::now());
+        match self.shortage(guard).await {
+            Ok(Some(reason)) => Seen::Leave(reason),
+            Ok(None) => Seen::Nothing,
+            Err(error) => {
+                tracing::warn!(%error, "the guarded storage could not be looked at");
+                Seen::Nothing
+            }
+        }
+    }
+}
+
+fn verdict(outcome: PveOutcome) -> TaskVerdict {
+    match outcome {
+        PveOutcome::Succeeded => TaskVerdict::Succeeded,
+        PveOutcome::Warnings(count) => TaskVerdict::Warnings(u64::from(count)),
+        PveOutcome::Failed(text) => TaskVerdict::Failed(text),
+        PveOutcome::Undetermined(text) => TaskVerdict::Undetermined(text),
+    }
+}
