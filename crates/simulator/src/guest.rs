@@ -17,6 +17,8 @@ pub(crate) mod init;
 pub(crate) mod permissions;
 pub(crate) mod props;
 pub(crate) mod schema;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tree;
 
 use config::Config;

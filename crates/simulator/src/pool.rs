@@ -132,13 +132,17 @@ impl World {
         let free = pool.size - self.pool_data();
         let free_metadata = pool.metadata_size - self.pool_metadata();
         let grow = quarter(pool.growth_rate).max(1);
-        let data = pool.growing.min(grow);
-        let metadata = pool.growing_metadata.min((grow / 64).max(4096));
+        // What does not fit now goes on waiting for room.
+        let data = pool.growing.min(grow).min(free);
+        let metadata = pool
+            .growing_metadata
+            .min((grow / 64).max(4096))
+            .min(free_metadata);
         let pool = &mut self.storage.pool;
         pool.growing -= data;
         pool.growing_metadata -= metadata;
-        pool.foreign += data.min(free);
-        pool.foreign_metadata += metadata.min(free_metadata);
+        pool.foreign += data;
+        pool.foreign_metadata += metadata;
         for (volume, rate) in self.guests.production_writes() {
             let bytes = quarter(rate);
             let room = self

@@ -14,6 +14,8 @@ pub(crate) mod access;
 pub(crate) mod backups;
 pub(crate) mod content;
 pub(crate) mod retention;
+#[cfg(test)]
+mod tests;
 pub(crate) mod volumes;
 
 /// The storages of the node.
