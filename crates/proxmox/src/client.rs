@@ -186,14 +186,14 @@ impl Client {
 
     /// On an idle connection if allowed and there is one, else, or if that one broke, on a fresh one.
     async fn attempt(&self, request: &Request) -> Result<Answer, Error> {
-        let timeouts = &self.shared.settings.timeouts;
+        let settings = &self.shared.settings;
+        let timeouts = &settings.timeouts;
         let after = if request.is_slow() {
             timeouts.slow_request
         } else {
             timeouts.request
         };
-        let deadline = Instant::now() + after;
-        let late = || Error::Timeout {
+        let late = |_| Error::Timeout {
             request: request.to_string(),
             phase: Phase::Answer,
             after,
@@ -201,20 +201,19 @@ impl Client {
         if !request.needs_fresh_connection()
             && let Some(connection) = self.take_idle()
         {
-            let tried = tokio::time::timeout_at(deadline, self.converse(connection, request));
-            match tried.await.map_err(|_| late())? {
+            let tried = tokio::time::timeout(after, self.converse(connection, request));
+            match tried.await.map_err(late)? {
                 Err(Failure::Lost { source, .. }) => {
                     tracing::trace!(error = %source, "an idle connection was closed, using a fresh one");
                 }
                 other => return other.map_err(|failure| self.failed(request, failure)),
             }
         }
-        let settings = &self.shared.settings;
         let tls = tls::connect(&self.shared.connector, &settings.address, timeouts.connect).await?;
         let work = async { self.converse(Connection::open(tls).await?, request).await };
-        tokio::time::timeout_at(deadline, work)
+        tokio::time::timeout(after, work)
             .await
-            .map_err(|_| late())?
+            .map_err(late)?
             .map_err(|failure| self.failed(request, failure))
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use felhom_ids::{MacAddress, NodeName, Vmid};
+use felhom_ids::{NodeName, Vmid};
 use serde::{Deserialize, Deserializer};
 
 use crate::decode;
@@ -110,13 +110,14 @@ pub struct GuestInterface {
     /// Its name, such as `eth0` or `lo`.
     #[serde(deserialize_with = "decode::text")]
     pub name: String,
-    /// Its hardware address; `lo` has zeros.
+    /// Its hardware address as the kernel prints it: zeros for `lo`, and not a MAC address at all
+    /// for tunnels.
     #[serde(
         default,
         rename = "hardware-address",
-        deserialize_with = "decode::maybe_name"
+        deserialize_with = "decode::maybe_text"
     )]
-    pub hardware_address: Option<MacAddress>,
+    pub hardware_address: Option<String>,
     /// Its addresses.
     #[serde(default, rename = "ip-addresses", deserialize_with = "decode::list")]
     pub addresses: Vec<InterfaceAddress>,
