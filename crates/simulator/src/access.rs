@@ -16,6 +16,7 @@ pub(crate) use permissions::Granted;
 pub(crate) use privileges::{PREDEFINED, Privileges, predefined};
 
 use crate::call::ApiError;
+use crate::hex;
 use crate::world::World;
 
 /// An authenticated identity: `root@pam` or `user@realm!token`.
@@ -38,7 +39,9 @@ impl Principal {
 
     /// The user behind a token; a user itself otherwise.
     pub(crate) fn owner(&self) -> &str {
-        self.0.split_once('!').map_or(self.0.as_str(), |(user, _)| user)
+        self.0
+            .split_once('!')
+            .map_or(self.0.as_str(), |(user, _)| user)
     }
 
     /// The token's own name, if this is one.
@@ -141,7 +144,10 @@ impl PathAcl {
         }
     }
 
-    pub(crate) fn of_mut(&mut self, kind: Subject) -> &mut BTreeMap<String, BTreeMap<String, bool>> {
+    pub(crate) fn of_mut(
+        &mut self,
+        kind: Subject,
+    ) -> &mut BTreeMap<String, BTreeMap<String, bool>> {
         match kind {
             Subject::User => &mut self.users,
             Subject::Group => &mut self.groups,
@@ -191,13 +197,18 @@ impl State {
 
     /// Drops ACL entries of subjects that are gone, as writing `user.cfg` does, and paths without entries.
     pub(crate) fn tidy(&mut self) {
-        let Self { users, groups, acl, .. } = self;
+        let Self {
+            users, groups, acl, ..
+        } = self;
         for entry in acl.values_mut() {
             entry.users.retain(|user, _| users.contains_key(user));
             entry.groups.retain(|group, _| groups.contains_key(group));
             entry.tokens.retain(|id, _| {
-                id.split_once('!')
-                    .is_some_and(|(user, token)| users.get(user).is_some_and(|user| user.tokens.contains_key(token)))
+                id.split_once('!').is_some_and(|(user, token)| {
+                    users
+                        .get(user)
+                        .is_some_and(|user| user.tokens.contains_key(token))
+                })
             });
         }
         acl.retain(|_, entry| !entry.is_empty());
@@ -205,22 +216,37 @@ impl State {
 
     /// Whether the user may log in at all.
     pub(crate) fn is_enabled(&self, user: &str, now: i64) -> bool {
-        self.users.get(user).is_some_and(|user| user.enable && (user.expire == 0 || user.expire > now))
+        self.users
+            .get(user)
+            .is_some_and(|user| user.enable && (user.expire == 0 || user.expire > now))
     }
 
     /// Whether `id` with this secret is a token that may be used now.
     pub(crate) fn accepts_token(&self, id: &str, secret: &str, now: i64) -> bool {
-        let Some((owner, name)) = id.split_once('!') else { return false };
+        let Some((owner, name)) = id.split_once('!') else {
+            return false;
+        };
         self.is_enabled(owner, now)
-            && self.users.get(owner).and_then(|user| user.tokens.get(name)).is_some_and(|token| {
-                (token.expire == 0 || token.expire > now) && !secret.is_empty() && token.secret == secret
-            })
+            && self
+                .users
+                .get(owner)
+                .and_then(|user| user.tokens.get(name))
+                .is_some_and(|token| {
+                    (token.expire == 0 || token.expire > now)
+                        && !secret.is_empty()
+                        && token.secret == secret
+                })
     }
 }
 
 impl World {
     /// All of the privileges on a path, else 403 naming the first one missing.
-    pub(crate) fn check(&self, who: &Principal, path: &str, privs: &[&str]) -> Result<(), ApiError> {
+    pub(crate) fn check(
+        &self,
+        who: &Principal,
+        path: &str,
+        privs: &[&str],
+    ) -> Result<(), ApiError> {
         if who.is_root() {
             return Ok(());
         }
@@ -232,7 +258,12 @@ impl World {
     }
 
     /// At least one of the privileges on a path, else 403 naming them all.
-    pub(crate) fn check_any(&self, who: &Principal, path: &str, privs: &[&str]) -> Result<(), ApiError> {
+    pub(crate) fn check_any(
+        &self,
+        who: &Principal,
+        path: &str,
+        privs: &[&str],
+    ) -> Result<(), ApiError> {
         if who.is_root() {
             return Ok(());
         }
@@ -248,7 +279,13 @@ impl World {
     }
 
     /// The privileges a guest needs at its creation: by its pool or by its own path.
-    pub(crate) fn check_vm(&self, who: &Principal, vmid: u32, pool: Option<&str>, privs: &[&str]) -> Result<(), ApiError> {
+    pub(crate) fn check_vm(
+        &self,
+        who: &Principal,
+        vmid: u32,
+        pool: Option<&str>,
+        privs: &[&str],
+    ) -> Result<(), ApiError> {
         if let Some(pool) = pool
             && self.check(who, &format!("/pool/{pool}"), privs).is_ok()
         {
@@ -258,7 +295,12 @@ impl World {
     }
 
     /// Whether a local bridge may be used (`SDN.Use`); `tag` is the VLAN of the NIC.
-    pub(crate) fn check_bridge(&self, who: &Principal, bridge: &str, tag: Option<&str>) -> Result<(), ApiError> {
+    pub(crate) fn check_bridge(
+        &self,
+        who: &Principal,
+        bridge: &str,
+        tag: Option<&str>,
+    ) -> Result<(), ApiError> {
         let zone = format!("/sdn/zones/localnetwork/{bridge}");
         match tag {
             Some(tag) => self.check(who, &format!("{zone}/{tag}"), &["SDN.Use"]),
@@ -270,12 +312,17 @@ impl World {
         if self.pools.contains_key(pool) {
             return Ok(());
         }
-        Err(ApiError::forbidden(&format!("pool '{pool}' does not exist")))
+        Err(ApiError::forbidden(&format!(
+            "pool '{pool}' does not exist"
+        )))
     }
 
     /// The pool of a guest; a guest is in one at most.
     pub(crate) fn pool_of(&self, vmid: u32) -> Option<&str> {
-        self.pools.iter().find(|(_, pool)| pool.vms.contains(&vmid)).map(|(name, _)| name.as_str())
+        self.pools
+            .iter()
+            .find(|(_, pool)| pool.vms.contains(&vmid))
+            .map(|(name, _)| name.as_str())
     }
 
     /// Forgets the ACLs and the pool membership of a guest that is gone.
@@ -301,12 +348,19 @@ pub(crate) fn random_hex(bytes: usize) -> String {
     if SystemRandom::new().fill(&mut buffer).is_err() {
         tracing::warn!("no randomness; the simulator's secrets are guessable");
     }
-    buffer.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::lower(&buffer)
 }
 
 /// A random UUID, which is what token secrets look like.
 pub(crate) fn random_uuid() -> String {
-    let hex = random_hex(16);
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    format!("{}-{}-4{}-a{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
+    let digits = random_hex(16);
+    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
+    format!(
+        "{}-{}-4{}-a{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(13, 16),
+        part(17, 20),
+        part(20, 32)
+    )
 }

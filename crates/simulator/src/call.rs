@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::access::Principal;
 use crate::sim::Sim;
@@ -28,7 +28,7 @@ impl Params {
         match self.0.get(key)? {
             Value::String(text) => Some(text.clone()),
             Value::Number(number) => Some(number.to_string()),
-            _ => None,
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }
     }
 
@@ -43,7 +43,9 @@ impl Params {
 
     /// The VMID of the path or the parameter `vmid`.
     pub(crate) fn vmid(&self) -> u32 {
-        self.int("vmid").and_then(|id| u32::try_from(id).ok()).unwrap_or_default()
+        self.int("vmid")
+            .and_then(|id| u32::try_from(id).ok())
+            .unwrap_or_default()
     }
 
     pub(crate) fn flag(&self, key: &str) -> bool {
@@ -79,7 +81,11 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// A plain `die` of synchronous code: 500.
     pub(crate) fn die(message: impl Into<String>) -> Self {
-        Self { status: 500, message: message.into(), errors: BTreeMap::new() }
+        Self {
+            status: 500,
+            message: message.into(),
+            errors: BTreeMap::new(),
+        }
     }
 
     /// `raise_param_exc`: 400 with one field.
@@ -98,13 +104,31 @@ impl ApiError {
         } else {
             format!("Permission check failed ({detail})")
         };
-        Self { status: 403, message, errors: BTreeMap::new() }
+        Self {
+            status: 403,
+            message,
+            errors: BTreeMap::new(),
+        }
     }
 
     /// The text that an exception becomes when a worker dies of it: its code stands in front unless it is a plain die.
     pub(crate) fn in_task(&self) -> String {
-        if self.status == 500 { self.message.clone() } else { format!("{} {}", self.status, self.message) }
+        if self.status == 500 {
+            self.message.clone()
+        } else {
+            format!("{} {}", self.status, self.message)
+        }
     }
 }
 
 pub(crate) type Reply = Result<Answer, ApiError>;
+
+/// The fields of an object literal, to be added to.
+pub(crate) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
+    }
+}

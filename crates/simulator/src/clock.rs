@@ -32,7 +32,12 @@ impl Clock {
     /// Starts at the wall's time, or at `not_before` where that is later (a world that was scaled ahead).
     pub(crate) fn start(time: Time, not_before: Duration) -> Self {
         let (steps, _) = watch::channel(Duration::ZERO);
-        Self { time, base: wall().max(not_before), started: Instant::now(), steps }
+        Self {
+            time,
+            base: wall().max(not_before),
+            started: Instant::now(),
+            steps,
+        }
     }
 
     /// Seconds since the epoch, as PVE prints them.
@@ -88,7 +93,12 @@ async fn wait(real: Option<Duration>) {
     }
 }
 
-#[expect(clippy::disallowed_types, reason = "the clock is the one reader of wall-clock time")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the clock is the one reader of wall-clock time"
+)]
 fn wall() -> Duration {
-    std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default()
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default()
 }

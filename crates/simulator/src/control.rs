@@ -10,6 +10,7 @@ use hyper::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::call::object;
 use crate::faults::{Fault, simulated};
 use crate::persist;
 use crate::scenario;
@@ -17,7 +18,13 @@ use crate::server::Outcome;
 use crate::sim::Sim;
 
 /// A request below `/_sim/`.
-pub(crate) async fn over_http(sim: &Arc<Sim>, peer: SocketAddr, method: &Method, path: &str, body: &[u8]) -> Outcome {
+pub(crate) async fn over_http(
+    sim: &Arc<Sim>,
+    peer: SocketAddr,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Outcome {
     if !peer.ip().is_loopback() {
         return Outcome::json(403, &json!({ "error": "only from the machine itself" }));
     }
@@ -30,7 +37,10 @@ pub(crate) async fn over_http(sim: &Arc<Sim>, peer: SocketAddr, method: &Method,
         },
     };
     if !is_readable(name) && *method == Method::GET {
-        return Outcome::json(405, &json!({ "error": format!("`{name}` changes the world: use POST") }));
+        return Outcome::json(
+            405,
+            &json!({ "error": format!("`{name}` changes the world: use POST") }),
+        );
     }
     match perform(sim, name, &body).await {
         Ok(value) => Outcome::json(200, &value),
@@ -63,7 +73,8 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             Ok(json!({ "released": held }))
         }
         "advance" => {
-            sim.clock.advance(span(body, "seconds").ok_or("`seconds` is missing")?);
+            sim.clock
+                .advance(span(body, "seconds").ok_or("`seconds` is missing")?);
             Ok(json!({ "now": sim.clock.now_f64() }))
         }
         "power-cut" => {
@@ -74,28 +85,39 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             done.await.map_err(|error| error.to_string())?;
             Ok(json!({ "boots": sim.lock().node.boots }))
         }
-        "save" => persist::save(sim).map(|()| json!({})).map_err(|error| error.to_string()),
-        other => scenario::control(sim, other, body).unwrap_or_else(|| Err(format!("no command `{other}`"))),
+        "save" => persist::save(sim)
+            .map(|()| json!({}))
+            .map_err(|error| error.to_string()),
+        other => scenario::control(sim, other, body)
+            .unwrap_or_else(|| Err(format!("no command `{other}`"))),
     }
 }
 
 /// What there is to see, beyond the API.
 pub(crate) fn state(sim: &Sim) -> Value {
-    let running: Vec<String> = sim.tasks.running().iter().map(ToString::to_string).collect();
-    let mut state = json!({
+    let running: Vec<String> = sim
+        .tasks
+        .running()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let world = {
+        let world = sim.lock();
+        [
+            ("counts", json!(world.counts)),
+            ("node", json!(world.node)),
+            ("pools", json!(world.pools)),
+        ]
+    };
+    let mut state = object(json!({
         "now": sim.clock.now_f64(),
         "running_tasks": running,
         "faults": sim.faults.list(),
         "held_answers": sim.faults.held_answers(),
-    });
-    {
-        let world = sim.lock();
-        state["counts"] = json!(world.counts);
-        state["node"] = json!(world.node);
-        state["pools"] = json!(world.pools);
-    }
-    state["world"] = scenario::state(sim);
-    state
+        "world": scenario::state(sim),
+    }));
+    state.extend(world.map(|(key, value)| (key.to_owned(), value)));
+    Value::Object(state)
 }
 
 fn parsed<T: DeserializeOwned>(body: &Value) -> Result<T, String> {

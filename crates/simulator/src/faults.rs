@@ -37,12 +37,28 @@ impl Fault {
     /// A fault that hits the next request of this method and path.
     pub fn request(method: &str, path: &str, kind: FaultKind) -> Self {
         let (method, path) = (Some(method.to_owned()), Some(path.to_owned()));
-        Self { method, path, task: None, id: None, count: Some(1), skip: 0, kind }
+        Self {
+            method,
+            path,
+            task: None,
+            id: None,
+            count: Some(1),
+            skip: 0,
+            kind,
+        }
     }
 
     /// A fault that hits the next task at this type or point.
     pub fn task(point: &str, kind: FaultKind) -> Self {
-        Self { method: None, path: None, task: Some(point.to_owned()), id: None, count: Some(1), skip: 0, kind }
+        Self {
+            method: None,
+            path: None,
+            task: Some(point.to_owned()),
+            id: None,
+            count: Some(1),
+            skip: 0,
+            kind,
+        }
     }
 }
 
@@ -143,7 +159,10 @@ pub(crate) struct Faults {
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { rules: Mutex::default(), releases: watch::channel(0).0 }
+        Self {
+            rules: Mutex::default(),
+            releases: watch::channel(0).0,
+        }
     }
 }
 
@@ -188,7 +207,10 @@ impl Faults {
     /// Whether a new connection is to be dropped before anything is known of it.
     pub(crate) fn refuses_connection(&self) -> bool {
         let unbound = |fault: &Fault| {
-            fault.method.is_none() && fault.path.is_none() && fault.task.is_none() && fault.kind == FaultKind::Refuse
+            fault.method.is_none()
+                && fault.path.is_none()
+                && fault.task.is_none()
+                && fault.kind == FaultKind::Refuse
         };
         self.hit(unbound).is_some()
     }
@@ -200,8 +222,14 @@ impl Faults {
             (bound || fault.kind != FaultKind::Refuse)
                 && fault.task.is_none()
                 && fault.kind.in_task().is_none()
-                && fault.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
-                && fault.path.as_deref().is_none_or(|wanted| matches(wanted, path))
+                && fault
+                    .method
+                    .as_deref()
+                    .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+                && fault
+                    .path
+                    .as_deref()
+                    .is_none_or(|wanted| matches(wanted, path))
         })
     }
 
@@ -209,7 +237,10 @@ impl Faults {
     pub(crate) fn at(&self, point: &str, id: &str) -> Option<TaskFault> {
         let kind = self.hit(|fault| {
             fault.kind.in_task().is_some()
-                && fault.task.as_deref().is_none_or(|wanted| matches(wanted, point))
+                && fault
+                    .task
+                    .as_deref()
+                    .is_none_or(|wanted| matches(wanted, point))
                 && fault.id.as_deref().is_none_or(|wanted| wanted == id)
         });
         kind?.in_task()
@@ -244,11 +275,17 @@ impl Faults {
 /// Whether `text` matches a pattern in which `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
     let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
     for part in middle {
-        let Some((_, behind)) = rest.split_once(part) else { return false };
+        let Some((_, behind)) = rest.split_once(part) else {
+            return false;
+        };
         rest = behind;
     }
     rest.ends_with(last)
@@ -274,7 +311,9 @@ mod tests {
         fault.count = Some(2);
         fault.skip = 1;
         faults.inject(fault);
-        let hits: Vec<bool> = (0..5).map(|_| faults.on_request("POST", "/x").is_some()).collect();
+        let hits: Vec<bool> = (0..5)
+            .map(|_| faults.on_request("POST", "/x").is_some())
+            .collect();
         assert_eq!(hits, [false, true, true, false, false]);
         assert!(faults.list().is_empty());
     }

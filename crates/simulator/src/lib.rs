@@ -12,6 +12,7 @@ mod clock;
 mod control;
 mod faults;
 mod guest;
+mod hex;
 mod persist;
 mod pool;
 mod route;
@@ -27,5 +28,5 @@ mod world;
 
 pub use clock::Time;
 pub use faults::{Fault, FaultKind};
-pub use running::{Error, Options, Running, Simulator};
+pub use running::{Options, Running, Simulator, StartError};
 pub use scenario::Scenario;

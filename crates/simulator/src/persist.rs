@@ -39,7 +39,11 @@ pub(crate) fn save(sim: &Sim) -> io::Result<()> {
 
 /// Writes the world whenever it has changed, until `stop`.
 pub(crate) async fn keep_saving(sim: Arc<Sim>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(DEBOUNCE)).await.is_some() {
+    while stop
+        .run_until_cancelled(tokio::time::sleep(DEBOUNCE))
+        .await
+        .is_some()
+    {
         if sim.take_dirty()
             && let Err(error) = save(&sim)
         {

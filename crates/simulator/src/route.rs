@@ -8,6 +8,9 @@ use crate::access::Principal;
 use crate::call::{ApiError, Call, Reply};
 use crate::world::World;
 
+/// A permission check on parameters as they arrived.
+pub(crate) type Check = fn(&World, &Principal, &BTreeMap<String, Value>) -> Result<(), ApiError>;
+
 /// Who may call: evaluated before the parameters are verified, on the raw values.
 pub(crate) enum Rule {
     /// Anybody, without credentials.
@@ -19,9 +22,9 @@ pub(crate) enum Rule {
     /// At least one of them; fails as `(PATH, A|B)`.
     Any(&'static str, &'static [&'static str]),
     /// One of several rules; fails with the bare text.
-    Or(&'static [Rule]),
+    Or(&'static [Self]),
     /// A check of its own on the raw parameters, where it is made before they are verified.
-    By(fn(&World, &Principal, &BTreeMap<String, Value>) -> Result<(), ApiError>),
+    By(Check),
     /// No `permissions` declared: the user literally named root@pam, never a token.
     RootOnly,
 }
@@ -57,11 +60,21 @@ pub(crate) struct Param {
 }
 
 pub(crate) const fn need(name: &'static str, kind: Kind) -> Param {
-    Param { name, kind, optional: false, requires: None }
+    Param {
+        name,
+        kind,
+        optional: false,
+        requires: None,
+    }
 }
 
 pub(crate) const fn may(name: &'static str, kind: Kind) -> Param {
-    Param { name, kind, optional: true, requires: None }
+    Param {
+        name,
+        kind,
+        optional: true,
+        requires: None,
+    }
 }
 
 pub(crate) type Handler = fn(&Call<'_>) -> Reply;

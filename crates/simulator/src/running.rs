@@ -20,11 +20,11 @@ use crate::sim::Sim;
 use crate::{access, control, persist, tls};
 
 /// A new world looks as if its node had been up for so long.
-const UP_BEFORE: Duration = Duration::from_secs(600);
+const UP_BEFORE: Duration = Duration::from_mins(10);
 
 /// Why a world does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum StartError {
     /// The state directory can't be read or written.
     #[error("the state directory `{}` can't be used", path.display())]
     State {
@@ -79,22 +79,33 @@ pub struct Simulator;
 
 impl Simulator {
     /// Starts a world; when this returns, it answers.
-    pub async fn start(options: Options) -> Result<Running, Error> {
-        let in_state = |source| Error::State { path: options.state_dir.clone(), source };
+    pub async fn start(options: Options) -> Result<Running, StartError> {
+        let in_state = |source| StartError::State {
+            path: options.state_dir.clone(),
+            source,
+        };
         std::fs::create_dir_all(&options.state_dir).map_err(in_state)?;
         let found = persist::load(&options.state_dir).map_err(in_state)?;
         let is_new = found.is_none();
         let world = found.unwrap_or_default();
         let clock = Clock::start(options.time, Duration::from_secs(world.saved_at));
         let identity = tls::identity(&options.state_dir, &world.node.name).map_err(in_state)?;
-        let in_listen = |source| Error::Listen { address: options.listen, source };
+        let in_listen = |source| StartError::Listen {
+            address: options.listen,
+            source,
+        };
         let listener = TcpListener::bind(options.listen).await.map_err(in_listen)?;
         let address = listener.local_addr().map_err(in_listen)?;
-        let sim = Sim::with_fingerprint(options.state_dir.clone(), clock, world, identity.fingerprint);
+        let sim = Sim::new(
+            options.state_dir.clone(),
+            clock,
+            world,
+            identity.fingerprint,
+        );
         if is_new {
             let booted = sim.clock.since_epoch().saturating_sub(UP_BEFORE).as_secs();
             sim.lock().node.boot = i64::try_from(booted).unwrap_or_default();
-            scenario::build(&sim, &options.scenario).map_err(Error::Scenario)?;
+            scenario::build(&sim, &options.scenario).map_err(StartError::Scenario)?;
             let mut world = sim.lock();
             if let Some(root) = world.access.users.get_mut("root@pam") {
                 root.password.get_or_insert_with(|| access::random_hex(12));
@@ -105,7 +116,13 @@ impl Simulator {
         let server = Server::new(Arc::clone(&sim), identity.config, stop.clone());
         let serving = tokio::spawn(server.run(listener));
         let saving = tokio::spawn(persist::keep_saving(Arc::clone(&sim), stop.clone()));
-        Ok(Running { sim, address, stop, serving, saving })
+        Ok(Running {
+            sim,
+            address,
+            stop,
+            serving,
+            saving,
+        })
     }
 }
 
@@ -120,7 +137,9 @@ pub struct Running {
 
 impl std::fmt::Debug for Running {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+        out.debug_struct("Running")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -154,7 +173,10 @@ impl Running {
     pub fn tokens(&self) -> BTreeMap<String, String> {
         let world = self.sim.lock();
         let tokens = world.access.users.iter().flat_map(|(user, entry)| {
-            entry.tokens.iter().map(move |(name, token)| (format!("{user}!{name}"), token.secret.clone()))
+            entry
+                .tokens
+                .iter()
+                .map(move |(name, token)| (format!("{user}!{name}"), token.secret.clone()))
         });
         tokens.collect()
     }
@@ -163,7 +185,9 @@ impl Running {
     pub fn passwords(&self) -> BTreeMap<String, String> {
         let world = self.sim.lock();
         let users = world.access.users.iter();
-        users.filter_map(|(user, entry)| Some((user.clone(), entry.password.clone()?))).collect()
+        users
+            .filter_map(|(user, entry)| Some((user.clone(), entry.password.clone()?)))
+            .collect()
     }
 
     /// Puts a fault in force.
@@ -228,7 +252,8 @@ impl Running {
 
     /// Damages an archive in place.
     pub async fn corrupt_archive(&self, volid: &str) -> Result<Value, String> {
-        self.control("corrupt-archive", json!({ "volid": volid })).await
+        self.control("corrupt-archive", json!({ "volid": volid }))
+            .await
     }
 
     /// Closes all connections, kills what runs, writes the world down.

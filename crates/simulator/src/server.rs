@@ -32,7 +32,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(sim: Arc<Sim>, tls: Arc<ServerConfig>, stop: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { sim, router: Router::new(), tls: TlsAcceptor::from(tls), stop })
+        Arc::new(Self {
+            sim,
+            router: Router::new(),
+            tls: TlsAcceptor::from(tls),
+            stop,
+        })
     }
 
     /// Accepts connections until told to stop; then closes them all.

@@ -1,6 +1,5 @@
 //! The simulator's heart: the world, its clock, its tasks and its faults in one place that handlers and workers share.
 
-use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,11 +53,12 @@ impl DerefMut for WorldGuard<'_> {
 }
 
 impl Sim {
-    pub(crate) fn new(state_dir: PathBuf, clock: Clock, world: World) -> Arc<Self> {
-        Self::with_fingerprint(state_dir, clock, world, String::new())
-    }
-
-    pub(crate) fn with_fingerprint(state_dir: PathBuf, clock: Clock, world: World, fingerprint: String) -> Arc<Self> {
+    pub(crate) fn new(
+        state_dir: PathBuf,
+        clock: Clock,
+        world: World,
+        fingerprint: String,
+    ) -> Arc<Self> {
         Arc::new(Self {
             tasks: Tasks::open(&state_dir, clock.now()),
             world: Mutex::new(world),
@@ -75,7 +75,10 @@ impl Sim {
     /// The world, for a moment: never across an await.
     pub(crate) fn lock(&self) -> WorldGuard<'_> {
         let world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
-        WorldGuard { world, dirty: &self.dirty }
+        WorldGuard {
+            world,
+            dirty: &self.dirty,
+        }
     }
 
     /// Whether the world changed since this was last asked.
@@ -85,27 +88,25 @@ impl Sim {
 
     /// Notes that a mutation took effect.
     pub(crate) fn count(&self, kind: &str, subject: &str) {
-        let key = if subject.is_empty() { kind.to_owned() } else { format!("{kind} {subject}") };
+        let key = if subject.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind} {subject}")
+        };
         *self.lock().counts.entry(key).or_default() += 1;
     }
 
     /// Cancelled as soon as the power goes.
     pub(crate) fn power(&self) -> CancellationToken {
-        self.power.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.power
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether the node is off.
     pub(crate) fn is_off(&self) -> bool {
         self.off.load(Ordering::Relaxed)
-    }
-
-    /// Runs something that lives in the node beside tasks (a guest's init, say) and dies with its power.
-    pub(crate) fn spawn<F>(self: &Arc<Self>, work: F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let power = self.power();
-        let _detached = tokio::spawn(async move { power.run_until_cancelled_owned(work).await });
     }
 
     /// The host's power goes and comes back after `down` of simulated time: connections break, workers die without a

@@ -58,13 +58,21 @@ impl Tasks {
         let mut finished = log::read_index(&dir);
         for upid in log::read_active(&dir) {
             if finished.iter().all(|entry| entry.upid != upid) {
-                let entry = Finished { status: log::exit_status(&dir, &upid), endtime: now, upid };
+                let entry = Finished {
+                    status: log::exit_status(&dir, &upid),
+                    endtime: now,
+                    upid,
+                };
                 complain(log::append_index(&dir, &entry));
                 finished.push(entry);
             }
         }
         complain(log::write_active(&dir, std::iter::empty()));
-        let registry = Mutex::new(Registry { running: BTreeMap::new(), finished, next_pid: FIRST_PID });
+        let registry = Mutex::new(Registry {
+            running: BTreeMap::new(),
+            finished,
+            next_pid: FIRST_PID,
+        });
         Self { dir, registry }
     }
 
@@ -74,7 +82,12 @@ impl Tasks {
 
     /// The running tasks, newest first.
     pub(crate) fn running(&self) -> Vec<Upid> {
-        let mut running: Vec<Upid> = self.registry().running.values().map(|task| task.upid.clone()).collect();
+        let mut running: Vec<Upid> = self
+            .registry()
+            .running
+            .values()
+            .map(|task| task.upid.clone())
+            .collect();
         running.sort_by_key(|upid| std::cmp::Reverse((upid.starttime, upid.pid)));
         running
     }
@@ -92,9 +105,18 @@ impl Tasks {
     pub(crate) fn exit_status(&self, upid: &Upid) -> Option<String> {
         let indexed = {
             let registry = self.registry();
-            registry.finished.iter().rev().find(|entry| entry.upid == *upid).map(|entry| entry.status.clone())
+            registry
+                .finished
+                .iter()
+                .rev()
+                .find(|entry| entry.upid == *upid)
+                .map(|entry| entry.status.clone())
         };
-        indexed.or_else(|| log::path(&self.dir, upid).is_file().then(|| log::exit_status(&self.dir, upid)))
+        indexed.or_else(|| {
+            log::path(&self.dir, upid)
+                .is_file()
+                .then(|| log::exit_status(&self.dir, upid))
+        })
     }
 
     /// The log as it stands; fails where there is no file.
@@ -111,7 +133,12 @@ impl Tasks {
     }
 
     fn kill(&self, upid: &Upid) {
-        if let Some(kill) = self.registry().running.get(&upid.to_string()).and_then(|task| task.kill.as_ref()) {
+        if let Some(kill) = self
+            .registry()
+            .running
+            .get(&upid.to_string())
+            .and_then(|task| task.kill.as_ref())
+        {
             kill.abort();
         }
     }
@@ -120,8 +147,16 @@ impl Tasks {
     pub(crate) async fn kill_all(&self) {
         let gone: Vec<CancellationToken> = {
             let registry = self.registry();
-            registry.running.values().filter_map(|task| task.kill.as_ref()).for_each(AbortHandle::abort);
-            registry.running.values().map(|task| task.gone.clone()).collect()
+            registry
+                .running
+                .values()
+                .filter_map(|task| task.kill.as_ref())
+                .for_each(AbortHandle::abort);
+            registry
+                .running
+                .values()
+                .map(|task| task.gone.clone())
+                .collect()
         };
         for worker in gone {
             worker.cancelled().await;
@@ -132,16 +167,29 @@ impl Tasks {
     fn begin(&self, running: Running) {
         let mut registry = self.registry();
         registry.running.insert(running.upid.to_string(), running);
-        complain(log::write_active(&self.dir, registry.running.values().map(|task| &task.upid)));
+        complain(log::write_active(
+            &self.dir,
+            registry.running.values().map(|task| &task.upid),
+        ));
     }
 
     fn end(&self, upid: &Upid, endtime: i64) {
-        let entry = Finished { status: log::exit_status(&self.dir, upid), endtime, upid: upid.clone() };
+        let entry = Finished {
+            status: log::exit_status(&self.dir, upid),
+            endtime,
+            upid: upid.clone(),
+        };
         let mut registry = self.registry();
         complain(log::append_index(&self.dir, &entry));
         registry.finished.push(entry);
-        let gone = registry.running.remove(&upid.to_string()).map(|task| task.gone);
-        complain(log::write_active(&self.dir, registry.running.values().map(|task| &task.upid)));
+        let gone = registry
+            .running
+            .remove(&upid.to_string())
+            .map(|task| task.gone);
+        complain(log::write_active(
+            &self.dir,
+            registry.running.values().map(|task| &task.upid),
+        ));
         drop(registry);
         if let Some(gone) = gone {
             gone.cancel();
@@ -171,7 +219,13 @@ impl Worker {
     pub(crate) fn log(&self, line: impl Into<String>) {
         let mut text: String = line.into();
         text.push('\n');
-        if let Some(file) = self.inner.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(file) = self
+            .inner
+            .log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_mut()
+        {
             complain(file.write_all(text.as_bytes()));
         }
     }
@@ -202,7 +256,11 @@ impl Worker {
 
     /// What a worker dies of when it is asked to stop.
     pub(crate) fn interrupted(&self) -> String {
-        let text = if self.inner.upid.kind == "vzdump" { "interrupted by signal" } else { "received interrupt" };
+        let text = if self.inner.upid.kind == "vzdump" {
+            "interrupted by signal"
+        } else {
+            "received interrupt"
+        };
         text.to_owned()
     }
 
@@ -239,7 +297,10 @@ impl Worker {
         }
         let warnings = self.inner.warnings.load(Ordering::Relaxed);
         match result {
-            Err(message) => self.log(format!("TASK ERROR: {}", message.trim_end().replace('\n', " "))),
+            Err(message) => self.log(format!(
+                "TASK ERROR: {}",
+                message.trim_end().replace('\n', " ")
+            )),
             Ok(()) if warnings > 0 => self.log(format!("TASK WARNINGS: {warnings}")),
             Ok(()) => self.log("TASK OK"),
         }
@@ -261,7 +322,13 @@ impl Drop for Ending {
 impl Sim {
     /// Starts a worker and answers its UPID. Besides the points that the work itself names, faults meet it at its
     /// type (`vzrestore`) before it does anything and at `TYPE:end` after it has done everything.
-    pub(crate) fn start_task<F, Fut>(self: &Arc<Self>, who: &Principal, kind: &str, id: &str, work: F) -> String
+    pub(crate) fn start_task<F, Fut>(
+        self: &Arc<Self>,
+        who: &Principal,
+        kind: &str,
+        id: &str,
+        work: F,
+    ) -> String
     where
         F: FnOnce(Worker) -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), String>> + Send + 'static,
@@ -271,7 +338,10 @@ impl Sim {
         let term = CancellationToken::new();
         let inner = Inner {
             upid: upid.clone(),
-            log: Mutex::new(file.inspect_err(|error| tracing::warn!(%error, "no task log")).ok()),
+            log: Mutex::new(
+                file.inspect_err(|error| tracing::warn!(%error, "no task log"))
+                    .ok(),
+            ),
             warnings: AtomicU32::new(0),
             vanish: AtomicBool::new(false),
             term: term.clone(),
@@ -283,8 +353,16 @@ impl Sim {
             inner: Arc::new(inner),
         };
         let gone = CancellationToken::new();
-        self.tasks.begin(Running { upid: upid.clone(), term, kill: None, gone });
-        let ending = Ending { sim: Arc::clone(self), upid: upid.clone() };
+        self.tasks.begin(Running {
+            upid: upid.clone(),
+            term,
+            kill: None,
+            gone,
+        });
+        let ending = Ending {
+            sim: Arc::clone(self),
+            upid: upid.clone(),
+        };
         let job = tokio::spawn(async move {
             let ending = ending;
             let result = supervised(&worker, work).await;
@@ -299,7 +377,9 @@ impl Sim {
 
     /// Stops a task as `DELETE /tasks/UPID` does; returns once it is gone. Nothing happens if it is not running.
     pub(crate) async fn stop_task(&self, upid: &Upid) {
-        let Some(gone) = self.tasks.terminate(upid) else { return };
+        let Some(gone) = self.tasks.terminate(upid) else {
+            return;
+        };
         tokio::select! {
             () = gone.cancelled() => {}
             () = self.clock.sleep(GRACE) => {
@@ -350,5 +430,192 @@ where
 fn complain(result: io::Result<()>) {
     if let Err(error) = result {
         tracing::warn!(%error, "task files of the simulated node could not be written");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::Time;
+    use crate::faults::{Fault, FaultKind};
+    use crate::world::World;
+
+    struct Bench {
+        sim: Arc<Sim>,
+        dir: TempDir,
+    }
+
+    fn bench(time: Time) -> Bench {
+        let dir = TempDir::new().unwrap();
+        let clock = crate::clock::Clock::start(time, Duration::ZERO);
+        let mut world = World::default();
+        world.node.boot = clock.now() - 10_000;
+        Bench {
+            sim: Sim::new(dir.path().to_owned(), clock, world, String::new()),
+            dir,
+        }
+    }
+
+    impl Bench {
+        async fn run<F, Fut>(&self, kind: &str, work: F) -> (String, Vec<String>)
+        where
+            F: FnOnce(Worker) -> Fut + Send + 'static,
+            Fut: Future<Output = Result<(), String>> + Send + 'static,
+        {
+            let upid = self
+                .sim
+                .start_task(&Principal::new("u@pve!tok"), kind, "100", work);
+            self.ended(&upid).await
+        }
+
+        async fn ended(&self, upid: &str) -> (String, Vec<String>) {
+            let upid = Upid::parse(upid).unwrap();
+            while self.sim.tasks.is_running(&upid) {
+                tokio::task::yield_now().await;
+            }
+            (
+                self.sim.tasks.exit_status(&upid).unwrap(),
+                self.sim.tasks.log(&upid).unwrap(),
+            )
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_ends_as_its_last_line_says() {
+        let bench = bench(Time::Real);
+        let good = bench.run("vzstart", async |worker| {
+            worker.log("working");
+            Ok(())
+        });
+        assert_eq!(
+            good.await,
+            ("OK".into(), vec!["working".into(), "TASK OK".into()])
+        );
+        let warned = bench.run("vzstart", async |worker| {
+            worker.warn("beware");
+            Ok(())
+        });
+        assert_eq!(
+            warned.await,
+            (
+                "WARNINGS: 1".into(),
+                vec!["WARN: beware".into(), "TASK WARNINGS: 1".into()]
+            )
+        );
+        let failed = bench
+            .run("vzstart", async |_| Err("first\nsecond\n".into()))
+            .await;
+        assert_eq!(
+            failed,
+            (
+                "first second".into(),
+                vec!["TASK ERROR: first second".into()]
+            )
+        );
+        let vanished = bench.run("vzdump", async |worker| {
+            worker.exit_without_status();
+            Ok(())
+        });
+        assert_eq!(vanished.await, ("unexpected status".into(), vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_stopped_task_dies_of_a_signal_and_a_stubborn_one_without_a_word() {
+        let bench = bench(Time::Scaled(1000.0));
+        for (kind, text) in [
+            ("vzstart", "received interrupt"),
+            ("vzdump", "interrupted by signal"),
+        ] {
+            let upid =
+                bench
+                    .sim
+                    .start_task(&Principal::new("u@pve"), kind, "100", async |worker| {
+                        worker.sleep(Duration::from_hours(1)).await
+                    });
+            bench.sim.stop_task(&Upid::parse(&upid).unwrap()).await;
+            assert_eq!(bench.ended(&upid).await.0, text);
+        }
+        let upid =
+            bench
+                .sim
+                .start_task(&Principal::new("u@pve"), "vzstart", "100", async |worker| {
+                    worker.log("deaf");
+                    std::future::pending().await
+                });
+        bench.sim.stop_task(&Upid::parse(&upid).unwrap()).await;
+        assert_eq!(
+            bench.ended(&upid).await,
+            ("unexpected status".into(), vec!["deaf".into()])
+        );
+    }
+
+    #[tokio::test]
+    async fn faults_meet_a_task_before_and_after_its_work() {
+        static WORKED: AtomicUsize = AtomicUsize::new(0);
+        let bench = bench(Time::Real);
+        let work = async |_| {
+            WORKED.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        let fail = || FaultKind::TaskFail { text: "no".into() };
+        bench.sim.faults.inject(Fault::task("vzrestore", fail()));
+        assert_eq!(bench.run("vzrestore", work).await.0, "no");
+        assert_eq!(WORKED.load(Ordering::Relaxed), 0);
+        bench
+            .sim
+            .faults
+            .inject(Fault::task("vzrestore:end", fail()));
+        assert_eq!(bench.run("vzrestore", work).await.0, "no");
+        assert_eq!(WORKED.load(Ordering::Relaxed), 1);
+        bench
+            .sim
+            .faults
+            .inject(Fault::task("vzrestore", FaultKind::TaskVanish));
+        assert_eq!(bench.run("vzrestore", work).await.0, "unexpected status");
+    }
+
+    #[tokio::test]
+    async fn the_index_outlives_the_process() {
+        let bench = bench(Time::Real);
+        bench.run("vzstart", async |_| Err("no".into())).await;
+        let unfinished =
+            bench
+                .sim
+                .start_task(&Principal::new("u@pve"), "vzstart", "101", async |_| {
+                    std::future::pending().await
+                });
+        let reopened = Tasks::open(bench.dir.path(), 42);
+        let listed: Vec<(String, String)> = reopened
+            .finished()
+            .into_iter()
+            .map(|task| (task.upid.to_string(), task.status))
+            .collect();
+        assert_eq!(listed.len(), 2);
+        assert_eq!(listed[0], (unfinished, "unexpected status".into()));
+        assert_eq!(listed[1].1, "no");
+    }
+
+    #[tokio::test]
+    async fn the_power_takes_all_workers_and_counts_from_a_new_boot() {
+        let bench = bench(Time::Real);
+        let upid =
+            bench
+                .sim
+                .start_task(&Principal::new("u@pve"), "vzdump", "100", async |worker| {
+                    worker.log("INFO: half way");
+                    std::future::pending().await
+                });
+        tokio::task::yield_now().await;
+        bench.sim.power_cut(Duration::ZERO).await;
+        assert_eq!(bench.ended(&upid).await.0, "unexpected status");
+        assert_eq!(bench.sim.lock().node.boots, 1);
+        let later = bench
+            .sim
+            .start_task(&Principal::new("u@pve"), "vzdump", "100", async |_| Ok(()));
+        assert!(Upid::parse(&later).unwrap().pstart < 100);
     }
 }

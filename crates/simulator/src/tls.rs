@@ -35,13 +35,26 @@ pub(crate) fn identity(state_dir: &Path, node: &str) -> io::Result<Identity> {
         .with_no_client_auth()
         .with_single_cert(vec![cert], key)
         .map_err(io::Error::other)?;
-    Ok(Identity { config: Arc::new(config), fingerprint })
+    Ok(Identity {
+        config: Arc::new(config),
+        fingerprint,
+    })
 }
 
-fn make(cert_file: &Path, key_file: &Path, node: &str) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+fn make(
+    cert_file: &Path,
+    key_file: &Path,
+    node: &str,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let key = KeyPair::generate()?;
-    let mut params = CertificateParams::new(vec![node.to_owned(), "localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    params.distinguished_name.push(DnType::OrganizationName, "PVE Cluster Node");
+    let mut params = CertificateParams::new(vec![
+        node.to_owned(),
+        "localhost".to_owned(),
+        "127.0.0.1".to_owned(),
+    ])?;
+    params
+        .distinguished_name
+        .push(DnType::OrganizationName, "PVE Cluster Node");
     params.distinguished_name.push(DnType::CommonName, node);
     let cert = params.self_signed(&key)?;
     fs::write(key_file, key.serialize_pem())?;
@@ -51,6 +64,10 @@ fn make(cert_file: &Path, key_file: &Path, node: &str) -> Result<(), Box<dyn std
 
 fn fingerprint(cert: &CertificateDer<'_>) -> String {
     let sum = digest::digest(&digest::SHA256, cert);
-    let pairs: Vec<String> = sum.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    let pairs: Vec<String> = sum
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
     pairs.join(":")
 }

@@ -18,7 +18,10 @@ pub(crate) struct Granted {
 }
 
 impl Granted {
-    pub(crate) const EVERYTHING: Self = Self { all: Privileges::ALL, propagated: Privileges::ALL };
+    pub(crate) const EVERYTHING: Self = Self {
+        all: Privileges::ALL,
+        propagated: Privileges::ALL,
+    };
 
     pub(crate) fn has(self, privilege: &str) -> bool {
         Privileges::named(privilege).is_some_and(|one| self.all.covers(one))
@@ -31,8 +34,15 @@ impl World {
         if who.is_root() {
             return Granted::EVERYTHING;
         }
-        let Some(name) = who.token() else { return self.by_roles(who, path) };
-        let Some(token) = self.access.users.get(who.owner()).and_then(|user| user.tokens.get(name)) else {
+        let Some(name) = who.token() else {
+            return self.by_roles(who, path);
+        };
+        let Some(token) = self
+            .access
+            .users
+            .get(who.owner())
+            .and_then(|user| user.tokens.get(name))
+        else {
             return Granted::default();
         };
         let owner = Principal::new(who.owner());
@@ -79,7 +89,10 @@ impl World {
     /// The roles that pools lend to their members: never further than the member itself.
     fn pool_roles(&self, who: &Principal, path: &str) -> Roles {
         let member_of = |pool: &crate::access::Pool| {
-            let Some((kind, id)) = path.strip_prefix('/').and_then(|rest| rest.split_once('/')) else { return false };
+            let Some((kind, id)) = path.strip_prefix('/').and_then(|rest| rest.split_once('/'))
+            else {
+                return false;
+            };
             match kind {
                 "vms" => id.parse().is_ok_and(|vmid: u32| pool.vms.contains(&vmid)),
                 "storage" => pool.storages.contains(id),
@@ -117,7 +130,9 @@ impl World {
 
     /// The roles that one level yields: of the token, else of the user, else of the user's groups.
     fn roles_at(&self, who: &Principal, level: &str, is_last: bool) -> Roles {
-        let Some(acl) = self.access.acl.get(level) else { return Roles::new() };
+        let Some(acl) = self.access.acl.get(level) else {
+            return Roles::new();
+        };
         let applicable = |kind: Subject, id: &str| -> Roles {
             let entries = acl.of(kind).get(id).into_iter().flatten();
             entries
@@ -132,7 +147,13 @@ impl World {
         if !own.is_empty() {
             return own;
         }
-        let groups = self.access.users.get(who.as_str()).map(|user| &user.groups).into_iter().flatten();
+        let groups = self
+            .access
+            .users
+            .get(who.as_str())
+            .map(|user| &user.groups)
+            .into_iter()
+            .flatten();
         let mut union = Roles::new();
         for (role, propagate) in groups.flat_map(|group| applicable(Subject::Group, group)) {
             *union.entry(role).or_default() |= propagate;
@@ -152,9 +173,15 @@ mod tests {
         world.add_token("u@pve", "t", true);
         world.access.users.insert(
             "member@pve".into(),
-            User { groups: ["g".to_owned()].into(), ..User::default() },
+            User {
+                groups: ["g".to_owned()].into(),
+                ..User::default()
+            },
         );
-        world.access.groups.insert("g".into(), crate::access::Group::default());
+        world
+            .access
+            .groups
+            .insert("g".into(), crate::access::Group::default());
         for (path, kind, id, role, propagate) in acl {
             world.grant(path, *kind, id, role, *propagate);
         }

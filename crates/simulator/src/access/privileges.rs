@@ -87,13 +87,18 @@ impl Privileges {
 
     /// The privilege of this name; none if there is no such privilege.
     pub(crate) fn named(name: &str) -> Option<Self> {
-        PRIVILEGES.binary_search(&name).ok().map(|index| Self(1 << index))
+        PRIVILEGES
+            .binary_search(&name)
+            .ok()
+            .map(|index| Self(1 << index))
     }
 
     /// A set from names; fails with the first that is none.
     pub(crate) fn parse<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
         names.into_iter().try_fold(Self::NONE, |set, name| {
-            Self::named(name).map(|one| set.union(one)).ok_or_else(|| name.to_owned())
+            Self::named(name)
+                .map(|one| set.union(one))
+                .ok_or_else(|| name.to_owned())
         })
     }
 
@@ -116,11 +121,17 @@ impl Privileges {
 
     /// The names, sorted.
     pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
-        PRIVILEGES.into_iter().enumerate().filter(move |(index, _)| self.0 >> index & 1 == 1).map(|(_, name)| name)
+        PRIVILEGES
+            .into_iter()
+            .enumerate()
+            .filter(move |(index, _)| self.0 >> index & 1 == 1)
+            .map(|(_, name)| name)
     }
 
     fn starting_with(prefixes: &[&str]) -> Self {
-        let chosen = PRIVILEGES.into_iter().filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)));
+        let chosen = PRIVILEGES
+            .into_iter()
+            .filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)));
         Self::parse(chosen).unwrap_or_default()
     }
 }
@@ -134,7 +145,8 @@ impl Serialize for Privileges {
 impl<'de> Deserialize<'de> for Privileges {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let names = BTreeSet::<String>::deserialize(deserializer)?;
-        Self::parse(names.iter().map(String::as_str)).map_err(|name| D::Error::custom(format!("no privilege `{name}`")))
+        Self::parse(names.iter().map(String::as_str))
+            .map_err(|name| D::Error::custom(format!("no privilege `{name}`")))
     }
 }
 

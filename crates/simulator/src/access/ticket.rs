@@ -21,7 +21,9 @@ impl State {
         let (plain, signature) = ticket.split_once("::")?;
         let (user, stamp) = plain.strip_prefix("PVE:")?.rsplit_once(':')?;
         let age = now - i64::from_str_radix(stamp, 16).ok()?;
-        let good = self.sign(plain) == signature && (-SKEW..=LIFETIME).contains(&age) && self.is_enabled(user, now);
+        let good = self.sign(plain) == signature
+            && (-SKEW..=LIFETIME).contains(&age)
+            && self.is_enabled(user, now);
         good.then(|| user.to_owned())
     }
 
@@ -33,9 +35,14 @@ impl State {
     }
 
     pub(crate) fn accepts_csrf(&self, token: &str, user: &str, now: i64) -> bool {
-        let Some((stamp, signature)) = token.split_once(':') else { return false };
-        let Ok(issued) = i64::from_str_radix(stamp, 16) else { return false };
-        (-SKEW..=LIFETIME).contains(&(now - issued)) && self.sign(&format!("{stamp}:{user}")) == signature
+        let Some((stamp, signature)) = token.split_once(':') else {
+            return false;
+        };
+        let Ok(issued) = i64::from_str_radix(stamp, 16) else {
+            return false;
+        };
+        (-SKEW..=LIFETIME).contains(&(now - issued))
+            && self.sign(&format!("{stamp}:{user}")) == signature
     }
 
     fn sign(&self, text: &str) -> String {
@@ -49,11 +56,18 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        let word = chunk
+            .iter()
+            .fold(0_u32, |word, byte| word << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
         for place in 0..4_usize {
             let digit = usize::try_from(word >> (18 - 6 * place) & 63).unwrap_or_default();
             let letter = ALPHABET.get(digit).copied().unwrap_or(b'A');
-            text.push(if place <= chunk.len() { char::from(letter) } else { '=' });
+            text.push(if place <= chunk.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     text
@@ -65,7 +79,13 @@ mod tests {
 
     #[test]
     fn base64_is_the_standard_one() {
-        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+        for (plain, coded) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ] {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
     }
@@ -74,9 +94,15 @@ mod tests {
     fn a_ticket_ends_with_its_lifetime_and_with_its_key() {
         let state = State::default();
         let ticket = state.ticket("root@pam", 1000);
-        assert_eq!(state.user_of_ticket(&ticket, 2000).as_deref(), Some("root@pam"));
+        assert_eq!(
+            state.user_of_ticket(&ticket, 2000).as_deref(),
+            Some("root@pam")
+        );
         assert_eq!(state.user_of_ticket(&ticket, 1000 + LIFETIME + 1), None);
         assert_eq!(State::default().user_of_ticket(&ticket, 2000), None);
-        assert_eq!(state.user_of_ticket(&ticket.replace("root", "toor"), 2000), None);
+        assert_eq!(
+            state.user_of_ticket(&ticket.replace("root", "toor"), 2000),
+            None
+        );
     }
 }

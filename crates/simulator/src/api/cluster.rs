@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::access::Principal;
 use crate::api::{nodes, qemu};
-use crate::call::{Answer, ApiError, Call, Reply};
+use crate::call::{Answer, ApiError, Call, Reply, object};
 use crate::guest;
 use crate::route::{Kind, Route, Rule, may};
 use crate::storage;
@@ -25,7 +25,13 @@ pub(crate) const ROUTES: &[Route] = &[
         params: &[may("type", Kind::Enum(&["vm", "storage", "node", "sdn"]))],
         handler: resources,
     },
-    Route { method: "GET", path: "/cluster/status", rule: AUDIT, params: &[], handler: status },
+    Route {
+        method: "GET",
+        path: "/cluster/status",
+        rule: AUDIT,
+        params: &[],
+        handler: status,
+    },
     Route {
         method: "GET",
         path: "/cluster/nextid",
@@ -33,8 +39,20 @@ pub(crate) const ROUTES: &[Route] = &[
         params: &[may("vmid", Kind::Vmid)],
         handler: nextid,
     },
-    Route { method: "GET", path: "/cluster/options", rule: Rule::User, params: &[], handler: options },
-    Route { method: "GET", path: "/cluster/backup", rule: AUDIT, params: &[], handler: nothing },
+    Route {
+        method: "GET",
+        path: "/cluster/options",
+        rule: Rule::User,
+        params: &[],
+        handler: options,
+    },
+    Route {
+        method: "GET",
+        path: "/cluster/backup",
+        rule: AUDIT,
+        params: &[],
+        handler: nothing,
+    },
     Route {
         method: "GET",
         path: "/cluster/ha/resources",
@@ -42,7 +60,13 @@ pub(crate) const ROUTES: &[Route] = &[
         params: &[may("type", Kind::Enum(&["ct", "vm"]))],
         handler: nothing,
     },
-    Route { method: "GET", path: "/cluster/backup-info", rule: Rule::RootOnly, params: &[], handler: backup_info },
+    Route {
+        method: "GET",
+        path: "/cluster/backup-info",
+        rule: Rule::RootOnly,
+        params: &[],
+        handler: backup_info,
+    },
     Route {
         method: "GET",
         path: "/cluster/backup-info/not-backed-up",
@@ -66,7 +90,9 @@ pub(crate) fn guests(world: &World, now: i64) -> Vec<Map<String, Value>> {
 }
 
 pub(crate) fn vmid(row: &Map<String, Value>) -> Option<u32> {
-    row.get("vmid").and_then(Value::as_u64).and_then(|vmid| u32::try_from(vmid).ok())
+    row.get("vmid")
+        .and_then(Value::as_u64)
+        .and_then(|vmid| u32::try_from(vmid).ok())
 }
 
 fn resources(call: &Call<'_>) -> Reply {
@@ -78,7 +104,11 @@ fn resources(call: &Call<'_>) -> Reply {
         let may_see = |row: &Map<String, Value>| {
             vmid(row).is_some_and(|vmid| world.has(call.auth, &format!("/vms/{vmid}"), "VM.Audit"))
         };
-        rows.extend(guests(&world, call.sim.clock.now()).into_iter().filter(may_see));
+        rows.extend(
+            guests(&world, call.sim.clock.now())
+                .into_iter()
+                .filter(may_see),
+        );
     }
     if wants("node") {
         let mut row = nodes::row(call.sim, &world, call.auth);
@@ -87,7 +117,10 @@ fn resources(call: &Call<'_>) -> Reply {
     }
     if wants("storage") {
         rows.extend(storage::rows(&world).into_iter().filter(|row| {
-            let id = row.get("storage").and_then(Value::as_str).unwrap_or_default();
+            let id = row
+                .get("storage")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             world.has(call.auth, &format!("/storage/{id}"), "Datastore.Audit")
         }));
     }
@@ -95,9 +128,12 @@ fn resources(call: &Call<'_>) -> Reply {
         rows.extend(zone(&world, call.auth));
     }
     if wanted.is_none() {
-        let pools = world.pools.keys().filter(|pool| world.has(call.auth, &format!("/pool/{pool}"), "Pool.Audit"));
-        rows.extend(pools.filter_map(|pool| {
-            json!({ "id": format!("/pool/{pool}"), "pool": pool, "type": "pool" }).as_object().cloned()
+        let pools = world
+            .pools
+            .keys()
+            .filter(|pool| world.has(call.auth, &format!("/pool/{pool}"), "Pool.Audit"));
+        rows.extend(pools.map(|pool| {
+            object(json!({ "id": format!("/pool/{pool}"), "pool": pool, "type": "pool" }))
         }));
     }
     Ok(Answer::Data(rows.into_iter().map(Value::Object).collect()))
@@ -106,11 +142,13 @@ fn resources(call: &Call<'_>) -> Reply {
 /// The zone of the plain Linux bridges.
 fn zone(world: &World, who: &Principal) -> Option<Map<String, Value>> {
     let node = &world.node.name;
-    let row = json!({
+    let row = object(json!({
         "id": format!("network/{node}/zone/localnetwork"), "type": "network", "network-type": "zone",
         "network": "localnetwork", "node": node, "status": "ok",
-    });
-    world.has(who, "/sdn/zones/localnetwork", "SDN.Audit").then(|| row.as_object().cloned()).flatten()
+    }));
+    world
+        .has(who, "/sdn/zones/localnetwork", "SDN.Audit")
+        .then_some(row)
 }
 
 fn status(call: &Call<'_>) -> Reply {
@@ -131,7 +169,10 @@ fn nextid(call: &Call<'_>) -> Reply {
     let id = if call.params.has("vmid") {
         let wanted = call.params.vmid();
         if taken.contains(&wanted) {
-            return Err(ApiError::param("vmid", format!("VM {wanted} already exists")));
+            return Err(ApiError::param(
+                "vmid",
+                format!("VM {wanted} already exists"),
+            ));
         }
         wanted
     } else {
@@ -142,12 +183,12 @@ fn nextid(call: &Call<'_>) -> Reply {
 }
 
 fn options(call: &Call<'_>) -> Reply {
-    let mut options = json!({ "allowed-tags": [] });
+    let mut options = object(json!({ "allowed-tags": [] }));
     if call.sim.lock().has(call.auth, "/", "Sys.Audit") {
-        options["description"] = "".into();
-        options["mac_prefix"] = "BC:24:11".into();
+        options.insert("description".into(), "".into());
+        options.insert("mac_prefix".into(), "BC:24:11".into());
     }
-    Ok(Answer::Data(options))
+    Ok(Answer::Data(Value::Object(options)))
 }
 
 /// Backup jobs and HA resources: this node has none.

@@ -3,13 +3,25 @@
 use serde_json::{Map, Value, json};
 
 use crate::access::Principal;
-use crate::call::{Answer, ApiError, Call, Reply};
+use crate::call::{Answer, ApiError, Call, Reply, object};
 use crate::route::{Kind, Route, Rule, may};
 use crate::world::{Bridge, World};
 
 const TYPES: &[&str] = &[
-    "bridge", "bond", "eth", "alias", "vlan", "fabric", "OVSBridge", "OVSBond", "OVSPort", "OVSIntPort", "vnet",
-    "any_bridge", "any_local_bridge", "include_sdn",
+    "bridge",
+    "bond",
+    "eth",
+    "alias",
+    "vlan",
+    "fabric",
+    "OVSBridge",
+    "OVSBond",
+    "OVSPort",
+    "OVSIntPort",
+    "vnet",
+    "any_bridge",
+    "any_local_bridge",
+    "include_sdn",
 ];
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -50,11 +62,21 @@ fn list(call: &Call<'_>) -> Reply {
 }
 
 fn may_see(world: &World, who: &Principal, bridge: &str) -> bool {
-    world.check_any(who, &format!("/sdn/zones/localnetwork/{bridge}"), &["SDN.Audit", "SDN.Use"]).is_ok()
+    world
+        .check_any(
+            who,
+            &format!("/sdn/zones/localnetwork/{bridge}"),
+            &["SDN.Audit", "SDN.Use"],
+        )
+        .is_ok()
 }
 
 fn ports(world: &World) -> impl Iterator<Item = &str> {
-    world.bridges.values().flat_map(|bridge| &bridge.ports).map(String::as_str)
+    world
+        .bridges
+        .values()
+        .flat_map(|bridge| &bridge.ports)
+        .map(String::as_str)
 }
 
 fn one(call: &Call<'_>) -> Reply {
@@ -62,7 +84,7 @@ fn one(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();
     let mut row = match world.bridges.get(&name) {
         Some(bridge) => bridge_row(&name, bridge, 0),
-        None if ports(&world).any(|port| port == name) => port_row(&name, 0).as_object().cloned().unwrap_or_default(),
+        None if ports(&world).any(|port| port == name) => object(port_row(&name, 0)),
         None => return Err(ApiError::param("iface", "interface does not exist")),
     };
     row.remove("iface");
@@ -70,7 +92,7 @@ fn one(call: &Call<'_>) -> Reply {
 }
 
 fn bridge_row(name: &str, bridge: &Bridge, above: usize) -> Map<String, Value> {
-    let mut row = json!({
+    let mut row = object(json!({
         "iface": name,
         "type": "bridge",
         "priority": above + 4,
@@ -81,22 +103,22 @@ fn bridge_row(name: &str, bridge: &Bridge, above: usize) -> Map<String, Value> {
         "bridge_ports": bridge.ports.join(" "),
         "bridge_stp": "off",
         "bridge_fd": "0",
-    });
+    }));
     if bridge.active {
-        row["active"] = 1.into();
+        row.insert("active".into(), 1.into());
     }
     if let Some((address, netmask)) = bridge.cidr.as_deref().and_then(|cidr| cidr.split_once('/')) {
-        row["cidr"] = json!(bridge.cidr);
-        row["address"] = address.into();
-        row["netmask"] = netmask.into();
+        row.insert("cidr".into(), json!(bridge.cidr));
+        row.insert("address".into(), address.into());
+        row.insert("netmask".into(), netmask.into());
     }
     if let Some(gateway) = &bridge.gateway {
-        row["gateway"] = gateway.clone().into();
+        row.insert("gateway".into(), gateway.clone().into());
     }
     if let Some(comment) = &bridge.comment {
-        row["comments"] = format!("{comment}\n").into();
+        row.insert("comments".into(), format!("{comment}\n").into());
     }
-    row.as_object().cloned().unwrap_or_default()
+    row
 }
 
 fn port_row(name: &str, above: usize) -> Value {

@@ -19,8 +19,20 @@ const TIMEFRAMES: &[&str] = &["hour", "day", "week", "month", "year", "decade"];
 const RESERVED_PART: u64 = 20;
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route { method: "GET", path: "/nodes", rule: Rule::User, params: &[], handler: list },
-    Route { method: "GET", path: "/nodes/{node}", rule: Rule::User, params: &[], handler: index },
+    Route {
+        method: "GET",
+        path: "/nodes",
+        rule: Rule::User,
+        params: &[],
+        handler: list,
+    },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}",
+        rule: Rule::User,
+        params: &[],
+        handler: index,
+    },
     Route {
         method: "GET",
         path: "/nodes/{node}/status",
@@ -39,20 +51,34 @@ pub(crate) const ROUTES: &[Route] = &[
         method: "GET",
         path: "/nodes/{node}/rrddata",
         rule: Rule::All("/nodes/{node}", &["Sys.Audit"]),
-        params: &[need("timeframe", Kind::Enum(TIMEFRAMES)), may("cf", Kind::Enum(&["AVERAGE", "MAX"]))],
+        params: &[
+            need("timeframe", Kind::Enum(TIMEFRAMES)),
+            may("cf", Kind::Enum(&["AVERAGE", "MAX"])),
+        ],
         handler: rrddata,
     },
 ];
 
 fn list(call: &Call<'_>) -> Reply {
     let mut row = row(call.sim, &call.sim.lock(), call.auth);
-    row.insert("ssl_fingerprint".into(), call.sim.fingerprint.clone().into());
+    row.insert(
+        "ssl_fingerprint".into(),
+        call.sim.fingerprint.clone().into(),
+    );
     Ok(Answer::Data(json!([row])))
 }
 
 fn index(_: &Call<'_>) -> Reply {
-    let names = ["disks", "lxc", "network", "qemu", "rrddata", "status", "storage", "tasks", "time", "version", "vzdump"];
-    Ok(Answer::Data(names.into_iter().map(|name| json!({ "name": name })).collect()))
+    let names = [
+        "disks", "lxc", "network", "qemu", "rrddata", "status", "storage", "tasks", "time",
+        "version", "vzdump",
+    ];
+    Ok(Answer::Data(
+        names
+            .into_iter()
+            .map(|name| json!({ "name": name }))
+            .collect(),
+    ))
 }
 
 /// The node as `/nodes` and `/cluster/resources` show it; figures only to those who may audit it.
@@ -84,15 +110,22 @@ fn uptime(world: &World, clock: &Clock) -> i64 {
 /// What node and running guests use together.
 fn memory_used(world: &World, now: i64) -> u64 {
     let guests = guest::rows(world, now);
-    let used: u64 = guests.iter().filter_map(|row| row.get("mem").and_then(Value::as_u64)).sum();
+    let used: u64 = guests
+        .iter()
+        .filter_map(|row| row.get("mem").and_then(Value::as_u64))
+        .sum();
     world.node.memory_base + used
 }
 
 /// The root filesystem holds `local` and therefore the archives there.
 fn rootfs_used(world: &World) -> u64 {
     let rows = storage::rows(world);
-    let local = rows.iter().find(|row| row.get("storage").is_some_and(|id| id == "local"));
-    local.and_then(|row| row.get("disk").and_then(Value::as_u64)).unwrap_or(world.node.rootfs_used)
+    let local = rows
+        .iter()
+        .find(|row| row.get("storage").is_some_and(|id| id == "local"));
+    local
+        .and_then(|row| row.get("disk").and_then(Value::as_u64))
+        .unwrap_or(world.node.rootfs_used)
 }
 
 fn status(call: &Call<'_>) -> Reply {
@@ -101,7 +134,8 @@ fn status(call: &Call<'_>) -> Reply {
     let memory = memory_used(&world, call.sim.clock.now()).min(node.memory_total);
     let used = rootfs_used(&world).min(node.rootfs_total);
     let free = node.rootfs_total - used;
-    let kernel = json!({ "sysname": "Linux", "release": KERNEL, "version": BUILD, "machine": "x86_64" });
+    let kernel =
+        json!({ "sysname": "Linux", "release": KERNEL, "version": BUILD, "machine": "x86_64" });
     let cpu = json!({
         "cpus": node.cpus, "cores": node.cpus, "sockets": 1, "user_hz": 100, "model": "Intel(R) N100",
         "mhz": "2596.125", "hvm": "1", "flags": "fpu de pse tsc msr pae sse sse2 lm nx vmx aes avx2",
@@ -141,7 +175,9 @@ fn time(call: &Call<'_>) -> Reply {
     let offset = jiff::tz::TimeZone::get(&timezone)
         .and_then(|zone| Ok(zone.to_offset(jiff::Timestamp::from_second(now)?).seconds()))
         .unwrap_or_default();
-    Ok(Answer::Data(json!({ "timezone": timezone, "time": now, "localtime": now + i64::from(offset) })))
+    Ok(Answer::Data(
+        json!({ "timezone": timezone, "time": now, "localtime": now + i64::from(offset) }),
+    ))
 }
 
 /// Rows without figures, as a node answers whose statistics daemon has not collected any.
@@ -155,5 +191,9 @@ fn rrddata(call: &Call<'_>) -> Reply {
         _ => 60 * 10_080 * 10,
     };
     let last = call.sim.clock.now() / step;
-    Ok(Answer::Data((last - 70..last).map(|tick| json!({ "time": tick * step })).collect()))
+    Ok(Answer::Data(
+        (last - 70..last)
+            .map(|tick| json!({ "time": tick * step }))
+            .collect(),
+    ))
 }

@@ -33,17 +33,45 @@ pub(crate) const ROUTES: &[Route] = &[
         ],
         handler: list,
     },
-    Route { method: "GET", path: "/nodes/{node}/tasks/{upid}", rule: Rule::User, params: &[], handler: index },
-    Route { method: "GET", path: "/nodes/{node}/tasks/{upid}/status", rule: Rule::User, params: &[], handler: status },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/tasks/{upid}",
+        rule: Rule::User,
+        params: &[],
+        handler: index,
+    },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/tasks/{upid}/status",
+        rule: Rule::User,
+        params: &[],
+        handler: status,
+    },
     Route {
         method: "GET",
         path: "/nodes/{node}/tasks/{upid}/log",
         rule: Rule::User,
-        params: &[may("start", Kind::Int(0, ANY)), may("limit", Kind::Int(0, ANY)), may("download", Kind::Bool)],
+        params: &[
+            may("start", Kind::Int(0, ANY)),
+            may("limit", Kind::Int(0, ANY)),
+            may("download", Kind::Bool),
+        ],
         handler: log,
     },
-    Route { method: "DELETE", path: "/nodes/{node}/tasks/{upid}", rule: Rule::User, params: &[], handler: stop },
-    Route { method: "GET", path: "/cluster/tasks", rule: Rule::User, params: &[], handler: of_cluster },
+    Route {
+        method: "DELETE",
+        path: "/nodes/{node}/tasks/{upid}",
+        rule: Rule::User,
+        params: &[],
+        handler: stop,
+    },
+    Route {
+        method: "GET",
+        path: "/cluster/tasks",
+        rule: Rule::User,
+        params: &[],
+        handler: of_cluster,
+    },
 ];
 
 /// One task of a list. Running ones carry the whole name of their token as user, finished ones have it split.
@@ -54,7 +82,10 @@ struct Entry {
 
 impl From<Finished> for Entry {
     fn from(finished: Finished) -> Self {
-        Self { upid: finished.upid, end: Some((finished.endtime, finished.status)) }
+        Self {
+            upid: finished.upid,
+            end: Some((finished.endtime, finished.status)),
+        }
     }
 }
 
@@ -64,7 +95,11 @@ impl Entry {
     }
 
     fn listed_user(&self) -> &str {
-        if self.end.is_some() { self.upid.owner() } else { &self.upid.user }
+        if self.end.is_some() {
+            self.upid.owner()
+        } else {
+            &self.upid.user
+        }
     }
 
     /// Own tasks: an owner sees its tokens' finished tasks here, but not their running ones.
@@ -75,14 +110,26 @@ impl Entry {
     fn passes(&self, params: &Params) -> bool {
         let upid = &self.upid;
         let status = self.end.as_ref().map(|(_, status)| status.as_str());
-        let has = |filter: &str, holds: &dyn Fn(&str) -> bool| params.text(filter).is_none_or(|value| holds(&value));
-        has("userfilter", &|part| self.listed_user().to_lowercase().contains(&part.to_lowercase()))
-            && has("typefilter", &|kind| upid.kind == kind)
+        let has = |filter: &str, holds: &dyn Fn(&str) -> bool| {
+            params.text(filter).is_none_or(|value| holds(&value))
+        };
+        has("userfilter", &|part| {
+            self.listed_user()
+                .to_lowercase()
+                .contains(&part.to_lowercase())
+        }) && has("typefilter", &|kind| upid.kind == kind)
             && has("vmid", &|id| upid.id == id)
-            && has("statusfilter", &|wanted| status.is_none_or(|status| wanted.split(',').any(|one| one.trim() == class(status))))
-            && params.int("since").is_none_or(|since| upid.starttime >= since)
-            && params.int("until").is_none_or(|until| upid.starttime <= until)
-            && (!params.flag("errors") || status.is_none_or(|status| !["ok", "warning"].contains(&class(status))))
+            && has("statusfilter", &|wanted| {
+                status.is_none_or(|status| wanted.split(',').any(|one| one.trim() == class(status)))
+            })
+            && params
+                .int("since")
+                .is_none_or(|since| upid.starttime >= since)
+            && params
+                .int("until")
+                .is_none_or(|until| upid.starttime <= until)
+            && (!params.flag("errors")
+                || status.is_none_or(|status| !["ok", "warning"].contains(&class(status))))
     }
 
     fn row(&self) -> Value {
@@ -118,7 +165,10 @@ fn described(upid: &Upid, is_split: bool) -> Map<String, Value> {
     row.insert("starttime".into(), upid.starttime.into());
     row.insert("type".into(), upid.kind.clone().into());
     row.insert("id".into(), upid.id.clone().into());
-    row.insert("user".into(), if is_split { upid.owner() } else { &upid.user }.into());
+    row.insert(
+        "user".into(),
+        if is_split { upid.owner() } else { &upid.user }.into(),
+    );
     if let Some(token) = upid.token().filter(|_| is_split) {
         row.insert("tokenid".into(), token.into());
     }
@@ -127,20 +177,45 @@ fn described(upid: &Upid, is_split: bool) -> Map<String, Value> {
 
 fn list(call: &Call<'_>) -> Reply {
     let sees_all = sees_all(call, "Sys.Audit");
-    let source = call.params.text("source").unwrap_or_else(|| "archive".into());
-    let running = (source != "archive").then(|| call.sim.tasks.running()).unwrap_or_default();
-    let finished = (source != "active").then(|| call.sim.tasks.finished()).unwrap_or_default();
-    let entries = running.into_iter().map(Entry::running).chain(finished.into_iter().map(Entry::from));
+    let source = call
+        .params
+        .text("source")
+        .unwrap_or_else(|| "archive".into());
+    let running = if source == "archive" {
+        Vec::new()
+    } else {
+        call.sim.tasks.running()
+    };
+    let finished = if source == "active" {
+        Vec::new()
+    } else {
+        call.sim.tasks.finished()
+    };
+    let entries = running
+        .into_iter()
+        .map(Entry::running)
+        .chain(finished.into_iter().map(Entry::from));
     let matching: Vec<Entry> = entries
         .filter(|entry| (sees_all || entry.belongs_to(call.auth)) && entry.passes(call.params))
         .collect();
-    let (start, limit) = (page(call.params, "start", 0), page(call.params, "limit", PAGE));
-    let rows = matching.iter().skip(start).take(limit).map(Entry::row).collect();
+    let (start, limit) = (
+        page(call.params, "start", 0),
+        page(call.params, "limit", PAGE),
+    );
+    let rows = matching
+        .iter()
+        .skip(start)
+        .take(limit)
+        .map(Entry::row)
+        .collect();
     Ok(Answer::Total(rows, matching.len()))
 }
 
 fn page(params: &Params, key: &str, default: usize) -> usize {
-    params.int(key).and_then(|value| usize::try_from(value).ok()).unwrap_or(default)
+    params
+        .int(key)
+        .and_then(|value| usize::try_from(value).ok())
+        .unwrap_or(default)
 }
 
 fn sees_all(call: &Call<'_>, privilege: &str) -> bool {
@@ -151,8 +226,16 @@ fn sees_all(call: &Call<'_>, privilege: &str) -> bool {
 fn of_cluster(call: &Call<'_>) -> Reply {
     let sees_all = call.sim.lock().has(call.auth, "/", "Sys.Audit");
     let running = call.sim.tasks.running().into_iter().map(Entry::running);
-    let finished = call.sim.tasks.finished().into_iter().map(Entry::from).take(25);
-    let rows = running.chain(finished).filter(|entry| sees_all || entry.upid.owner() == call.auth.as_str());
+    let finished = call
+        .sim
+        .tasks
+        .finished()
+        .into_iter()
+        .map(Entry::from)
+        .take(25);
+    let rows = running
+        .chain(finished)
+        .filter(|entry| sees_all || entry.upid.owner() == call.auth.as_str());
     let row = |entry: Entry| {
         let mut row = described(&entry.upid, true);
         if let Some((end, status)) = entry.end {
@@ -166,11 +249,14 @@ fn of_cluster(call: &Call<'_>) -> Reply {
 
 fn index(call: &Call<'_>) -> Reply {
     upid(call)?;
-    Ok(Answer::Data(json!([{ "name": "log" }, { "name": "status" }])))
+    Ok(Answer::Data(
+        json!([{ "name": "log" }, { "name": "status" }]),
+    ))
 }
 
 fn upid(call: &Call<'_>) -> Result<Upid, ApiError> {
-    Upid::parse(&call.params.need("upid")).ok_or_else(|| ApiError::param("upid", "unable to parse worker upid"))
+    Upid::parse(&call.params.need("upid"))
+        .ok_or_else(|| ApiError::param("upid", "unable to parse worker upid"))
 }
 
 /// The task, if the caller owns it or holds the privilege on the node. A user owns its tokens' tasks; a token owns
@@ -191,7 +277,9 @@ fn status(call: &Call<'_>) -> Reply {
         row.insert("status".into(), "running".into());
         return Ok(Answer::Data(Value::Object(row)));
     }
-    let Some(exit) = call.sim.tasks.exit_status(&upid) else { return Err(ApiError::param("upid", "no such task")) };
+    let Some(exit) = call.sim.tasks.exit_status(&upid) else {
+        return Err(ApiError::param("upid", "no such task"));
+    };
     row.insert("status".into(), "stopped".into());
     row.insert("exitstatus".into(), exit.into());
     Ok(Answer::Data(Value::Object(row)))
@@ -201,8 +289,12 @@ fn log(call: &Call<'_>) -> Reply {
     let upid = owned_or(call, "Sys.Audit")?;
     let found = call.sim.tasks.log(&upid);
     if call.params.flag("download") {
-        let lines = found.map_err(|_| ApiError::die("unable to open file - No such file or directory"))?;
-        return Ok(Answer::Raw("text/plain", (lines.join("\n") + "\n").into_bytes()));
+        let lines =
+            found.map_err(|_| ApiError::die("unable to open file - No such file or directory"))?;
+        return Ok(Answer::Raw(
+            "text/plain",
+            (lines.join("\n") + "\n").into_bytes(),
+        ));
     }
     let lines = match found {
         Ok(lines) if lines.is_empty() => vec!["no content".to_owned()],
@@ -211,9 +303,13 @@ fn log(call: &Call<'_>) -> Reply {
     };
     let start = page(call.params, "start", 0);
     // For logs, unlike for lists, a limit of 0 is none.
-    let limit = Some(page(call.params, "limit", PAGE)).filter(|limit| *limit > 0).unwrap_or(usize::MAX);
+    let limit = Some(page(call.params, "limit", PAGE))
+        .filter(|limit| *limit > 0)
+        .unwrap_or(usize::MAX);
     let shown = lines.iter().enumerate().skip(start).take(limit);
-    let rows = shown.map(|(index, line)| json!({ "n": index + 1, "t": line })).collect();
+    let rows = shown
+        .map(|(index, line)| json!({ "n": index + 1, "t": line }))
+        .collect();
     Ok(Answer::Total(rows, lines.len()))
 }
 

@@ -11,8 +11,20 @@ pub(crate) const RELEASE: &str = "9.2";
 pub(crate) const REPOID: &str = "14a22df35955d97d";
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route { method: "GET", path: "/version", rule: Rule::User, params: &[], handler: version },
-    Route { method: "GET", path: "/nodes/{node}/version", rule: Rule::User, params: &[], handler: version },
+    Route {
+        method: "GET",
+        path: "/version",
+        rule: Rule::User,
+        params: &[],
+        handler: version,
+    },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/version",
+        rule: Rule::User,
+        params: &[],
+        handler: version,
+    },
 ];
 
 fn version(_: &Call<'_>) -> Reply {

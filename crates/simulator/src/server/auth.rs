@@ -22,32 +22,55 @@ const FAILED: Refusal = "Authentication failed!";
 const BAD_CSRF: Refusal = "Permission denied - invalid csrf token";
 
 /// Calls that are answered without credentials.
-const OPEN: [(&str, &str); 3] = [("GET", "/access/domains"), ("GET", "/access/ticket"), ("POST", "/access/ticket")];
+const OPEN: [(&str, &str); 3] = [
+    ("GET", "/access/domains"),
+    ("GET", "/access/ticket"),
+    ("POST", "/access/ticket"),
+];
 
 /// Finds out who asks. `path` begins behind the format.
-pub(crate) fn identify(sim: &Sim, method: &str, path: &str, headers: &HeaderMap) -> Result<Caller, Refusal> {
+pub(crate) fn identify(
+    sim: &Sim,
+    method: &str,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Caller, Refusal> {
     let ticket = find(headers, header::COOKIE, "PVEAuthCookie")
         .or_else(|| find(headers, header::AUTHORIZATION, "PVEAuthCookie"));
     let token = find(headers, header::AUTHORIZATION, "PVEAPIToken").filter(|_| ticket.is_none());
     if OPEN.contains(&(method, path)) {
-        return Ok(Caller { who: Principal::new(""), by_token: token.is_some() });
+        return Ok(Caller {
+            who: Principal::new(""),
+            by_token: token.is_some(),
+        });
     }
     let now = sim.clock.now();
     if let Some(token) = token {
         let (id, secret) = token.rsplit_once('=').ok_or(FAILED)?;
         let accepted = sim.lock().access.accepts_token(id, secret, now);
-        return accepted.then(|| Caller { who: Principal::new(id), by_token: true }).ok_or(FAILED);
+        return accepted
+            .then(|| Caller {
+                who: Principal::new(id),
+                by_token: true,
+            })
+            .ok_or(FAILED);
     }
     let ticket = ticket.ok_or(NO_TICKET)?;
     let world = sim.lock();
     let user = world.access.user_of_ticket(&ticket, now).ok_or(FAILED)?;
     if method != "GET" {
-        let csrf = headers.get("CSRFPreventionToken").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let csrf = headers
+            .get("CSRFPreventionToken")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         if !world.access.accepts_csrf(csrf, &user, now) {
             return Err(BAD_CSRF);
         }
     }
-    Ok(Caller { who: Principal::new(user), by_token: false })
+    Ok(Caller {
+        who: Principal::new(user),
+        by_token: false,
+    })
 }
 
 /// The value behind `NAME=` or `NAME `, up to a semicolon, percent-decoded.
@@ -68,12 +91,32 @@ mod tests {
     #[test]
     fn credentials_are_found_where_clients_put_them() {
         let mut headers = HeaderMap::new();
-        headers.insert(header::COOKIE, "a=b; PVEAuthCookie=PVE%3Aroot@pam:1::x=; c=d".parse().unwrap());
-        headers.insert(header::AUTHORIZATION, "PVEAPIToken=u@pve!t=secret".parse().unwrap());
-        assert_eq!(find(&headers, header::COOKIE, "PVEAuthCookie").as_deref(), Some("PVE:root@pam:1::x="));
-        assert_eq!(find(&headers, header::AUTHORIZATION, "PVEAPIToken").as_deref(), Some("u@pve!t=secret"));
+        headers.insert(
+            header::COOKIE,
+            "a=b; PVEAuthCookie=PVE%3Aroot@pam:1::x=; c=d"
+                .parse()
+                .unwrap(),
+        );
+        headers.insert(
+            header::AUTHORIZATION,
+            "PVEAPIToken=u@pve!t=secret".parse().unwrap(),
+        );
+        assert_eq!(
+            find(&headers, header::COOKIE, "PVEAuthCookie").as_deref(),
+            Some("PVE:root@pam:1::x=")
+        );
+        assert_eq!(
+            find(&headers, header::AUTHORIZATION, "PVEAPIToken").as_deref(),
+            Some("u@pve!t=secret")
+        );
         assert_eq!(find(&headers, header::AUTHORIZATION, "PVEAuthCookie"), None);
-        headers.insert(header::AUTHORIZATION, "PVEAPIToken u@pve!t=secret".parse().unwrap());
-        assert_eq!(find(&headers, header::AUTHORIZATION, "PVEAPIToken").as_deref(), Some("u@pve!t=secret"));
+        headers.insert(
+            header::AUTHORIZATION,
+            "PVEAPIToken u@pve!t=secret".parse().unwrap(),
+        );
+        assert_eq!(
+            find(&headers, header::AUTHORIZATION, "PVEAPIToken").as_deref(),
+            Some("u@pve!t=secret")
+        );
     }
 }

@@ -36,7 +36,9 @@ pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAd
 }
 
 async fn serve_until_closed(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
-    let _nodelay = stream.set_nodelay(true).inspect_err(|error| tracing::debug!(%error, "no TCP_NODELAY"));
+    let _nodelay = stream
+        .set_nodelay(true)
+        .inspect_err(|error| tracing::debug!(%error, "no TCP_NODELAY"));
     let mut first = [0];
     match tokio::time::timeout(IDLE, stream.peek(&mut first)).await {
         Ok(Ok(1)) => {}
@@ -46,14 +48,22 @@ async fn serve_until_closed(server: Arc<Server>, stream: TcpStream, peer: Socket
         redirect(stream).await;
         return;
     }
-    let Ok(Ok(tls)) = tokio::time::timeout(IDLE, server.tls.accept(stream)).await else { return };
-    let served = AtomicU32::new(0);
-    let service = service_fn(|request: Request<Incoming>| {
-        let is_last = served.fetch_add(1, Ordering::Relaxed) + 1 >= KEEP_ALIVE_REQUESTS;
+    let Ok(Ok(tls)) = tokio::time::timeout(IDLE, server.tls.accept(stream)).await else {
+        return;
+    };
+    let requests = AtomicU32::new(0);
+    let answering = service_fn(|request: Request<Incoming>| {
+        let is_last = requests.fetch_add(1, Ordering::Relaxed) + 1 >= KEEP_ALIVE_REQUESTS;
         let server = Arc::clone(&server);
-        async move { Ok::<_, Cut>(request::answer(&server, request, peer).await?.into_response(&server.sim, is_last)) }
+        async move {
+            Ok::<_, Cut>(
+                request::answer(&server, request, peer)
+                    .await?
+                    .into_response(&server.sim, is_last),
+            )
+        }
     });
-    let connection = protocol().serve_connection(TokioIo::new(tls), service);
+    let connection = protocol().serve_connection(TokioIo::new(tls), answering);
     if let Err(error) = connection.await {
         tracing::debug!(%error, "connection ended");
     }
@@ -61,17 +71,28 @@ async fn serve_until_closed(server: Arc<Server>, stream: TcpStream, peer: Socket
 
 fn protocol() -> http1::Builder {
     let mut builder = http1::Builder::new();
-    builder.title_case_headers(true).timer(TokioTimer::new()).header_read_timeout(IDLE).auto_date_header(false);
+    builder
+        .title_case_headers(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .auto_date_header(false);
     builder
 }
 
 /// Plain HTTP on the TLS port: one redirect, then the end.
 async fn redirect(stream: TcpStream) {
-    let port = stream.local_addr().map(|address| address.port()).unwrap_or_default();
+    let port = stream
+        .local_addr()
+        .map(|address| address.port())
+        .unwrap_or_default();
     let service = service_fn(move |request: Request<Incoming>| async move {
         Ok::<Response<Payload>, Infallible>(Outcome::redirect_to_tls(&request, port))
     });
-    if let Err(error) = protocol().keep_alive(false).serve_connection(TokioIo::new(stream), service).await {
+    if let Err(error) = protocol()
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+    {
         tracing::debug!(%error, "plain connection ended");
     }
 }

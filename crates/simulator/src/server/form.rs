@@ -15,7 +15,9 @@ pub(crate) fn decode(text: &str) -> Raw {
     for pair in text.split(['&', ';']).filter(|pair| !pair.is_empty()) {
         let mut parts = pair.split('=');
         let key = unescape(parts.next().unwrap_or_default());
-        let value = parts.next().map_or(Value::Null, |value| Value::String(unescape(value)));
+        let value = parts
+            .next()
+            .map_or(Value::Null, |value| Value::String(unescape(value)));
         add(&mut params, key, value);
     }
     params
@@ -63,7 +65,10 @@ mod tests {
     fn pairs_and_values_end_where_perl_ends_them() {
         check("a=1&b=2;c=3", &json!({"a": "1", "b": "2", "c": "3"}));
         check("net0=name=eth0,bridge=vmbr0", &json!({"net0": "name"}));
-        check("net0=name%3Deth0%2Cbridge%3Dvmbr0", &json!({"net0": "name=eth0,bridge=vmbr0"}));
+        check(
+            "net0=name%3Deth0%2Cbridge%3Dvmbr0",
+            &json!({"net0": "name=eth0,bridge=vmbr0"}),
+        );
         check("a=x+y%2Bz", &json!({"a": "x y+z"}));
         check("a=&b", &json!({"a": "", "b": null}));
         check("a=1&a=2&a=3", &json!({"a": ["1", "2", "3"]}));

@@ -38,21 +38,39 @@ pub(crate) enum Format {
 impl Outcome {
     /// An answer without a body.
     pub(crate) fn bare(status: u16, reason: impl Into<String>) -> Self {
-        Self { status, reason: Some(reason.into()), content_type: None, body: Vec::new(), is_truncated: false }
+        Self {
+            status,
+            reason: Some(reason.into()),
+            content_type: None,
+            body: Vec::new(),
+            is_truncated: false,
+        }
     }
 
     /// A refusal of the HTTP layer whose text is the untyped body as well.
     pub(crate) fn refusal(status: u16, reason: impl Into<String>) -> Self {
         let reason = reason.into();
-        Self { body: reason.clone().into_bytes(), ..Self::bare(status, reason) }
+        Self {
+            body: reason.clone().into_bytes(),
+            ..Self::bare(status, reason)
+        }
     }
 
     pub(crate) fn document(content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status: 200, reason: None, content_type: Some(content_type), body: body.into(), is_truncated: false }
+        Self {
+            status: 200,
+            reason: None,
+            content_type: Some(content_type),
+            body: body.into(),
+            is_truncated: false,
+        }
     }
 
     pub(crate) fn json(status: u16, value: &Value) -> Self {
-        Self { status, ..Self::document(JSON, value.to_string()) }
+        Self {
+            status,
+            ..Self::document(JSON, value.to_string())
+        }
     }
 
     /// The envelope round a successful answer.
@@ -98,20 +116,29 @@ impl Outcome {
         }
         match format {
             Format::ExtJs => Self::json(200, &envelope),
-            Format::Json => Self { reason: Some(error.message.clone()), ..Self::json(error.status, &envelope) },
+            Format::Json => Self {
+                reason: Some(error.message.clone()),
+                ..Self::json(error.status, &envelope)
+            },
         }
     }
 
     /// The answer to plain HTTP: 301 for GET, 308 for methods whose body must be sent again.
     pub(crate) fn redirect_to_tls(request: &Request<Incoming>, port: u16) -> Response<Payload> {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = request
+            .headers()
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok());
         let host = host.map_or_else(|| format!("localhost:{port}"), str::to_owned);
         let status = if request.method() == Method::GET {
             StatusCode::MOVED_PERMANENTLY
         } else {
             StatusCode::PERMANENT_REDIRECT
         };
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        let path = request
+            .uri()
+            .path_and_query()
+            .map_or("/", |path| path.as_str());
         let mut response = Response::new(Payload::new(Vec::new(), false));
         *response.status_mut() = status;
         let headers = response.headers_mut();
@@ -124,7 +151,10 @@ impl Outcome {
 
     /// Status line and headers as `pveproxy` writes them.
     pub(crate) fn into_response(mut self, sim: &Sim, is_last: bool) -> Response<Payload> {
-        let reason = self.reason.as_deref().map(|reason| reason.lines().next().unwrap_or_default());
+        let reason = self
+            .reason
+            .as_deref()
+            .map(|reason| reason.lines().next().unwrap_or_default());
         let phrase = reason.map(|reason| ReasonPhrase::try_from(reason.as_bytes()));
         // A text that does not fit into a status line makes the whole answer a bare 400.
         let phrase = match phrase {
@@ -137,7 +167,8 @@ impl Outcome {
         };
         let length = self.body.len();
         let mut response = Response::new(Payload::new(self.body, self.is_truncated));
-        *response.status_mut() = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if let Some(phrase) = phrase {
             response.extensions_mut().insert(phrase);
         }
@@ -159,7 +190,10 @@ impl Outcome {
 }
 
 fn common_headers(headers: &mut HeaderMap, sim: &Sim) {
-    headers.insert(header::SERVER, HeaderValue::from_static("pve-api-daemon/3.0"));
+    headers.insert(
+        header::SERVER,
+        HeaderValue::from_static("pve-api-daemon/3.0"),
+    );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     // A node's `Date` shows its own clock, wrong or not.
@@ -187,7 +221,10 @@ impl Payload {
         if is_truncated {
             body.truncate(body.len() / 2);
         }
-        Self { rest: (!body.is_empty()).then_some(body), is_truncated }
+        Self {
+            rest: (!body.is_empty()).then_some(body),
+            is_truncated,
+        }
     }
 }
 
@@ -195,10 +232,15 @@ impl Body for Payload {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let next = self.rest.take().map(|bytes| Ok(Frame::data(bytes)));
         if next.is_none() && self.is_truncated {
-            return Poll::Ready(Some(Err(io::Error::other("the answer is cut in its middle"))));
+            return Poll::Ready(Some(Err(io::Error::other(
+                "the answer is cut in its middle",
+            ))));
         }
         Poll::Ready(next)
     }
@@ -209,6 +251,10 @@ impl Body for Payload {
 
     fn size_hint(&self) -> SizeHint {
         let left = self.rest.as_ref().map_or(0, Bytes::len);
-        if self.is_truncated { SizeHint::new() } else { SizeHint::with_exact(u64::try_from(left).unwrap_or_default()) }
+        if self.is_truncated {
+            SizeHint::new()
+        } else {
+            SizeHint::with_exact(u64::try_from(left).unwrap_or_default())
+        }
     }
 }

@@ -46,7 +46,11 @@ impl fmt::Display for Cut {
 impl std::error::Error for Cut {}
 
 /// Answers a request, injected faults included.
-pub(crate) async fn answer(server: &Arc<Server>, request: Request<Incoming>, peer: SocketAddr) -> Result<Outcome, Cut> {
+pub(crate) async fn answer(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<Outcome, Cut> {
     if request.uri().path().starts_with("/_sim") {
         let sim = &server.sim;
         let (parts, body) = request.into_parts();
@@ -57,7 +61,9 @@ pub(crate) async fn answer(server: &Arc<Server>, request: Request<Incoming>, pee
         return refused;
     }
     let sim = &server.sim;
-    let decoded = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+    let decoded = percent_decode_str(request.uri().path())
+        .decode_utf8_lossy()
+        .into_owned();
     let (_, path) = split_format(&decoded).unwrap_or((Ok(Format::Json), &decoded));
     let fault = sim.faults.on_request(request.method().as_str(), path);
     match &fault {
@@ -72,10 +78,23 @@ pub(crate) async fn answer(server: &Arc<Server>, request: Request<Incoming>, pee
         Some(FaultKind::HoldAnswer) => sim.faults.held().await,
         Some(FaultKind::CutAnswer) => return Err(Cut),
         Some(FaultKind::Html) => {
-            return Ok(Outcome::document("text/html; charset=utf-8", "<html><body>It works!</body></html>\n"));
+            return Ok(Outcome::document(
+                "text/html; charset=utf-8",
+                "<html><body>It works!</body></html>\n",
+            ));
         }
-        Some(FaultKind::Garbage) => return Ok(Outcome { body: b"{\"data\":[{,".to_vec(), ..outcome }),
-        Some(FaultKind::Truncated) => return Ok(Outcome { is_truncated: true, ..outcome }),
+        Some(FaultKind::Garbage) => {
+            return Ok(Outcome {
+                body: b"{\"data\":[{,".to_vec(),
+                ..outcome
+            });
+        }
+        Some(FaultKind::Truncated) => {
+            return Ok(Outcome {
+                is_truncated: true,
+                ..outcome
+            });
+        }
         _ => {}
     }
     Ok(outcome)
@@ -83,14 +102,23 @@ pub(crate) async fn answer(server: &Arc<Server>, request: Request<Incoming>, pee
 
 /// What is refused by the headers alone. `Err` is no answer at all.
 fn protocol_refusal(method: &Method, headers: &HeaderMap) -> Option<Result<Outcome, Cut>> {
-    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let size: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
     if headers.len() > MOST_HEADERS || size > LONGEST_HEADERS {
         return Some(Err(Cut));
     }
     if ![Method::GET, Method::POST, Method::PUT, Method::DELETE].contains(method) {
-        return Some(Ok(Outcome::bare(501, format!("method '{method}' not available"))));
+        return Some(Ok(Outcome::bare(
+            501,
+            format!("method '{method}' not available"),
+        )));
     }
-    let coding = headers.get(header::TRANSFER_ENCODING)?.to_str().unwrap_or("?");
+    let coding = headers
+        .get(header::TRANSFER_ENCODING)?
+        .to_str()
+        .unwrap_or("?");
     let text = if coding.eq_ignore_ascii_case("chunked") {
         "chunked transfer encoding not supported".to_owned()
     } else {
@@ -102,7 +130,9 @@ fn protocol_refusal(method: &Method, headers: &HeaderMap) -> Option<Result<Outco
 /// `/api2/FORMAT/PATH`; the format may be one that cannot be served.
 fn split_format(path: &str) -> Option<(Result<Format, &str>, &str)> {
     let rest = path.strip_prefix("/api2/")?;
-    let (format, end) = rest.split_once('/').map_or((rest, ""), |(format, _)| (format, rest.get(format.len()..).unwrap_or("")));
+    let (format, end) = rest.split_once('/').map_or((rest, ""), |(format, _)| {
+        (format, rest.get(format.len()..).unwrap_or(""))
+    });
     let format = match format {
         "json" => Ok(Format::Json),
         "extjs" => Ok(Format::ExtJs),
@@ -111,12 +141,18 @@ fn split_format(path: &str) -> Option<(Result<Format, &str>, &str)> {
     Some((format, end))
 }
 
-async fn answer_soundly(server: &Arc<Server>, request: Request<Incoming>, decoded: &str) -> Result<Outcome, Cut> {
+async fn answer_soundly(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    decoded: &str,
+) -> Result<Outcome, Cut> {
     let sim = &server.sim;
     if !decoded.starts_with("/api2") {
         return Ok(Outcome::refusal(500, format!("no such file '{decoded}'")));
     }
-    let Some((format, path)) = split_format(decoded) else { return Ok(Outcome::refusal(501, "no such uri")) };
+    let Some((format, path)) = split_format(decoded) else {
+        return Ok(Outcome::refusal(501, "no such uri"));
+    };
     let caller = match auth::identify(sim, request.method().as_str(), path, request.headers()) {
         Ok(caller) => caller,
         Err(refusal) => {
@@ -126,8 +162,13 @@ async fn answer_soundly(server: &Arc<Server>, request: Request<Incoming>, decode
     };
     let format = match format {
         Ok(format) => format,
-        Err("" ) => return Ok(Outcome::refusal(501, "no such uri")),
-        Err(unknown) => return Ok(Outcome::refusal(501, format!("no formatter for uri {path}, {unknown}"))),
+        Err("") => return Ok(Outcome::refusal(501, "no such uri")),
+        Err(unknown) => {
+            return Ok(Outcome::refusal(
+                501,
+                format!("no formatter for uri {path}, {unknown}"),
+            ));
+        }
     };
     let method = request.method().clone();
     let sent = match sent_parameters(request).await? {
@@ -157,22 +198,34 @@ async fn sent_parameters(request: Request<Incoming>) -> Result<Result<Raw, Outco
     let mut params = Raw::new();
     if length > 0 {
         if ![Method::POST, Method::PUT].contains(&parts.method) {
-            return Ok(Err(Outcome::refusal(501, format!("Unexpected content for method '{}'", parts.method))));
+            return Ok(Err(Outcome::refusal(
+                501,
+                format!("Unexpected content for method '{}'", parts.method),
+            )));
         }
         if length > LONGEST_BODY {
             return Ok(Err(Outcome::refusal(501, "for data too large")));
         }
-        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let content_type = content_type.map(|value| value.split(';').next().unwrap_or_default().trim());
+        let content_type = parts
+            .headers
+            .get(header::CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok());
+        let content_type =
+            content_type.map(|value| value.split(';').next().unwrap_or_default().trim());
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
         params = match content_type {
-            None | Some("application/x-www-form-urlencoded") => form::decode(&String::from_utf8_lossy(&body)),
+            None | Some("application/x-www-form-urlencoded") => {
+                form::decode(&String::from_utf8_lossy(&body))
+            }
             Some("application/json") => match form::decode_json(&body) {
                 Ok(params) => params,
                 Err(text) => return Ok(Err(Outcome::refusal(500, text))),
             },
             Some(other) => {
-                return Ok(Err(Outcome::refusal(506, format!("upload 'Content-Type '{other}' not implemented"))));
+                return Ok(Err(Outcome::refusal(
+                    506,
+                    format!("upload 'Content-Type '{other}' not implemented"),
+                )));
             }
         };
     }
@@ -182,30 +235,62 @@ async fn sent_parameters(request: Request<Incoming>) -> Result<Result<Raw, Outco
     Ok(Ok(params))
 }
 
-async fn dispatch(server: &Arc<Server>, method: &Method, path: &str, caller: &Caller, sent: Raw) -> Reply {
+async fn dispatch(
+    server: &Arc<Server>,
+    method: &Method,
+    path: &str,
+    caller: &Caller,
+    sent: Raw,
+) -> Reply {
     let Some((route, variables)) = server.router.find(method.as_str(), path) else {
         let message = format!("Method '{method} {path}' not implemented");
-        return Err(ApiError { status: 501, message, errors: BTreeMap::new() });
+        return Err(ApiError {
+            status: 501,
+            message,
+            errors: BTreeMap::new(),
+        });
     };
     let params = prepare(server, route, &variables, caller, sent)?;
-    let call = Call { sim: &server.sim, auth: &caller.who, params: &params };
+    let call = Call {
+        sim: &server.sim,
+        auth: &caller.who,
+        params: &params,
+    };
     let mut reply = (route.handler)(&call);
     while let Ok(Answer::Later(later)) = reply {
         reply = later.await;
     }
     if reply.is_ok() && route.method != "GET" {
-        let subject = params.text("vmid").or_else(|| params.text("volume")).unwrap_or_default();
-        server.sim.count(&format!("{} {}", route.method, route.path), &subject);
+        let subject = params
+            .text("vmid")
+            .or_else(|| params.text("volume"))
+            .unwrap_or_default();
+        server
+            .sim
+            .count(&format!("{} {}", route.method, route.path), &subject);
     }
     reply
 }
 
 /// Everything between finding the method and running it.
-fn prepare(server: &Server, route: &Route, variables: &Raw, caller: &Caller, sent: Raw) -> Result<Params, ApiError> {
+fn prepare(
+    server: &Server,
+    route: &Route,
+    variables: &Raw,
+    caller: &Caller,
+    sent: Raw,
+) -> Result<Params, ApiError> {
     let mut raw = merged(variables, sent)?;
     if caller.by_token && NOT_BY_TOKEN.contains(&(route.method, route.path)) {
-        let text = format!("Permission check failed (URI '{}' not available with API token, need proper ticket.\n)", route.path);
-        return Err(ApiError { status: 403, message: text, errors: BTreeMap::new() });
+        let text = format!(
+            "Permission check failed (URI '{}' not available with API token, need proper ticket.\n)",
+            route.path
+        );
+        return Err(ApiError {
+            status: 403,
+            message: text,
+            errors: BTreeMap::new(),
+        });
     }
     let world = server.sim.lock();
     rule::check(&world, &caller.who, &route.rule, &raw)?;
@@ -213,20 +298,26 @@ fn prepare(server: &Server, route: &Route, variables: &Raw, caller: &Caller, sen
         && *node != world.node.name
     {
         if node != "localhost" {
-            let text = format!("hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known");
+            let text = format!(
+                "hostname lookup '{node}' failed - failed to get address info for: {node}: Name or service not known"
+            );
             return Err(ApiError::die(text));
         }
         raw.insert("node".into(), Value::String(world.node.name.clone()));
     }
     drop(world);
-    verify::verify(route, variables, raw)
+    verify::verify(route, variables, &raw)
 }
 
 /// Path variables and sent parameters; the same name with another value is refused.
 fn merged(variables: &Raw, sent: Raw) -> Result<Raw, ApiError> {
     let mut merged = variables.clone();
     for (name, value) in sent {
-        let as_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let as_text = |value: &Value| {
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        };
         if let Some(there) = variables.get(&name)
             && as_text(there) != as_text(&value)
         {

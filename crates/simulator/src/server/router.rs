@@ -15,9 +15,9 @@ pub(crate) struct Router {
 
 #[derive(Default)]
 struct Node {
-    literal: BTreeMap<&'static str, Node>,
+    literal: BTreeMap<&'static str, Self>,
     /// `{name}`.
-    variable: Option<(&'static str, Box<Node>)>,
+    variable: Option<(&'static str, Box<Self>)>,
     methods: BTreeMap<&'static str, &'static Route>,
 }
 
@@ -27,8 +27,16 @@ impl Router {
         for route in api::routes() {
             let mut node = &mut root;
             for part in components(route.path) {
-                node = match part.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-                    Some(name) => &mut node.variable.get_or_insert_with(|| (name, Box::default())).1,
+                node = match part
+                    .strip_prefix('{')
+                    .and_then(|name| name.strip_suffix('}'))
+                {
+                    Some(name) => {
+                        &mut node
+                            .variable
+                            .get_or_insert_with(|| (name, Box::default()))
+                            .1
+                    }
                     None => node.literal.entry(part).or_default(),
                 };
             }

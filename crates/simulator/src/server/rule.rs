@@ -9,7 +9,12 @@ use crate::server::form::Raw;
 use crate::world::World;
 
 /// Refuses what the rule does not allow.
-pub(crate) fn check(world: &World, who: &Principal, rule: &Rule, params: &Raw) -> Result<(), ApiError> {
+pub(crate) fn check(
+    world: &World,
+    who: &Principal,
+    rule: &Rule,
+    params: &Raw,
+) -> Result<(), ApiError> {
     if who.is_root() {
         return Ok(());
     }
@@ -18,7 +23,10 @@ pub(crate) fn check(world: &World, who: &Principal, rule: &Rule, params: &Raw) -
         Rule::All(path, privileges) => world.check(who, &fill(path, params), privileges),
         Rule::Any(path, privileges) => world.check_any(who, &fill(path, params), privileges),
         Rule::Or(rules) => {
-            if rules.iter().any(|rule| check(world, who, rule, params).is_ok()) {
+            if rules
+                .iter()
+                .any(|rule| check(world, who, rule, params).is_ok())
+            {
                 return Ok(());
             }
             Err(ApiError::forbidden(""))

@@ -12,14 +12,15 @@ use crate::server::form::Raw;
 const LAST_NET: u32 = 31;
 const LAST_OTHER: u32 = 255;
 
-const UNKNOWN: &str = "property is not defined in schema and the schema does not allow additional properties";
+const UNKNOWN: &str =
+    "property is not defined in schema and the schema does not allow additional properties";
 const MISSING: &str = "property is missing and it is not optional";
 
 /// Turns raw parameters into verified ones, or names everything that is wrong with them.
-pub(crate) fn verify(route: &Route, path_variables: &Raw, raw: Raw) -> Result<Params, ApiError> {
+pub(crate) fn verify(route: &Route, path_variables: &Raw, raw: &Raw) -> Result<Params, ApiError> {
     let mut errors = BTreeMap::new();
     let mut verified = BTreeMap::new();
-    for (name, value) in &raw {
+    for (name, value) in raw {
         let param = route.params.iter().find(|param| names(param, name));
         let of_path = path_variables.contains_key(name).then(|| path_kind(name));
         let Some(kind) = param.map(|param| &param.kind).or(of_path.as_ref()) else {
@@ -47,22 +48,33 @@ pub(crate) fn verify(route: &Route, path_variables: &Raw, raw: Raw) -> Result<Pa
             && let Some(required) = param.requires
             && raw.get(required).is_none_or(Value::is_null)
         {
-            errors.insert(required.to_owned(), format!("missing property required by '{}'", param.name));
+            errors.insert(
+                required.to_owned(),
+                format!("missing property required by '{}'", param.name),
+            );
         }
     }
     if errors.is_empty() {
         return Ok(Params(verified));
     }
-    Err(ApiError { status: 400, message: "Parameter verification failed.".into(), errors })
+    Err(ApiError {
+        status: 400,
+        message: "Parameter verification failed.".into(),
+        errors,
+    })
 }
 
 /// Whether a schema entry, perhaps an indexed one (`net[n]`), is meant by a name.
 fn names(param: &Param, name: &str) -> bool {
-    let Some(stem) = param.name.strip_suffix("[n]") else { return param.name == name };
+    let Some(stem) = param.name.strip_suffix("[n]") else {
+        return param.name == name;
+    };
     let last = if stem == "net" { LAST_NET } else { LAST_OTHER };
     name.strip_prefix(stem).is_some_and(|index| {
         let is_plain = index == "0" || !index.starts_with('0');
-        is_plain && index.bytes().all(|byte| byte.is_ascii_digit()) && index.parse().is_ok_and(|index: u32| index <= last)
+        is_plain
+            && index.bytes().all(|byte| byte.is_ascii_digit())
+            && index.parse().is_ok_and(|index: u32| index <= last)
     })
 }
 
@@ -80,7 +92,11 @@ fn check(kind: &Kind, value: &Value) -> Result<Value, String> {
     match kind {
         Kind::Array => Ok(match value {
             Value::Array(_) => value.clone(),
-            single => Value::Array(vec![single.clone()]),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Object(_) => Value::Array(vec![value.clone()]),
         }),
         Kind::List => joined(value).map(Value::String),
         Kind::VmidList => {
@@ -92,7 +108,11 @@ fn check(kind: &Kind, value: &Value) -> Result<Value, String> {
         }
         Kind::Bool => match value {
             Value::Bool(flag) => Ok(i32::from(*flag).into()),
-            other => match text(other, "boolean")?.as_str() {
+            Value::Null
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => match text(value, "boolean")?.as_str() {
                 "0" => Ok(0.into()),
                 "1" => Ok(1.into()),
                 other => Err(format!("type check ('boolean') failed - got '{other}'")),
@@ -102,10 +122,18 @@ fn check(kind: &Kind, value: &Value) -> Result<Value, String> {
         Kind::Number => {
             let text = text(value, "number")?;
             let number = text.parse().ok().and_then(Number::from_f64);
-            number.map(Value::Number).ok_or_else(|| format!("type check ('number') failed - got '{text}'"))
+            number
+                .map(Value::Number)
+                .ok_or_else(|| format!("type check ('number') failed - got '{text}'"))
         }
         Kind::Vmid => vmid(&text(value, "integer")?),
-        kind => string(kind, text(value, "string")?).map(Value::String),
+        Kind::Text
+        | Kind::Short(_)
+        | Kind::Enum(_)
+        | Kind::Node
+        | Kind::StorageId
+        | Kind::ConfigId
+        | Kind::Format(_) => string(kind, text(value, "string")?).map(Value::String),
     }
 }
 
@@ -123,20 +151,29 @@ fn text(value: &Value, wanted: &str) -> Result<String, String> {
 
 /// A list in one string: values that came one by one are joined.
 fn joined(value: &Value) -> Result<String, String> {
-    let Value::Array(values) = value else { return text(value, "string") };
-    let values: Result<Vec<String>, String> = values.iter().map(|value| text(value, "string")).collect();
+    let Value::Array(values) = value else {
+        return text(value, "string");
+    };
+    let values: Result<Vec<String>, String> =
+        values.iter().map(|value| text(value, "string")).collect();
     Ok(values?.join(","))
 }
 
 /// The parts of a list: split at commas, semicolons and white space.
 fn split_list(list: &str) -> impl Iterator<Item = &str> {
-    list.split(|letter: char| letter == ',' || letter == ';' || letter.is_whitespace()).filter(|part| !part.is_empty())
+    list.split(|letter: char| letter == ',' || letter == ';' || letter.is_whitespace())
+        .filter(|part| !part.is_empty())
 }
 
 fn integer(text: &str, least: i64, most: i64) -> Result<Value, String> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let number: Option<i64> = text.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    let Some(number) = number else { return Err(format!("type check ('integer') failed - got '{text}'")) };
+    let number: Option<i64> = text
+        .parse()
+        .ok()
+        .filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    let Some(number) = number else {
+        return Err(format!("type check ('integer') failed - got '{text}'"));
+    };
     if number > most {
         return Err(format!("value must have a maximum value of {most}"));
     }
@@ -155,7 +192,9 @@ fn vmid(text: &str) -> Result<Value, String> {
 }
 
 fn is_vmid(text: &str) -> bool {
-    (3..=9).contains(&text.len()) && !text.starts_with('0') && text.bytes().all(|byte| byte.is_ascii_digit())
+    (3..=9).contains(&text.len())
+        && !text.starts_with('0')
+        && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn string(kind: &Kind, text: String) -> Result<String, String> {
@@ -165,16 +204,32 @@ fn string(kind: &Kind, text: String) -> Result<String, String> {
         }
         Kind::Enum(values) if !values.contains(&text.as_str()) => {
             let values = values.join(", ");
-            return Err(format!("value '{text}' does not have a value in the enumeration '{values}'"));
+            return Err(format!(
+                "value '{text}' does not have a value in the enumeration '{values}'"
+            ));
         }
         Kind::Node if !is_node(&text) => "value does not look like a valid node name".to_owned(),
-        Kind::StorageId if !is_storage_id(&text) => format!("storage ID '{text}' contains illegal characters"),
+        Kind::StorageId if !is_storage_id(&text) => {
+            format!("storage ID '{text}' contains illegal characters")
+        }
         Kind::ConfigId if !is_config_id(&text) => format!("invalid configuration ID '{text}'"),
         Kind::Format(check) => match check(&text) {
             Ok(()) => return Ok(text),
             Err(problem) => problem,
         },
-        _ => return Ok(text),
+        Kind::Text
+        | Kind::Short(_)
+        | Kind::Enum(_)
+        | Kind::Node
+        | Kind::StorageId
+        | Kind::ConfigId
+        | Kind::Int(..)
+        | Kind::Number
+        | Kind::Bool
+        | Kind::Vmid
+        | Kind::VmidList
+        | Kind::Array
+        | Kind::List => return Ok(text),
     };
     let problem = problem.trim_end();
     Err(format!("invalid format - {problem}\n"))
@@ -195,7 +250,9 @@ fn is_storage_id(text: &str) -> bool {
 
 fn is_config_id(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-    text.len() >= 2 && text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_inner)
+    text.len() >= 2
+        && text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(is_inner)
 }
 
 #[cfg(test)]
@@ -211,14 +268,46 @@ mod tests {
 
     #[test]
     fn refusals_have_the_words_of_a_real_node() {
-        refuses(&Kind::Int(0, 10), &json!("x"), "type check ('integer') failed - got 'x'");
-        refuses(&Kind::Int(0, 10), &json!("11"), "value must have a maximum value of 10");
-        refuses(&Kind::Int(1, 10), &json!("0"), "value must have a minimum value of 1");
-        refuses(&Kind::Bool, &json!("yes"), "type check ('boolean') failed - got 'yes'");
-        refuses(&Kind::Text, &json!(["a", "b"]), "type check ('string') failed - got ARRAY");
-        refuses(&Kind::Vmid, &json!("42"), "invalid format - value does not look like a valid VM ID\n");
-        refuses(&Kind::VmidList, &json!("abc"), "invalid format - value does not look like a valid VM ID\n");
-        refuses(&Kind::StorageId, &json!("a b"), "invalid format - storage ID 'a b' contains illegal characters\n");
+        refuses(
+            &Kind::Int(0, 10),
+            &json!("x"),
+            "type check ('integer') failed - got 'x'",
+        );
+        refuses(
+            &Kind::Int(0, 10),
+            &json!("11"),
+            "value must have a maximum value of 10",
+        );
+        refuses(
+            &Kind::Int(1, 10),
+            &json!("0"),
+            "value must have a minimum value of 1",
+        );
+        refuses(
+            &Kind::Bool,
+            &json!("yes"),
+            "type check ('boolean') failed - got 'yes'",
+        );
+        refuses(
+            &Kind::Text,
+            &json!(["a", "b"]),
+            "type check ('string') failed - got ARRAY",
+        );
+        refuses(
+            &Kind::Vmid,
+            &json!("42"),
+            "invalid format - value does not look like a valid VM ID\n",
+        );
+        refuses(
+            &Kind::VmidList,
+            &json!("abc"),
+            "invalid format - value does not look like a valid VM ID\n",
+        );
+        refuses(
+            &Kind::StorageId,
+            &json!("a b"),
+            "invalid format - storage ID 'a b' contains illegal characters\n",
+        );
         refuses(
             &Kind::Enum(&["stop", "snapshot"]),
             &json!("x"),

@@ -24,13 +24,21 @@ pub(crate) fn create(dir: &Path, upid: &Upid) -> io::Result<File> {
 /// All lines; fails where there is no log.
 pub(crate) fn lines(dir: &Path, upid: &Upid) -> io::Result<Vec<String>> {
     let text = fs::read(path(dir, upid))?;
-    Ok(String::from_utf8_lossy(&text).lines().map(str::to_owned).collect())
+    Ok(String::from_utf8_lossy(&text)
+        .lines()
+        .map(str::to_owned)
+        .collect())
 }
 
 /// The exit status that a log's last line tells.
 pub(crate) fn exit_status(dir: &Path, upid: &Upid) -> String {
-    let last = lines(dir, upid).ok().and_then(|mut lines| lines.pop()).unwrap_or_default();
-    let Some(rest) = last.strip_prefix("TASK ") else { return "unexpected status".to_owned() };
+    let last = lines(dir, upid)
+        .ok()
+        .and_then(|mut lines| lines.pop())
+        .unwrap_or_default();
+    let Some(rest) = last.strip_prefix("TASK ") else {
+        return "unexpected status".to_owned();
+    };
     match rest.strip_prefix("ERROR: ") {
         Some(message) => message.to_owned(),
         None if rest == "OK" || rest.starts_with("WARNINGS: ") => rest.to_owned(),
@@ -63,8 +71,15 @@ pub(crate) fn read_index(dir: &Path) -> Vec<Finished> {
 
 /// Adds a finished task to the index.
 pub(crate) fn append_index(dir: &Path, finished: &Finished) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).open(dir.join("index"))?;
-    writeln!(file, "{} {:08X} {}", finished.upid, finished.endtime, finished.status)
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(dir.join("index"))?;
+    writeln!(
+        file,
+        "{} {:08X} {}",
+        finished.upid, finished.endtime, finished.status
+    )
 }
 
 /// The tasks that were running when this was last written.
@@ -74,8 +89,11 @@ pub(crate) fn read_active(dir: &Path) -> Vec<Upid> {
 }
 
 /// Writes down which tasks are running.
-pub(crate) fn write_active<'a>(dir: &Path, running: impl Iterator<Item = &'a Upid>) -> io::Result<()> {
-    let text: String = running.map(|upid| format!("{upid}\n")).collect();
+pub(crate) fn write_active<'a>(
+    dir: &Path,
+    running: impl Iterator<Item = &'a Upid>,
+) -> io::Result<()> {
+    let lines: Vec<String> = running.map(|upid| format!("{upid}\n")).collect();
     fs::create_dir_all(dir)?;
-    fs::write(dir.join("active"), text)
+    fs::write(dir.join("active"), lines.concat())
 }

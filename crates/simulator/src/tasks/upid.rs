@@ -19,13 +19,19 @@ pub(crate) struct Upid {
 impl Upid {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let parts: Vec<&str> = text.split(':').collect();
-        let ["UPID", node, pid, pstart, start, kind, id, user, ""] = parts.as_slice() else { return None };
-        let plain = |part: &str| !part.contains(|letter: char| letter.is_whitespace() || letter == '/');
+        let ["UPID", node, pid, pstart, start, kind, id, user, ""] = parts.as_slice() else {
+            return None;
+        };
+        let plain =
+            |part: &str| !part.contains(|letter: char| letter.is_whitespace() || letter == '/');
         let hex = |part: &str, widths: &[usize]| {
             widths.contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_hexdigit())
         };
         let is_host = |part: &str| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            !part.is_empty()
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
         let sound = is_host(node)
             && hex(pid, &[8])
@@ -50,7 +56,9 @@ impl Upid {
 
     /// The user without its token.
     pub(crate) fn owner(&self) -> &str {
-        self.user.split_once('!').map_or(self.user.as_str(), |(user, _)| user)
+        self.user
+            .split_once('!')
+            .map_or(self.user.as_str(), |(user, _)| user)
     }
 
     pub(crate) fn token(&self) -> Option<&str> {
@@ -60,8 +68,19 @@ impl Upid {
 
 impl fmt::Display for Upid {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { node, pid, pstart, starttime, kind, id, user } = self;
-        write!(out, "UPID:{node}:{pid:08X}:{pstart:08X}:{starttime:08X}:{kind}:{id}:{user}:")
+        let Self {
+            node,
+            pid,
+            pstart,
+            starttime,
+            kind,
+            id,
+            user,
+        } = self;
+        write!(
+            out,
+            "UPID:{node}:{pid:08X}:{pstart:08X}:{starttime:08X}:{kind}:{id}:{user}:"
+        )
     }
 }
 
@@ -73,15 +92,22 @@ mod tests {
     fn a_recorded_upid_round_trips() {
         let text = "UPID:demo-felhom:000007D9:00010F4A:6B0384D6:vzdump:9001:felhom-ctl@pve!ctl:";
         let upid = Upid::parse(text).unwrap();
-        assert_eq!((upid.pid, upid.owner(), upid.token()), (2009, "felhom-ctl@pve", Some("ctl")));
+        assert_eq!(
+            (upid.pid, upid.owner(), upid.token()),
+            (2009, "felhom-ctl@pve", Some("ctl"))
+        );
         assert_eq!(upid.to_string(), text);
     }
 
     #[test]
     fn what_is_no_upid_is_refused() {
         for bad in [
-            "", "UPID:", "UPID:n:000007D9:00010F4A:6B0384D6:vzdump:9001:u@pve", "UPID:n:7D9:00010F4A:6B0384D6:t:1:u:",
-            "UPID:n:000007D9:00010F4A:6B0384D6:a/b:1:u:", "UPID:../x:000007D9:00010F4A:6B0384D6:t:1:u:",
+            "",
+            "UPID:",
+            "UPID:n:000007D9:00010F4A:6B0384D6:vzdump:9001:u@pve",
+            "UPID:n:7D9:00010F4A:6B0384D6:t:1:u:",
+            "UPID:n:000007D9:00010F4A:6B0384D6:a/b:1:u:",
+            "UPID:../x:000007D9:00010F4A:6B0384D6:t:1:u:",
         ] {
             assert_eq!(Upid::parse(bad), None, "{bad}");
         }

@@ -1,5 +1,12 @@
 //! The simulator from outside: over TLS, as any client meets it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, helpers included"
+)]
+
 mod access;
 mod backups;
 mod client;

@@ -11,7 +11,13 @@ use crate::route::{Kind, Route, Rule, may, need};
 use crate::world::World;
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route { method: "GET", path: "/access/acl", rule: Rule::User, params: &[], handler: list },
+    Route {
+        method: "GET",
+        path: "/access/acl",
+        rule: Rule::User,
+        params: &[],
+        handler: list,
+    },
     Route {
         method: "PUT",
         path: "/access/acl",
@@ -31,15 +37,28 @@ pub(crate) const ROUTES: &[Route] = &[
 
 /// The right to change permissions on a path: directly, or by the right to allocate what lies there.
 fn may_modify(world: &World, who: &Principal, path: &str) -> Result<(), ApiError> {
-    let allocate = [("/storage/", "Datastore.Allocate"), ("/vms/", "VM.Allocate"), ("/pool/", "Pool.Allocate")];
+    let allocate = [
+        ("/storage/", "Datastore.Allocate"),
+        ("/vms/", "VM.Allocate"),
+        ("/pool/", "Pool.Allocate"),
+    ];
     let mut privileges = vec!["Permissions.Modify"];
-    privileges.extend(allocate.iter().filter(|(prefix, _)| path.starts_with(prefix)).map(|(_, one)| one));
+    privileges.extend(
+        allocate
+            .iter()
+            .filter(|(prefix, _)| path.starts_with(prefix))
+            .map(|(_, one)| one),
+    );
     world.check_any(who, path, &privileges)
 }
 
 fn may_set(world: &World, who: &Principal, raw: &BTreeMap<String, Value>) -> Result<(), ApiError> {
     let path = raw.get("path").and_then(Value::as_str).unwrap_or_default();
-    may_modify(world, who, &normalized(path).unwrap_or_else(|| path.to_owned()))
+    may_modify(
+        world,
+        who,
+        &normalized(path).unwrap_or_else(|| path.to_owned()),
+    )
 }
 
 fn list(call: &Call<'_>) -> Reply {
@@ -68,18 +87,31 @@ fn set(call: &Call<'_>) -> Reply {
     let params = call.params;
     let given = params.need("path");
     let path = normalized(&given).filter(|path| is_acl_path(path));
-    let path = path.ok_or_else(|| ApiError::param("path", format!("invalid ACL path '{given}'")))?;
-    let kinds = [("users", Subject::User), ("groups", Subject::Group), ("tokens", Subject::Token)];
+    let path =
+        path.ok_or_else(|| ApiError::param("path", format!("invalid ACL path '{given}'")))?;
+    let kinds = [
+        ("users", Subject::User),
+        ("groups", Subject::Group),
+        ("tokens", Subject::Token),
+    ];
     if kinds.iter().all(|(key, _)| !params.has(key)) {
         let text = "either 'users', 'groups' or 'tokens' is required.";
-        let errors = kinds.iter().map(|(key, _)| ((*key).to_owned(), text.to_owned())).collect();
-        return Err(ApiError { status: 400, message: "Parameter verification failed.".into(), errors });
+        let errors = kinds
+            .iter()
+            .map(|(key, _)| ((*key).to_owned(), text.to_owned()))
+            .collect();
+        return Err(ApiError {
+            status: 400,
+            message: "Parameter verification failed.".into(),
+            errors,
+        });
     }
     let mut world = call.sim.lock();
     let change = Change {
         propagate: params.int("propagate") != Some(0),
         is_removal: params.flag("delete"),
-        holds: (!world.has(call.auth, &path, "Permissions.Modify")).then(|| world.granted(call.auth, &path)),
+        holds: (!world.has(call.auth, &path, "Permissions.Modify"))
+            .then(|| world.granted(call.auth, &path)),
         path,
     };
     let failed = |error: ApiError| ApiError::die(format!("ACL update failed: {}", error.in_task()));
@@ -99,8 +131,12 @@ fn set(call: &Call<'_>) -> Reply {
 fn check_subject(world: &World, kind: Subject, id: &str) -> Result<(), ApiError> {
     let access = &world.access;
     match kind {
-        Subject::User if !access.users.contains_key(id) => Err(ApiError::die(format!("user '{id}' does not exist"))),
-        Subject::Group if !access.groups.contains_key(id) => Err(ApiError::die(format!("group '{id}' does not exist"))),
+        Subject::User if !access.users.contains_key(id) => {
+            Err(ApiError::die(format!("user '{id}' does not exist")))
+        }
+        Subject::Group if !access.groups.contains_key(id) => {
+            Err(ApiError::die(format!("group '{id}' does not exist")))
+        }
         Subject::Token => {
             let (user, token) = id.split_once('!').unwrap_or((id, ""));
             check_token_exists(world, user, token)
@@ -120,14 +156,23 @@ struct Change {
 impl Change {
     fn check_role(&self, world: &World, role: &str) -> Result<(), ApiError> {
         let privileges = world.access.role(role);
-        let privileges = privileges.ok_or_else(|| ApiError::die(format!("role '{role}' does not exist")))?;
-        let Some(holds) = self.holds else { return Ok(()) };
-        let lent: Privileges = if self.propagate { holds.propagated } else { holds.all };
+        let privileges =
+            privileges.ok_or_else(|| ApiError::die(format!("role '{role}' does not exist")))?;
+        let Some(holds) = self.holds else {
+            return Ok(());
+        };
+        let lent: Privileges = if self.propagate {
+            holds.propagated
+        } else {
+            holds.all
+        };
         if lent.covers(privileges) {
             return Ok(());
         }
         let verb = if self.is_removal { "remove" } else { "add" };
-        let detail = format!("role: Cannot {verb} role '{role}' - requires 'Permissions.Modify' or superset of privileges.");
+        let detail = format!(
+            "role: Cannot {verb} role '{role}' - requires 'Permissions.Modify' or superset of privileges."
+        );
         Err(ApiError {
             status: 400,
             message: format!("Parameter verification failed.\n{detail}"),
@@ -140,7 +185,12 @@ impl Change {
             world.grant(&self.path, kind, id, role, self.propagate);
             return;
         }
-        if let Some(entry) = world.access.acl.get_mut(&self.path).map(|acl| acl.of_mut(kind)) {
+        if let Some(entry) = world
+            .access
+            .acl
+            .get_mut(&self.path)
+            .map(|acl| acl.of_mut(kind))
+        {
             if let Some(roles) = entry.get_mut(id) {
                 roles.remove(role);
             }

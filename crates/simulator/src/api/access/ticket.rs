@@ -1,5 +1,7 @@
 //! `/access/ticket`: login by password.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::access::Principal;
@@ -8,7 +10,13 @@ use crate::route::{Kind, Param, Route, Rule, may, need};
 use crate::world::World;
 
 pub(crate) const ROUTES: &[Route] = &[
-    Route { method: "GET", path: "/access/ticket", rule: Rule::World, params: &[], handler: form },
+    Route {
+        method: "GET",
+        path: "/access/ticket",
+        rule: Rule::World,
+        params: &[],
+        handler: form,
+    },
     Route {
         method: "POST",
         path: "/access/ticket",
@@ -20,8 +28,14 @@ pub(crate) const ROUTES: &[Route] = &[
             may("otp", Kind::Text),
             may("new-format", Kind::Bool),
             may("tfa-challenge", Kind::Text),
-            Param { requires: Some("privs"), ..may("path", Kind::Short(64)) },
-            Param { requires: Some("path"), ..may("privs", Kind::List) },
+            Param {
+                requires: Some("privs"),
+                ..may("path", Kind::Short(64))
+            },
+            Param {
+                requires: Some("path"),
+                ..may("privs", Kind::List)
+            },
         ],
         handler: login,
     },
@@ -33,7 +47,11 @@ fn form(_: &Call<'_>) -> Reply {
 }
 
 fn login(call: &Call<'_>) -> Reply {
-    let refused = || ApiError { status: 401, message: "authentication failure".into(), errors: Default::default() };
+    let refused = || ApiError {
+        status: 401,
+        message: "authentication failure".into(),
+        errors: BTreeMap::new(),
+    };
     let mut user = call.params.need("username");
     if let Some(realm) = call.params.text("realm")
         && !user.contains('@')
@@ -45,9 +63,15 @@ fn login(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();
     let access = &world.access;
     // A ticket that is still good renews itself.
-    let by_ticket = access.user_of_ticket(&password, now).is_some_and(|owner| owner == user);
-    let known = access.users.get(&user).and_then(|user| user.password.as_ref());
-    let by_password = access.is_enabled(&user, now) && known.is_some_and(|known| *known == password);
+    let by_ticket = access
+        .user_of_ticket(&password, now)
+        .is_some_and(|owner| owner == user);
+    let known = access
+        .users
+        .get(&user)
+        .and_then(|user| user.password.as_ref());
+    let by_password =
+        access.is_enabled(&user, now) && known.is_some_and(|known| *known == password);
     if !by_ticket && !by_password {
         return Err(refused());
     }
@@ -62,7 +86,11 @@ fn login(call: &Call<'_>) -> Reply {
 /// What the web interface asks to know which buttons to show.
 fn capabilities(world: &World, who: &Principal) -> Value {
     let areas: [(&str, &str, &[&str]); 7] = [
-        ("access", "/access", &["User.", "Group.", "Permissions.Modify"]),
+        (
+            "access",
+            "/access",
+            &["User.", "Group.", "Permissions.Modify"],
+        ),
         ("dc", "/", &["Sys.Audit", "Sys.Modify", "SDN."]),
         ("mapping", "/mapping", &["Mapping.", "Permissions.Modify"]),
         ("nodes", "/nodes", &["Sys.", "Permissions.Modify"]),
@@ -72,8 +100,12 @@ fn capabilities(world: &World, who: &Principal) -> Value {
     ];
     let area = |(name, path, wanted): (&str, &str, &[&str])| {
         let granted = world.granted(who, path).all;
-        let held = granted.names().filter(|privilege| wanted.iter().any(|prefix| privilege.starts_with(prefix)));
-        let held: Map<String, Value> = held.map(|privilege| (privilege.to_owned(), json!(1))).collect();
+        let held = granted
+            .names()
+            .filter(|privilege| wanted.iter().any(|prefix| privilege.starts_with(prefix)));
+        let held: Map<String, Value> = held
+            .map(|privilege| (privilege.to_owned(), json!(1)))
+            .collect();
         (name.to_owned(), Value::Object(held))
     };
     Value::Object(areas.into_iter().map(area).collect())

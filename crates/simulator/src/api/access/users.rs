@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::access::{Group, Principal, User};
-use crate::api::access::{check_groups, check_user_exists, is_user_id, split_list};
-use crate::call::{Answer, ApiError, Call, Params, Reply};
+use crate::api::access::{check_groups, check_user_exists, is_user_id, split_list, tokens};
+use crate::call::{Answer, ApiError, Call, Params, Reply, object};
 use crate::route::{Kind, Param, Route, Rule, may, need};
 use crate::world::World;
 
@@ -38,14 +38,23 @@ pub(crate) const ROUTES: &[Route] = &[
         ],
         handler: create,
     },
-    Route { method: "GET", path: "/access/users/{userid}", rule: Rule::By(may_read), params: &[], handler: one },
+    Route {
+        method: "GET",
+        path: "/access/users/{userid}",
+        rule: Rule::By(may_read),
+        params: &[],
+        handler: one,
+    },
     Route {
         method: "PUT",
         path: "/access/users/{userid}",
         rule: Rule::By(may_modify),
         params: &[
             may("groups", Kind::List),
-            Param { requires: Some("groups"), ..may("append", Kind::Bool) },
+            Param {
+                requires: Some("groups"),
+                ..may("append", Kind::Bool)
+            },
             may("enable", Kind::Bool),
             may("expire", Kind::Int(0, i64::MAX)),
             may("comment", Kind::Short(2048)),
@@ -56,8 +65,20 @@ pub(crate) const ROUTES: &[Route] = &[
         ],
         handler: update,
     },
-    Route { method: "DELETE", path: "/access/users/{userid}", rule: Rule::By(may_create), params: &[], handler: delete },
-    Route { method: "GET", path: "/access/groups", rule: Rule::User, params: &[], handler: groups },
+    Route {
+        method: "DELETE",
+        path: "/access/users/{userid}",
+        rule: Rule::By(may_create),
+        params: &[],
+        handler: delete,
+    },
+    Route {
+        method: "GET",
+        path: "/access/groups",
+        rule: Rule::User,
+        params: &[],
+        handler: groups,
+    },
     Route {
         method: "POST",
         path: "/access/groups",
@@ -97,16 +118,27 @@ fn realm(user: &str) -> &str {
 
 fn may_create(world: &World, who: &Principal, raw: &Raw) -> Result<(), ApiError> {
     let user = raw_text(raw, "userid");
-    world.check(who, &format!("/access/realm/{}", realm(user)), &["Realm.AllocateUser"])?;
+    world.check(
+        who,
+        &format!("/access/realm/{}", realm(user)),
+        &["Realm.AllocateUser"],
+    )?;
     let given: Vec<&str> = split_list(raw_text(raw, "groups")).collect();
     if given.is_empty() {
         return check_groups(world, who, user, &["User.Modify"]);
     }
-    given.iter().try_for_each(|group| world.check(who, &format!("/access/groups/{group}"), &["User.Modify"]))
+    given.iter().try_for_each(|group| {
+        world.check(who, &format!("/access/groups/{group}"), &["User.Modify"])
+    })
 }
 
 fn may_read(world: &World, who: &Principal, raw: &Raw) -> Result<(), ApiError> {
-    check_groups(world, who, raw_text(raw, "userid"), &["User.Modify", "Sys.Audit"])
+    check_groups(
+        world,
+        who,
+        raw_text(raw, "userid"),
+        &["User.Modify", "Sys.Audit"],
+    )
 }
 
 fn may_modify(world: &World, who: &Principal, raw: &Raw) -> Result<(), ApiError> {
@@ -116,17 +148,25 @@ fn may_modify(world: &World, who: &Principal, raw: &Raw) -> Result<(), ApiError>
 fn may_set_password(world: &World, who: &Principal, raw: &Raw) -> Result<(), ApiError> {
     let user = raw_text(raw, "userid");
     let of_others = world
-        .check(who, &format!("/access/realm/{}", realm(user)), &["Realm.AllocateUser"])
+        .check(
+            who,
+            &format!("/access/realm/{}", realm(user)),
+            &["Realm.AllocateUser"],
+        )
         .and_then(|()| check_groups(world, who, user, &["User.Modify"]));
-    if user == who.as_str() || of_others.is_ok() { Ok(()) } else { Err(ApiError::forbidden("")) }
+    if user == who.as_str() || of_others.is_ok() {
+        Ok(())
+    } else {
+        Err(ApiError::forbidden(""))
+    }
 }
 
-fn described(id: &str, user: &User) -> Value {
-    let mut row = json!({
+fn described(id: &str, user: &User) -> Map<String, Value> {
+    let mut row = object(json!({
         "userid": id, "enable": i32::from(user.enable), "expire": user.expire, "realm-type": realm(id),
-    });
+    }));
     for (key, value) in details(user) {
-        row[key] = value.into();
+        row.insert(key.into(), value.into());
     }
     row
 }
@@ -138,13 +178,15 @@ fn details(user: &User) -> impl Iterator<Item = (&'static str, &str)> {
         ("firstname", &user.firstname),
         ("lastname", &user.lastname),
     ];
-    all.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)))
+    all.into_iter()
+        .filter_map(|(key, value)| Some((key, value.as_deref()?)))
 }
 
 fn list(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();
     let may_see = |id: &str| {
-        id == call.auth.as_str() || check_groups(&world, call.auth, id, &["User.Modify", "Sys.Audit"]).is_ok()
+        id == call.auth.as_str()
+            || check_groups(&world, call.auth, id, &["User.Modify", "Sys.Audit"]).is_ok()
     };
     let wanted = call.params.int("enabled");
     let users = world.access.users.iter().filter(|(id, user)| {
@@ -154,10 +196,14 @@ fn list(call: &Call<'_>) -> Reply {
         let mut row = described(id, user);
         if call.params.flag("full") {
             let groups: Vec<&str> = user.groups.iter().map(String::as_str).collect();
-            row["groups"] = groups.join(",").into();
-            row["tokens"] = user.tokens.iter().map(|(name, token)| super::tokens::described(name, token)).collect();
+            row.insert("groups".into(), groups.join(",").into());
+            let tokens = user
+                .tokens
+                .iter()
+                .map(|(name, token)| tokens::described(name, token));
+            row.insert("tokens".into(), tokens.collect());
         }
-        row
+        Value::Object(row)
     };
     Ok(Answer::Data(users.map(row).collect()))
 }
@@ -167,15 +213,20 @@ fn one(call: &Call<'_>) -> Reply {
     let id = call.params.need("userid");
     check_user_exists(&world, &id)?;
     let user = world.access.users.get(&id).cloned().unwrap_or_default();
-    let mut row = json!({ "enable": i32::from(user.enable), "expire": user.expire, "groups": user.groups });
+    let mut row = object(
+        json!({ "enable": i32::from(user.enable), "expire": user.expire, "groups": user.groups }),
+    );
     for (key, value) in details(&user) {
-        row[key] = value.into();
+        row.insert(key.into(), value.into());
     }
     if !user.tokens.is_empty() {
-        let tokens = user.tokens.iter().map(|(name, token)| (name.clone(), super::tokens::info(token)));
-        row["tokens"] = Value::Object(tokens.collect());
+        let tokens = user
+            .tokens
+            .iter()
+            .map(|(name, token)| (name.clone(), tokens::info(token).into()));
+        row.insert("tokens".into(), Value::Object(tokens.collect()));
     }
-    Ok(Answer::Data(row))
+    Ok(Answer::Data(Value::Object(row)))
 }
 
 fn apply(user: &mut User, params: &Params) {
@@ -199,8 +250,13 @@ fn apply(user: &mut User, params: &Params) {
 }
 
 fn given_groups(world: &World, params: &Params) -> Result<BTreeSet<String>, String> {
-    let groups: BTreeSet<String> = split_list(&params.text("groups").unwrap_or_default()).map(str::to_owned).collect();
-    match groups.iter().find(|group| !world.access.groups.contains_key(*group)) {
+    let groups: BTreeSet<String> = split_list(&params.text("groups").unwrap_or_default())
+        .map(str::to_owned)
+        .collect();
+    match groups
+        .iter()
+        .find(|group| !world.access.groups.contains_key(*group))
+    {
         Some(unknown) => Err(format!("no such group '{unknown}'")),
         None => Ok(groups),
     }
@@ -219,10 +275,17 @@ fn create(call: &Call<'_>) -> Reply {
     }
     let password = call.params.text("password");
     if password.as_ref().is_some_and(|password| password.len() < 8) {
-        return Err(ApiError::param("password", "value must be at least 8 characters long"));
+        return Err(ApiError::param(
+            "password",
+            "value must be at least 8 characters long",
+        ));
     }
     let groups = given_groups(&world, call.params).map_err(failed)?;
-    let mut user = User { groups, password, ..User::default() };
+    let mut user = User {
+        groups,
+        password,
+        ..User::default()
+    };
     apply(&mut user, call.params);
     world.access.users.insert(id, user);
     Ok(Answer::Data(Value::Null))
@@ -259,16 +322,26 @@ fn groups(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();
     let may_see = |id: &str| {
         let path = format!("/access/groups/{id}");
-        world.check_any(call.auth, &path, &["User.Modify", "Sys.Audit", "Group.Allocate"]).is_ok()
+        world
+            .check_any(
+                call.auth,
+                &path,
+                &["User.Modify", "Sys.Audit", "Group.Allocate"],
+            )
+            .is_ok()
     };
     let row = |(id, group): (&String, &Group)| {
-        let members = world.access.users.iter().filter(|(_, user)| user.groups.contains(id));
+        let members = world
+            .access
+            .users
+            .iter()
+            .filter(|(_, user)| user.groups.contains(id));
         let members: Vec<&str> = members.map(|(user, _)| user.as_str()).collect();
-        let mut row = json!({ "groupid": id, "users": members.join(",") });
+        let mut row = object(json!({ "groupid": id, "users": members.join(",") }));
         if let Some(comment) = &group.comment {
-            row["comment"] = comment.clone().into();
+            row.insert("comment".into(), comment.clone().into());
         }
-        row
+        Value::Object(row)
     };
     let seen = world.access.groups.iter().filter(|(id, _)| may_see(id));
     Ok(Answer::Data(seen.map(row).collect()))
@@ -278,9 +351,16 @@ fn create_group(call: &Call<'_>) -> Reply {
     let mut world = call.sim.lock();
     let id = call.params.need("groupid");
     if world.access.groups.contains_key(&id) {
-        return Err(ApiError::die(format!("create group failed: group '{id}' already exists")));
+        return Err(ApiError::die(format!(
+            "create group failed: group '{id}' already exists"
+        )));
     }
-    world.access.groups.insert(id, Group { comment: call.params.text("comment") });
+    world.access.groups.insert(
+        id,
+        Group {
+            comment: call.params.text("comment"),
+        },
+    );
     Ok(Answer::Data(Value::Null))
 }
 
@@ -288,7 +368,9 @@ fn delete_group(call: &Call<'_>) -> Reply {
     let mut world = call.sim.lock();
     let id = call.params.need("groupid");
     if world.access.groups.remove(&id).is_none() {
-        return Err(ApiError::die(format!("delete group failed: group '{id}' does not exist")));
+        return Err(ApiError::die(format!(
+            "delete group failed: group '{id}' does not exist"
+        )));
     }
     for user in world.access.users.values_mut() {
         user.groups.remove(&id);
@@ -302,7 +384,10 @@ fn set_password(call: &Call<'_>) -> Reply {
     let id = call.params.need("userid");
     check_user_exists(&world, &id)?;
     if call.params.need("password").len() < 8 {
-        return Err(ApiError::param("password", "value must be at least 8 characters long"));
+        return Err(ApiError::param(
+            "password",
+            "value must be at least 8 characters long",
+        ));
     }
     if let Some(user) = world.access.users.get_mut(&id) {
         user.password = call.params.text("password");
