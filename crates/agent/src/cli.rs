@@ -213,8 +213,13 @@ enum ConfigCommand {
 
 /// Runs a parsed command line to its exit code. Every failure is printed here, and only here.
 pub async fn run(cli: Cli) -> Exit {
-    let printer = Printer { json: cli.json, quiet: cli.quiet };
-    match dispatch(cli, printer).await {
+    let printer = Printer { json: cli.json, quiet: cli.quiet, record: None };
+    run_with(cli, printer).await
+}
+
+/// The same, speaking through a given printer.
+pub async fn run_with(cli: Cli, printer: Printer) -> Exit {
+    match dispatch(cli, printer.clone()).await {
         Ok(exit) => exit,
         Err(failure) => {
             printer.failure(&failure);

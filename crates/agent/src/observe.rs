@@ -71,6 +71,7 @@ pub(crate) async fn node(pve: &Pve) -> Result<NodeFacts, Trouble> {
         root_avail: status.rootfs.avail,
         root_total: status.rootfs.total,
         vzdump_running: vzdump.map(|task| task.upid),
+        now_s: pve.node_time().await.ok().map(|time| time.time),
     })
 }
 

@@ -1,24 +1,52 @@
 //! The one door for output: data on stdout, narration on stderr, one JSON document where `--json` asks for it.
 
 use std::io::Write;
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use serde_json::json;
 
 use crate::exit::Failure;
 
+/// What a command printed, kept instead of printed.
+#[derive(Debug, Clone)]
+pub enum Printed {
+    /// A document.
+    Document {
+        /// Its schema's name.
+        schema: String,
+        /// For programs.
+        data: serde_json::Value,
+        /// For people.
+        text: String,
+    },
+    /// A line of narration.
+    Narration(String),
+    /// A failure: its code for programs, its message for people.
+    Failure(String, String),
+}
+
+/// Where [`Printed`] is kept.
+pub type Record = Arc<Mutex<Vec<Printed>>>;
+
 /// How the user wants to be spoken to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Printer {
     /// One JSON document on stdout instead of text.
     pub json: bool,
     /// No narration.
     pub quiet: bool,
+    /// Keep what would be printed, for a caller in the same process.
+    pub record: Option<Record>,
 }
 
 impl Printer {
     /// Prints a document: `text` for people, or `data` under its schema name for programs. A broken pipe is no error.
     pub fn document(&self, schema: &str, data: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.record.is_some() {
+            let data = serde_json::to_value(data).unwrap_or_default();
+            return self.keep(Printed::Document { schema: schema.to_owned(), data, text: text() });
+        }
         let out = if self.json {
             let document = json!({ "schema": schema, "version": 1, "data": data });
             serde_json::to_string_pretty(&document).unwrap_or_default()
@@ -30,6 +58,9 @@ impl Printer {
 
     /// Says something to the person in front of the terminal.
     pub fn narrate(&self, line: &str) {
+        if self.record.is_some() {
+            return self.keep(Printed::Narration(line.to_owned()));
+        }
         if !self.quiet && !self.json {
             write_line(&mut std::io::stderr().lock(), line);
         }
@@ -37,6 +68,9 @@ impl Printer {
 
     /// Prints why a command failed.
     pub fn failure(&self, failure: &Failure) {
+        if self.record.is_some() {
+            return self.keep(Printed::Failure(failure.code.to_owned(), failure.message.clone()));
+        }
         if self.json {
             let document = json!({
                 "schema": "felhom.error",
@@ -66,6 +100,14 @@ impl Printer {
 fn write_line(out: &mut impl Write, line: &str) {
     // Whoever closed the pipe has read enough.
     if writeln!(out, "{line}").is_err() {}
+}
+
+impl Printer {
+    fn keep(&self, printed: Printed) {
+        if let Some(mut record) = self.record.as_ref().and_then(|record| record.lock().ok()) {
+            record.push(printed);
+        }
+    }
 }
 
 /// A table for people: a header line and rows, columns padded, no frame.

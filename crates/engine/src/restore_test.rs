@@ -292,7 +292,8 @@ impl RestoreTestJob {
     fn prepare(&mut self, now: Timestamp, subject: &TestSubject) {
         self.tries = 0;
         if let Some(archive) = &subject.archive {
-            self.report.data_age_s = Some(now.secs().saturating_sub(archive.ctime));
+            let node_now = subject.node.now_s.unwrap_or_else(|| now.secs());
+            self.report.data_age_s = Some(node_now.saturating_sub(archive.ctime));
         }
         match preflight::check(&self.request, subject) {
             Preflight::Go {

@@ -194,6 +194,8 @@ pub struct NodeFacts {
     pub root_total: u64,
     /// A vzdump task that runs now, whoever started it.
     pub vzdump_running: Option<Upid>,
+    /// The node's own clock, in seconds since the epoch; ages of what it dated are told by it.
+    pub now_s: Option<i64>,
 }
 
 /// A bridge.

@@ -47,7 +47,7 @@ pub(crate) async fn resume_all(
             one.job.subject(),
             one.job.id
         ));
-        let terminal = Terminal::new(context.printer);
+        let terminal = Terminal::new(context.printer.clone());
         let runner = Runner { journal, performer, progress: &terminal };
         ended.push(interruptible(runner.resume(one)).await?);
     }
@@ -61,14 +61,14 @@ pub(crate) async fn perform(
     performer: &Performer,
     job: Job,
 ) -> Result<Job, Failure> {
-    let terminal = Terminal::new(context.printer);
+    let terminal = Terminal::new(context.printer.clone());
     let runner = Runner { journal, performer, progress: &terminal };
     interruptible(runner.start(job)).await
 }
 
 /// Looks as far as reading goes.
 pub(crate) async fn rehearse(context: &Context, performer: &Performer, job: Job) -> Result<Job, Failure> {
-    let terminal = Terminal::new(context.printer);
+    let terminal = Terminal::new(context.printer.clone());
     interruptible(Runner::rehearse(performer, &terminal, job)).await
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn watch(context: &Context, upid: &str) -> Result<Exit, Failure
         guard: None,
         no_progress: performer.config().backup.no_progress,
     };
-    let lines = Lines(context.printer);
+    let lines = Lines(context.printer.clone());
     let outcome = tokio::select! {
         outcome = performer.perform(&step, &lines) => outcome,
         _ = tokio::signal::ctrl_c() => {

@@ -19,7 +19,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn new(printer: Printer) -> Self {
-        let wanted = !printer.quiet && !printer.json && std::io::stderr().is_terminal();
+        let wanted = printer.record.is_none() && !printer.quiet && !printer.json && std::io::stderr().is_terminal();
         let bar = wanted.then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_draw_target(ProgressDrawTarget::stderr());

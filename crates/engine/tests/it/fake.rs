@@ -103,6 +103,7 @@ pub(crate) fn node() -> NodeFacts {
         root_avail: 10 << 30,
         root_total: 20 << 30,
         vzdump_running: None,
+        now_s: None,
     }
 }
 
