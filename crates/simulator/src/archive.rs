@@ -314,7 +314,6 @@ fn unpack(path: &Path, targets: &[Target], out: &mut Extracted) -> io::Result<()
             break;
         }
     }
-    drop(archive);
     if result.is_ok() {
         // The rest of the last record, and with it the compressor's checksum.
         result = io::copy(&mut reader, &mut io::sink()).map(drop);

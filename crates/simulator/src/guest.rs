@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
 
 use crate::call::ApiError;
 use crate::storage::volumes;
@@ -17,12 +16,14 @@ pub(crate) mod init;
 pub(crate) mod permissions;
 pub(crate) mod props;
 pub(crate) mod schema;
+mod status;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tree;
 
 use config::Config;
 use formats::{Mount, Source};
+pub(crate) use status::rows;
 
 /// The guests of the node.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -98,14 +99,6 @@ impl Lxc {
         mounts.retain(|mount| mount.source() == Source::Volume);
         mounts
     }
-
-    fn number(&self, key: &str, default: u64) -> u64 {
-        self.config
-            .current
-            .get(key)
-            .and_then(|value| value.parse().ok())
-            .unwrap_or(default)
-    }
 }
 
 impl World {
@@ -167,91 +160,6 @@ impl World {
             .filter(|mount| mount.key == "rootfs")
             .map(|mount| self.mount_root(mount))
     }
-
-    /// The row of `GET /nodes/N/lxc` and of `status/current`.
-    pub(crate) fn lxc_status(&self, vmid: u32, now: f64) -> Map<String, Value> {
-        let mut row = Map::new();
-        let Some(guest) = self.guests.lxc.get(&vmid) else {
-            return row;
-        };
-        let running = guest.run.as_ref();
-        let root = guest.volumes().into_iter().next();
-        let size = root.as_ref().and_then(Mount::size).unwrap_or(4 << 30);
-        let volume = root.and_then(|mount| self.storage.volumes.get(mount.volume()));
-        let text = |row: &mut Map<String, Value>, key: &str, value: Value| {
-            row.insert(key.into(), value);
-        };
-        text(&mut row, "vmid", json!(vmid));
-        text(&mut row, "type", json!("lxc"));
-        text(&mut row, "name", json!(guest.name(vmid)));
-        text(
-            &mut row,
-            "status",
-            json!(if running.is_some() {
-                "running"
-            } else {
-                "stopped"
-            }),
-        );
-        text(
-            &mut row,
-            "cpus",
-            json!(guest.number("cores", u64::from(self.node.cpus))),
-        );
-        text(&mut row, "maxmem", json!(guest.number("memory", 512) << 20));
-        text(&mut row, "maxswap", json!(guest.number("swap", 512) << 20));
-        text(
-            &mut row,
-            "maxdisk",
-            json!(if running.is_some() {
-                usable(size)
-            } else {
-                size
-            }),
-        );
-        for key in [
-            "cpu",
-            "mem",
-            "swap",
-            "disk",
-            "diskread",
-            "diskwrite",
-            "netin",
-            "netout",
-            "uptime",
-        ] {
-            text(&mut row, key, json!(0));
-        }
-        if let Some(run) = running {
-            text(&mut row, "pid", json!(run.pid));
-            text(&mut row, "uptime", json!(whole(now - run.since)));
-            text(
-                &mut row,
-                "cpu",
-                json!(if guest.frozen { 0.0 } else { 0.0012 }),
-            );
-            text(&mut row, "mem", json!(48_u64 << 20));
-            text(&mut row, "diskread", json!(7_553_024));
-            text(
-                &mut row,
-                "disk",
-                json!(volume.map_or(0, |volume| volume.content + volume.churn)),
-            );
-            for kind in ["cpu", "io", "memory"] {
-                text(&mut row, &format!("pressure{kind}some"), json!("0.00"));
-                text(&mut row, &format!("pressure{kind}full"), json!("0.00"));
-            }
-        }
-        for key in ["lock", "tags"] {
-            if let Some(value) = guest.config.current.get(key) {
-                text(&mut row, key, json!(value));
-            }
-        }
-        if guest.config.current.flag("template") {
-            text(&mut row, "template", json!(1));
-        }
-        row
-    }
 }
 
 /// The folder for a volume id or a host path.
@@ -263,11 +171,6 @@ pub(crate) fn source_root(state: &Path, volume: &str) -> PathBuf {
     }
 }
 
-/// What `statfs` says of an ext4 file system on a device of this size.
-fn usable(size: u64) -> u64 {
-    size.saturating_sub((34_082_816 + size / 1000 * 17).min(size / 2))
-}
-
 /// Whole seconds of a span.
 #[expect(
     clippy::as_conversions,
@@ -276,28 +179,4 @@ fn usable(size: u64) -> u64 {
 )]
 pub(crate) fn whole(seconds: f64) -> i64 {
     seconds as i64
-}
-
-/// Called by `/cluster/resources` and others: one complete row a guest as that call answers it (`vmid`, `type`, `id`,
-/// `name`, `status`, `mem` …); permissions are the caller's business.
-pub(crate) fn rows(world: &World, now: i64) -> Vec<Map<String, Value>> {
-    #[expect(
-        clippy::as_conversions,
-        clippy::cast_precision_loss,
-        reason = "seconds since the epoch fit"
-    )]
-    let time = now as f64;
-    let row = |&vmid: &u32| {
-        let mut row = world.lxc_status(vmid, time);
-        row.retain(|key, _| !key.starts_with("pressure") && key != "pid" && !key.contains("swap"));
-        if let Some(cpus) = row.remove("cpus") {
-            row.insert("maxcpu".into(), cpus);
-        }
-        row.insert("id".into(), json!(format!("lxc/{vmid}")));
-        row.insert("node".into(), json!(world.node.name));
-        row.insert("memhost".into(), json!(0));
-        row.entry("template").or_insert(json!(0));
-        row
-    };
-    world.guests.lxc.keys().map(row).collect()
 }

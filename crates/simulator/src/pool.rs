@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::storage::Volume;
 use crate::world::World;
 
 /// Size of a pool's allocation unit.
@@ -73,11 +74,7 @@ fn seen(part: u64, whole: u64) -> u64 {
 impl World {
     /// Mapped bytes of the pool.
     pub(crate) fn pool_data(&self) -> u64 {
-        let volumes: u64 = self
-            .storage
-            .thin_volumes()
-            .map(|volume| volume.mapped())
-            .sum();
+        let volumes: u64 = self.storage.thin_volumes().map(Volume::mapped).sum();
         (self.storage.pool.foreign + volumes).min(self.storage.pool.size)
     }
 
@@ -145,11 +142,7 @@ impl World {
         pool.foreign_metadata += metadata;
         for (volume, rate) in self.guests.production_writes() {
             let bytes = quarter(rate);
-            let room = self
-                .storage
-                .volumes
-                .get(&volume)
-                .map_or(0, |volume| volume.room());
+            let room = self.storage.volumes.get(&volume).map_or(0, Volume::room);
             if room == 0 || self.pool_fits(bytes) {
                 if let Some(volume) = self.storage.volumes.get_mut(&volume) {
                     volume.churn += bytes.min(room);

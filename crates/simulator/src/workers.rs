@@ -32,33 +32,33 @@ pub(crate) fn power_cut(world: &mut World) {
 /// Called when the node has booted: left-over backup locks go, then the guests with `onboot` start.
 pub(crate) fn boot(sim: &Arc<Sim>) {
     let state = sim.state_dir.clone();
-    let (autostart, stale): (Vec<u32>, Vec<u32>) = {
+    let (wanted, locked): (Vec<u32>, Vec<u32>) = {
         let mut world = sim.lock();
         world.storage.state = state;
         let guests = &mut world.guests.lxc;
-        let stale = guests
+        let held = guests
             .iter()
             .filter(|(_, guest)| guest.config.lock() == Some("backup"));
-        let stale: Vec<u32> = stale.map(|(id, _)| *id).collect();
-        for id in &stale {
+        let held: Vec<u32> = held.map(|(id, _)| *id).collect();
+        for id in &held {
             if let Some(guest) = guests.get_mut(id) {
                 guest.config.current.values.remove("lock");
             }
         }
-        let wanted = guests
+        let autostart = guests
             .iter()
             .filter(|(_, guest)| guest.config.current.flag("onboot") && guest.run.is_none());
-        (wanted.map(|(id, _)| *id).collect(), stale)
+        (autostart.map(|(id, _)| *id).collect(), held)
     };
-    if autostart.is_empty() && stale.is_empty() {
+    if wanted.is_empty() && locked.is_empty() {
         return;
     }
     let root = crate::access::Principal::new("root@pam");
     let _upid = sim.start_task(&root, "startall", "", move |worker| async move {
-        for id in stale {
+        for id in locked {
             worker.log(format!("removed left over backup lock from '{id}'!"));
         }
-        for id in autostart {
+        for id in wanted {
             worker.log(format!("Starting CT {id}"));
             if let Err(error) = power::start(&worker, id, false).await {
                 worker.log(format!("Starting CT {id} failed: {error}"));

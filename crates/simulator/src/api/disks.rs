@@ -53,6 +53,7 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 /// `GET …/disks/list`: a system disk and the disk of the volume group.
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn list(call: &Call<'_>) -> Reply {
     if call.params.text("type").as_deref() == Some("unused") {
         return Ok(Answer::Data(json!([])));
@@ -106,6 +107,7 @@ fn smart(call: &Call<'_>) -> Reply {
 }
 
 /// `GET …/disks/lvmthin`: data and metadata of the pool, as its percentages tell them.
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn lvmthin(call: &Call<'_>) -> Reply {
     let mut world = call.sim.lock();
     world.settle(call.sim.clock.now_f64());

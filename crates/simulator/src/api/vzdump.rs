@@ -174,10 +174,10 @@ fn command_line(call: &Call<'_>, named: &[u32]) -> String {
     let mut words = vec!["vzdump".to_owned()];
     words.extend(named.iter().map(ToString::to_string));
     for (key, value) in &call.params.0 {
-        let values: Vec<&Value> = match value {
-            Value::Array(list) => list.iter().collect(),
-            other if key != "vmid" => vec![other],
-            _ => Vec::new(),
+        let values: Vec<&Value> = match value.as_array() {
+            Some(list) => list.iter().collect(),
+            None if key == "vmid" => Vec::new(),
+            None => vec![value],
         };
         for value in values {
             let text = value

@@ -48,6 +48,41 @@ const HOT_DELETE: &[&str] = &[
     "tags",
 ];
 
+/// Options that cannot change, or not while the container is protected.
+fn check_fixed(request: &Request, protected: bool) -> Result<(), ApiError> {
+    for key in request.set.keys().chain(&request.delete) {
+        let disk = key == "rootfs" || matches!(formats::index(key), Some(("mp" | "unused", _)));
+        if disk && protected {
+            let text = format!(
+                "can't update CT {} drive '{key}' - protection mode enabled",
+                request.vmid
+            );
+            return Err(ApiError::die(text));
+        }
+    }
+    if request.set.contains_key("unprivileged") {
+        return Err(ApiError::die(
+            "unable to modify read-only option: 'unprivileged'",
+        ));
+    }
+    for key in &request.delete {
+        match key.as_str() {
+            "memory" | "rootfs" | "ostype" => {
+                return Err(ApiError::die(format!(
+                    "unable to delete required option '{key}'"
+                )));
+            }
+            "unprivileged" => {
+                return Err(ApiError::die(
+                    "unable to delete read-only option: 'unprivileged'",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 impl World {
     /// `PUT …/config`.
     pub(crate) fn change_config(
@@ -113,37 +148,7 @@ impl World {
                 "detected modified configuration - file changed by other user? Try again.",
             ));
         }
-        for key in request.set.keys().chain(&request.delete) {
-            let disk = key == "rootfs" || matches!(formats::index(key), Some(("mp" | "unused", _)));
-            if disk && section.flag("protection") {
-                let text = format!(
-                    "can't update CT {} drive '{key}' - protection mode enabled",
-                    request.vmid
-                );
-                return Err(ApiError::die(text));
-            }
-        }
-        if request.set.contains_key("unprivileged") {
-            return Err(ApiError::die(
-                "unable to modify read-only option: 'unprivileged'",
-            ));
-        }
-        for key in &request.delete {
-            match key.as_str() {
-                "memory" | "rootfs" | "ostype" => {
-                    return Err(ApiError::die(format!(
-                        "unable to delete required option '{key}'"
-                    )));
-                }
-                "unprivileged" => {
-                    return Err(ApiError::die(
-                        "unable to delete read-only option: 'unprivileged'",
-                    ));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        check_fixed(request, section.flag("protection"))
     }
 
     /// In a running container a device that cannot be attached fails the whole request, and nothing is written.

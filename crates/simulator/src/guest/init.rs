@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::config::Section;
+use super::props::Props;
 use super::tree;
 
 /// Simulated seconds from start until init brings up the loopback device, and the others.
@@ -36,39 +37,46 @@ pub(crate) fn write_files(root: &Path, section: &Section, name: &str) -> io::Res
         return Ok(());
     }
     tree::put(root, "etc/hostname", format!("{name}\n").as_bytes())?;
-    let mut text = String::from("auto lo\niface lo inet loopback\niface lo inet6 loopback\n\n");
+    let mut lines: Vec<String> = [
+        "auto lo",
+        "iface lo inet loopback",
+        "iface lo inet6 loopback",
+        "",
+    ]
+    .map(Into::into)
+    .into();
     for net in section.nets().values() {
-        let get = |key: &str| net.get(key).map(String::as_str);
-        let Some(device) = get("name") else { continue };
-        text.push_str(&format!("auto {device}\n"));
-        match get("ip") {
-            Some(method @ ("dhcp" | "manual")) => {
-                text.push_str(&format!("iface {device} inet {method}\n"));
+        if let Some(device) = net.get("name") {
+            lines.push(format!("auto {device}"));
+            lines.extend(family(net, device, "inet", "ip", "gw"));
+            if net.contains_key("ip6") {
+                lines.push(String::new());
+                lines.extend(family(net, device, "inet6", "ip6", "gw6"));
             }
-            Some(address) => {
-                text.push_str(&format!(
-                    "iface {device} inet static\n\taddress {address}\n"
-                ));
-                if let Some(gateway) = get("gw") {
-                    text.push_str(&format!("\tgateway {gateway}\n"));
-                }
-            }
-            None => text.push_str(&format!("iface {device} inet manual\n")),
+            lines.push(String::new());
         }
-        match get("ip6") {
-            Some(method @ ("dhcp" | "auto" | "manual")) => {
-                text.push_str(&format!("\niface {device} inet6 {method}\n"));
-            }
-            Some(address) => {
-                text.push_str(&format!(
-                    "\niface {device} inet6 static\n\taddress {address}\n"
-                ));
-            }
-            None => {}
-        }
-        text.push('\n');
     }
+    let text = lines.join("\n");
     tree::put(root, FILE, text.as_bytes())
+}
+
+/// The lines of one address family.
+fn family(net: &Props, device: &str, name: &str, ip: &str, gateway: &str) -> Vec<String> {
+    match net.get(ip).map(String::as_str) {
+        None | Some("manual") => vec![format!("iface {device} {name} manual")],
+        Some(method @ ("dhcp" | "auto")) => vec![format!("iface {device} {name} {method}")],
+        Some(address) => {
+            let mut lines = vec![
+                format!("iface {device} {name} static"),
+                format!("\taddress {address}"),
+            ];
+            lines.extend(
+                net.get(gateway)
+                    .map(|gateway| format!("\tgateway {gateway}")),
+            );
+            lines
+        }
+    }
 }
 
 /// Reads what this guest's init will do. `lease` answers the address that DHCP would give a device.

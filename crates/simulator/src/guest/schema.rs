@@ -130,7 +130,7 @@ pub(crate) fn values(params: &Params) -> Result<BTreeMap<String, String>, ApiErr
         let text = match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
-            _ => continue,
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => continue,
         };
         if let Some(format) = formats::of(key)
             && let Err(words) = props::parse(format, key, &text)

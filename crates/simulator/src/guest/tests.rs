@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::config::{Config, Section};
-use super::props::{self, parse, parse_size, print, print_size};
+use super::props::{parse, parse_size, print, print_size};
 use super::{formats, schema};
 
 #[test]
@@ -154,7 +154,7 @@ proptest! {
         for key in ["net0", "mp0", "rootfs", "features", "dev0", "startup"] {
             let _parsed = parse(formats::of(key).unwrap(), key, &text).is_ok();
         }
-        let _size = props::parse_size(&text).is_some();
+        let _size = parse_size(&text).is_some();
         let config = Config::parse(&text);
         prop_assert_eq!(Config::parse(&config.print()), config);
     }

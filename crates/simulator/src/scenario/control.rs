@@ -10,11 +10,11 @@ use crate::guest::init;
 use crate::guest::tree;
 use crate::sim::Sim;
 
-/// Commands of `/_sim/NAME` that concern guests and storages (`fill-pool`, `corrupt-archive`, `poke-guest`, `poke-storage`);
+/// Commands of `/_sim/NAME` that concern guests and storages (`fill-pool`, `corrupt-archive`, `poke-guest`);
 /// none for a name that is not known here.
 pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result<Value, String>> {
     match name {
-        "fill-pool" => Some(read(body).and_then(|order| fill_pool(sim, &order))),
+        "fill-pool" => Some(read(body).map(|order| fill_pool(sim, &order))),
         "corrupt-archive" => Some(read(body).and_then(|order| corrupt_archive(sim, &order))),
         "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
         _ => None,
@@ -39,24 +39,21 @@ struct FillPool {
     rate: Option<u64>,
 }
 
-fn fill_pool(sim: &Sim, order: &FillPool) -> Result<Value, String> {
+fn fill_pool(sim: &Sim, order: &FillPool) -> Value {
     let now = sim.clock.now_f64();
     let mut world = sim.lock();
     world.settle(now);
     let (data, metadata) = (world.pool_data(), world.pool_metadata());
     let pool = &mut world.storage.pool;
-    match order.rate {
-        Some(rate) => {
-            pool.growing += order.bytes;
-            pool.growing_metadata += order.metadata;
-            pool.growth_rate = rate;
-        }
-        None => {
-            pool.foreign += order.bytes.min(pool.size - data);
-            pool.foreign_metadata += order.metadata.min(pool.metadata_size - metadata);
-        }
+    if let Some(rate) = order.rate {
+        pool.growing += order.bytes;
+        pool.growing_metadata += order.metadata;
+        pool.growth_rate = rate;
+    } else {
+        pool.foreign += order.bytes.min(pool.size - data);
+        pool.foreign_metadata += order.metadata.min(pool.metadata_size - metadata);
     }
-    Ok(json!({ "data": world.pool_data(), "metadata": world.pool_metadata() }))
+    json!({ "data": world.pool_data(), "metadata": world.pool_metadata() })
 }
 
 /// Damage to an archive.

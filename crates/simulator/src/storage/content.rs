@@ -61,7 +61,7 @@ fn template_format(file: &str) -> Option<String> {
         .iter()
         .find(|ext| file.ends_with(&format!(".tar.{ext}")))
         .map(|ext| format!("t{ext}"))
-        .or_else(|| file.ends_with(".tar").then(|| "tar".to_owned()))
+        .or_else(|| file.strip_suffix(".tar").map(|_| "tar".to_owned()))
 }
 
 impl World {

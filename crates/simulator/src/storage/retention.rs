@@ -164,6 +164,9 @@ fn keep_periods(
     }
 }
 
+/// Archives that compete with each other: one type, one guest.
+type Group = (&'static str, Option<u32>);
+
 impl World {
     /// The retention that a storage's definition sets; none when it sets none.
     pub(crate) fn storage_retention(&self, storage: &str) -> Option<Retention> {
@@ -184,7 +187,7 @@ impl World {
         vmid: Option<u32>,
         kind: Option<&str>,
     ) -> Vec<(Backup, Mark)> {
-        let mut groups: Vec<((&'static str, Option<u32>), Vec<Backup>)> = Vec::new();
+        let mut groups: Vec<(Group, Vec<Backup>)> = Vec::new();
         for backup in self.backups(storage) {
             let wanted = vmid.is_none_or(|id| backup.vmid == Some(id))
                 && kind.is_none_or(|kind| backup.subtype == kind);

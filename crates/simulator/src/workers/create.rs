@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::guest::config::{Config, Section};
-use crate::guest::{Lxc, init, schema};
+use crate::guest::{init, schema};
 use crate::storage::volumes;
 use crate::tasks::Worker;
 use crate::workers::unpack::{self, Fresh, Job};
@@ -12,6 +12,10 @@ use crate::workers::{power, restore, seconds, timing};
 
 /// What a caller asked for; the same for create and restore.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "parameters of one API method"
+)]
 pub(crate) struct Order {
     pub(crate) vmid: u32,
     /// Template or archive.
@@ -117,7 +121,7 @@ fn configuration(worker: &Worker, order: &Order, fresh: &Fresh, unprivileged: bo
 /// The final write: the lock goes, the guest's own files are brought in line.
 pub(crate) fn write_config(worker: &Worker, vmid: u32, config: Config) -> Result<(), String> {
     let mut world = worker.sim.lock();
-    let guest = world.guests.lxc.entry(vmid).or_insert_with(Lxc::default);
+    let guest = world.guests.lxc.entry(vmid).or_default();
     guest.config = config;
     let (section, name) = (guest.config.current.clone(), guest.name(vmid));
     match world.rootfs(vmid) {

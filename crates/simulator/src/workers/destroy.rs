@@ -25,7 +25,7 @@ pub(crate) fn stub(lock: &str) -> Config {
 }
 
 /// What forbids the removal; asked before the task and again inside it.
-pub(crate) fn refusal(world: &World, order: &Order) -> Result<(), crate::call::ApiError> {
+pub(crate) fn refusal(world: &World, order: Order) -> Result<(), crate::call::ApiError> {
     let die = crate::call::ApiError::die;
     let guest = world.lxc(order.vmid)?;
     if guest.config.current.flag("protection") {
@@ -49,7 +49,7 @@ pub(crate) async fn run(worker: Worker, order: Order) -> Result<(), String> {
     let vmid = order.vmid;
     let running = {
         let world = worker.sim.lock();
-        refusal(&world, &order).map_err(|error| error.in_task())?;
+        refusal(&world, order).map_err(|error| error.in_task())?;
         world
             .lxc(vmid)
             .map_err(|error| error.in_task())?
@@ -63,7 +63,7 @@ pub(crate) async fn run(worker: Worker, order: Order) -> Result<(), String> {
     }
     worker.sleep(seconds(timing::PREPARE)).await?;
     worker.point("vzdestroy:volumes", &vmid.to_string()).await?;
-    let doomed = volumes(&worker.sim.lock(), &order);
+    let doomed = volumes(&worker.sim.lock(), order);
     for volid in doomed {
         worker.sleep(seconds(timing::REMOVE)).await?;
         let mut lines = Vec::new();
@@ -86,7 +86,7 @@ pub(crate) async fn run(worker: Worker, order: Order) -> Result<(), String> {
     Ok(())
 }
 
-fn volumes(world: &World, order: &Order) -> Vec<String> {
+fn volumes(world: &World, order: Order) -> Vec<String> {
     let config = world.guests.lxc.get(&order.vmid).map(|guest| &guest.config);
     let mut found = config.map(Config::volumes).unwrap_or_default();
     if order.unreferenced {

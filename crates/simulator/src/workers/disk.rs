@@ -182,7 +182,7 @@ fn check_lines(device: &str, blocks: u64) -> Vec<String> {
 
 /// `1.25 GiB`
 fn two(bytes: u64) -> String {
-    let hundredths = u128::from(bytes) * 100 >> 30;
+    let hundredths = (u128::from(bytes) * 100) >> 30;
     format!("{}.{:02} GiB", hundredths / 100, hundredths % 100)
 }
 

@@ -17,6 +17,10 @@ use crate::workers::{seconds, timing};
 
 /// A job as the API understood it.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "parameters of one API method"
+)]
 pub(crate) struct Job {
     /// Ascending.
     pub(crate) guests: Vec<u32>,

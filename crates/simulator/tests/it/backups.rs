@@ -5,6 +5,7 @@ use std::time::Duration;
 use felhom_simulator::{Fault, FaultKind};
 use serde_json::json;
 
+use crate::client::World;
 use crate::story::{
     AGENT, CTL, NODE, ROOT_TOKEN, Task, backup, built_in, end, members, newest, post, upid,
 };
@@ -146,15 +147,22 @@ async fn the_archive_holds_what_the_matrix_of_the_experiments_says() {
     assert!(names.contains(&"./tmp/".to_owned()) && !names.contains(&"./tmp/scratch".to_owned()));
 }
 
+/// A volume id as one segment of a path.
+fn segment(volid: &str) -> String {
+    volid.replace(':', "%3A").replace('/', "%2F")
+}
+
+const TEMPLATE: &str = "{{guestname}} {{vmid}} {{node}} {{cluster}}\\nsecond";
+const NOTES: &str = "demo-ctl 9001 demo-felhom standalone node";
+
 #[tokio::test]
 async fn an_archive_has_its_sidecars_and_its_row() {
     let world = built_in().await;
     let agent = world.as_token(AGENT);
-    let notes = "{{guestname}} {{vmid}} {{node}} {{cluster}}\\nsecond";
     let volid = backup(
         &agent,
         9001,
-        &[("notes-template", notes), ("protected", "1")],
+        &[("notes-template", TEMPLATE), ("protected", "1")],
     )
     .await;
     let list = agent
@@ -162,70 +170,75 @@ async fn an_archive_has_its_sidecars_and_its_row() {
         .await
         .data();
     let row = &list[0];
-    assert_eq!(row["notes"], "demo-ctl 9001 demo-felhom standalone node");
+    assert_eq!(row["notes"], NOTES);
+    assert_eq!((&row["protected"], &row["vmid"]), (&json!(1), &json!(9001)));
     assert_eq!(
-        (&row["protected"], &row["subtype"], &row["vmid"]),
-        (&json!(1), &json!("lxc"), &json!(9001))
+        (&row["format"], &row["subtype"]),
+        (&json!("tar.zst"), &json!("lxc"))
     );
-    assert_eq!(row["format"], "tar.zst");
-    let stem = volid
-        .split('/')
-        .next_back()
-        .unwrap()
-        .trim_end_matches(".tar.zst")
-        .to_owned();
-    let log = std::fs::read_to_string(
-        world
-            .dir
-            .path()
-            .join(format!("storage/local/dump/{stem}.log")),
-    )
-    .unwrap();
+    let log = world
+        .dir
+        .path()
+        .join("storage/local/dump")
+        .join(log_name(&volid));
+    let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains(" INFO: CT Name: demo-ctl") && !log.contains("Backup started at"));
-    let escaped = volid.replace(':', "%3A").replace('/', "%2F");
-    let one = agent
-        .get(&format!("{NODE}/storage/local/content/{escaped}"))
-        .await
-        .data();
-    assert_eq!(
-        one["notes"],
-        "demo-ctl 9001 demo-felhom standalone node\nsecond"
-    );
-    let text = agent
-        .get(&format!("{NODE}/vzdump/extractconfig?volume={escaped}"))
-        .await
-        .data();
-    assert!(
-        text.as_str()
-            .unwrap()
-            .starts_with("arch: amd64\ncores: 1\nfeatures: nesting=1,keyctl=1\n")
-    );
+    let path = format!("{NODE}/storage/local/content/{}", segment(&volid));
+    let one = agent.get(&path).await.data();
+    assert_eq!(one["notes"], format!("{NOTES}\nsecond"));
+    let path = format!("{NODE}/vzdump/extractconfig?volume={}", segment(&volid));
+    let text = agent.get(&path).await.data();
+    let start = "arch: amd64\ncores: 1\nfeatures: nesting=1,keyctl=1\n";
+    assert!(text.as_str().unwrap().starts_with(start));
     assert!(!text.as_str().unwrap().contains("lock"));
-    let gone = crate::story::delete(&agent, &format!("/storage/local/content/{escaped}")).await;
+}
+
+fn log_name(volid: &str) -> String {
+    volid
+        .trim_start_matches("local:backup/")
+        .replace(".tar.zst", ".log")
+}
+
+#[tokio::test]
+async fn a_protected_archive_stays_until_it_is_let_go() {
+    let world = built_in().await;
+    let agent = world.as_token(AGENT);
+    let volid = backup(&agent, 9001, &[("protected", "1")]).await;
+    let path = format!("/storage/local/content/{}", segment(&volid));
+    let kept = crate::story::delete(&agent, &path).await;
     let name = volid.trim_start_matches("local:");
     assert_eq!(
-        gone.exit,
+        kept.exit,
         format!("cannot remove protected volume '{name}' on 'local'")
     );
     agent
-        .put(
-            &format!("{NODE}/storage/local/content/{escaped}"),
-            &[("protected", "0")],
-        )
+        .put(&format!("{NODE}{path}"), &[("protected", "0")])
         .await
         .ok();
-    let gone = crate::story::delete(&agent, &format!("/storage/local/content/{escaped}"))
-        .await
-        .ok();
+    let gone = crate::story::delete(&agent, &path).await.ok();
     assert!(gone.has(&format!("Removed volume '{volid}'")));
-    assert!(
-        !world
-            .dir
-            .path()
-            .join(format!("storage/local/dump/{stem}.log"))
-            .exists()
-    );
+    let log = world
+        .dir
+        .path()
+        .join("storage/local/dump")
+        .join(log_name(&volid));
+    assert!(!log.exists());
+    crate::story::delete(&agent, &path).await.ok();
 }
+
+type Refusal = (&'static [(&'static str, &'static str)], &'static str);
+
+const FORBIDDEN: [Refusal; 3] = [
+    (
+        &[("storage", "local-lvm")],
+        "/storage/local-lvm, Datastore.AllocateSpace",
+    ),
+    (
+        &[("prune-backups", "keep-last=1"), ("storage", "local")],
+        "/storage/local, Datastore.Allocate",
+    ),
+    (&[("bwlimit", "0")], "/, Sys.Modify"),
+];
 
 #[tokio::test]
 async fn permission_on_guests_is_asked_in_the_task_and_on_storages_before_it() {
@@ -233,49 +246,21 @@ async fn permission_on_guests_is_asked_in_the_task_and_on_storages_before_it() {
     let ctl = world.as_token(CTL);
     let refused = "403 Permission check failed (/vms/9010, VM.Backup)";
     for vmids in ["9010", "9001,9010"] {
-        let task = post(
-            &ctl,
-            "/vzdump",
-            &[("vmid", vmids), ("storage", "local"), ("compress", "zstd")],
-        )
-        .await;
+        let task = post(&ctl, "/vzdump", &[("vmid", vmids), ("storage", "local")]).await;
         assert_eq!((task.exit.as_str(), task.log.len()), (refused, 2));
     }
-    let task = post(
-        &ctl,
-        "/vzdump",
-        &[("all", "1"), ("storage", "local"), ("compress", "zstd")],
-    )
-    .await
-    .ok();
-    assert!(
-        task.has("INFO: Starting Backup of VM 9001 (lxc)")
-            && !task.has("INFO: Starting Backup of VM 9010 (lxc)")
-    );
+    let task = post(&ctl, "/vzdump", &[("all", "1"), ("storage", "local")])
+        .await
+        .ok();
+    assert!(task.has("INFO: Starting Backup of VM 9001 (lxc)"));
+    assert!(!task.has("INFO: Starting Backup of VM 9010 (lxc)"));
     let path = format!("{NODE}/vzdump");
-    let answer = ctl
-        .post(&path, &[("vmid", "9001"), ("storage", "local-lvm")])
-        .await;
-    answer.says(
-        403,
-        "Permission check failed (/storage/local-lvm, Datastore.AllocateSpace)",
-    );
-    let answer = ctl
-        .post(
-            &path,
-            &[
-                ("vmid", "9001"),
-                ("prune-backups", "keep-last=1"),
-                ("storage", "local"),
-            ],
-        )
-        .await;
-    answer.says(
-        403,
-        "Permission check failed (/storage/local, Datastore.Allocate)",
-    );
-    let answer = ctl.post(&path, &[("vmid", "9001"), ("bwlimit", "0")]).await;
-    answer.says(403, "Permission check failed (/, Sys.Modify)");
+    for (params, detail) in FORBIDDEN {
+        let params = [params, &[("vmid", "9001")]].concat();
+        ctl.post(&path, &params)
+            .await
+            .says(403, &format!("Permission check failed ({detail})"));
+    }
     let answer = ctl
         .post(&path, &[("vmid", "9001"), ("dumpdir", "/tmp")])
         .await;
@@ -287,10 +272,8 @@ async fn permission_on_guests_is_asked_in_the_task_and_on_storages_before_it() {
     let answer = ctl
         .post(&path, &[("vmid", "9001"), ("protected", "1")])
         .await;
-    assert_eq!(
-        answer.json()["errors"],
-        json!({"storage": "missing property required by 'protected'"})
-    );
+    let errors = json!({"storage": "missing property required by 'protected'"});
+    assert_eq!(answer.json()["errors"], errors);
 }
 
 #[tokio::test]
@@ -325,46 +308,53 @@ async fn a_guest_that_is_not_there_fails_its_part_of_the_job() {
 async fn one_job_at_a_time() {
     let world = built_in().await;
     let agent = world.as_token(AGENT);
-    let slow = Fault {
-        method: None,
-        path: None,
-        task: Some("vzdump:archive".into()),
-        id: None,
-        count: Some(1),
-        skip: 0,
-        kind: FaultKind::TaskDelay { seconds: 20.0 },
-    };
-    world.running.inject(slow);
+    world
+        .running
+        .inject(at_the_archive(FaultKind::TaskDelay { seconds: 20.0 }));
     let path = format!("{NODE}/vzdump");
-    let first = upid(
-        &agent
-            .post(&path, &[("vmid", "9001"), ("storage", "local")])
-            .await,
-    );
-    tokio::time::sleep(Duration::from_millis(60)).await;
-    let none = post(
-        &agent,
-        "/vzdump",
-        &[("vmid", "9010"), ("storage", "local"), ("lockwait", "0")],
-    )
-    .await;
+    let params = [("vmid", "9001"), ("storage", "local")];
+    let first = upid(&agent.post(&path, &params).await);
+    begun(&world).await;
+    let none = [("vmid", "9010"), ("storage", "local"), ("lockwait", "0")];
+    let none = post(&agent, "/vzdump", &none).await;
     assert_eq!(none.exit, "unexpected status");
     assert_eq!(
         none.log,
         ["ERROR: can't acquire lock '/var/run/vzdump.lock' (wait = 0)"]
     );
-    let second = post(
-        &agent,
-        "/vzdump",
-        &[("vmid", "9010"), ("storage", "local"), ("lockwait", "10")],
-    )
-    .await
-    .ok();
-    assert!(
-        second.has("INFO: trying to get global lock - waiting...")
-            && second.has("INFO: got global lock")
-    );
+    let patient = [("vmid", "9010"), ("storage", "local"), ("lockwait", "10")];
+    let second = post(&agent, "/vzdump", &patient).await.ok();
+    assert!(second.has("INFO: trying to get global lock - waiting..."));
+    assert!(second.has("INFO: got global lock"));
     end(&agent, &first).await.ok();
+}
+
+/// A fault at the point where the archive is written.
+fn at_the_archive(kind: FaultKind) -> Fault {
+    let task = Some("vzdump:archive".to_owned());
+    Fault {
+        method: None,
+        path: None,
+        task,
+        id: None,
+        count: Some(1),
+        skip: 0,
+        kind,
+    }
+}
+
+async fn begun(world: &World) {
+    for _ in 0..400 {
+        let files = std::fs::read_dir(world.dir.path().join("storage/local/dump")).unwrap();
+        if files
+            .filter_map(Result::ok)
+            .any(|file| file.file_name().to_string_lossy().ends_with(".dat"))
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("no archive is being written");
 }
 
 #[tokio::test]
@@ -372,64 +362,40 @@ async fn a_stopped_job_lets_the_guest_go() {
     let world = built_in().await;
     let agent = world.as_token(AGENT);
     for mode in ["snapshot", "stop"] {
-        let stall = Fault {
-            method: None,
-            path: None,
-            task: Some("vzdump:archive".into()),
-            id: None,
-            count: Some(1),
-            skip: 0,
-            kind: FaultKind::TaskStall,
-        };
-        world.running.inject(stall);
-        let job = upid(
-            &agent
-                .post(
-                    &format!("{NODE}/vzdump"),
-                    &[("vmid", "9001"), ("storage", "local"), ("mode", mode)],
-                )
-                .await,
-        );
-        for _ in 0..200 {
-            let lock = world.running.state()["world"]["guests"]["9001"]["lock"].clone();
-            if lock == "backup"
-                && std::fs::read_dir(world.dir.path().join("storage/local/dump"))
-                    .unwrap()
-                    .count()
-                    > 0
-            {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let config = agent
+        world.running.inject(at_the_archive(FaultKind::TaskStall));
+        let params = [("vmid", "9001"), ("storage", "local"), ("mode", mode)];
+        let job = upid(&agent.post(&format!("{NODE}/vzdump"), &params).await);
+        begun(&world).await;
+        let change = agent
             .put(&format!("{NODE}/lxc/9001/config"), &[("cores", "2")])
             .await;
-        config.says(500, "CT is locked (backup)");
+        change.says(500, "CT is locked (backup)");
         agent
             .delete(&format!("{NODE}/tasks/{}", job.replace(':', "%3A")))
             .await
             .ok();
         let task = end(&agent, &job).await;
         assert_eq!(task.exit, "interrupted by signal");
-        assert!(
-            task.has("ERROR: Backup of VM 9001 failed - interrupted by signal"),
-            "{:#?}",
-            task.log
-        );
+        let line = "ERROR: Backup of VM 9001 failed - interrupted by signal";
+        assert!(task.has(line), "{:#?}", task.log);
         let guest = world.running.state()["world"]["guests"]["9001"].clone();
         assert_eq!(
-            (&guest["status"], &guest["lock"], &guest["frozen"]),
-            (&json!("running"), &json!(null), &json!(false))
+            (&guest["status"], &guest["lock"]),
+            (&json!("running"), &json!(null))
         );
+        assert_eq!(guest["frozen"], false);
         assert!(!guest["config"].as_str().unwrap().contains("[vzdump]"));
         let left = std::fs::read_dir(world.dir.path().join("storage/local/dump")).unwrap();
+        let names = left.filter_map(Result::ok).map(|entry| entry.file_name());
         assert!(
-            left.filter_map(Result::ok)
-                .all(|entry| !entry.file_name().to_string_lossy().ends_with(".dat"))
+            names
+                .into_iter()
+                .all(|name| !name.to_string_lossy().ends_with(".dat"))
         );
     }
 }
+
+const FULL: &str = "ERROR: Backup of VM 9001 failed - There is a max backup limit of 2 enforced by the target storage or the vzdump parameters. Either increase the limit or delete old backups.";
 
 #[tokio::test]
 async fn retention_prunes_with_remove_and_refuses_without() {
@@ -440,43 +406,38 @@ async fn retention_prunes_with_remove_and_refuses_without() {
         .ok();
     let first = backup(&agent, 9001, &[]).await;
     let second = backup(&agent, 9001, &[]).await;
-    let params = [
-        ("vmid", "9001"),
-        ("storage", "local"),
-        ("compress", "zstd"),
-        ("remove", "0"),
-    ];
-    let full = post(&agent, "/vzdump", &params).await;
+    let job = |more: &[(&'static str, &'static str)]| {
+        [
+            &[("vmid", "9001"), ("storage", "local"), ("compress", "zstd")],
+            more,
+        ]
+        .concat()
+    };
+    let full = post(&agent, "/vzdump", &job(&[("remove", "0")])).await;
     assert_eq!(full.exit, "job errors");
-    assert!(full.has("ERROR: Backup of VM 9001 failed - There is a max backup limit of 2 enforced by the target storage or the vzdump parameters. Either increase the limit or delete old backups."));
-    let params = [("vmid", "9001"), ("storage", "local"), ("compress", "zstd")];
-    let third = post(&agent, "/vzdump", &params).await.ok();
-    assert!(
-        third.has("INFO: prune older backups with retention: keep-last=2"),
-        "{:#?}",
-        third.log
-    );
-    assert!(third.has(&format!("INFO: removing backup '{first}'")));
-    assert!(third.has("INFO: pruned 1 backup(s) not covered by keep-retention policy"));
-    let plan = agent
-        .get(&format!(
-            "{NODE}/storage/local/prunebackups?prune-backups=keep-last%3D1&vmid=9001"
-        ))
-        .await
-        .data();
+    assert!(full.has(FULL), "{:#?}", full.log);
+    let third = post(&agent, "/vzdump", &job(&[])).await.ok();
+    for line in [
+        "INFO: prune older backups with retention: keep-last=2",
+        &format!("INFO: removing backup '{first}'"),
+        "INFO: pruned 1 backup(s) not covered by keep-retention policy",
+    ] {
+        assert!(third.has(line), "{line}: {:#?}", third.log);
+    }
+    let path = format!("{NODE}/storage/local/prunebackups?prune-backups=keep-last%3D1&vmid=9001");
+    let plan = agent.get(&path).await.data();
     assert_eq!(
         (&plan[0]["volid"], &plan[0]["mark"]),
         (&json!(second), &json!("remove"))
     );
     assert_eq!(plan[1]["mark"], "keep");
-    let keep = [
-        ("vmid", "9001"),
-        ("storage", "local"),
-        ("compress", "zstd"),
-        ("remove", "0"),
-        ("protected", "1"),
-    ];
-    post(&agent, "/vzdump", &keep).await.ok();
+    post(
+        &agent,
+        "/vzdump",
+        &job(&[("remove", "0"), ("protected", "1")]),
+    )
+    .await
+    .ok();
 }
 
 #[tokio::test]

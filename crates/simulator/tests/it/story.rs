@@ -52,15 +52,6 @@ fn escaped(upid: &str) -> String {
         .replace('@', "%40")
 }
 
-/// Whether a task still runs.
-pub(crate) async fn runs(client: &Client, upid: &str) -> bool {
-    let status = client
-        .get(&format!("{NODE}/tasks/{}/status", escaped(upid)))
-        .await
-        .data();
-    status["status"] == "running"
-}
-
 /// Waits for the end of a task.
 pub(crate) async fn end(client: &Client, upid: &str) -> Task {
     assert!(upid.starts_with("UPID:"), "{upid}");
@@ -131,7 +122,10 @@ pub(crate) async fn config(client: &Client, vmid: u32) -> Value {
 pub(crate) fn members(dir: &Path, volid: &str) -> Vec<String> {
     let file = volid.split('/').next_back().unwrap();
     let file = std::fs::File::open(dir.join("storage/local/dump").join(file)).unwrap();
-    let reader: Box<dyn Read> = if volid.ends_with(".zst") {
+    let reader: Box<dyn Read> = if Path::new(volid)
+        .extension()
+        .is_some_and(|ext| ext == "zst")
+    {
         Box::new(zstd::Decoder::new(file).unwrap())
     } else {
         Box::new(file)

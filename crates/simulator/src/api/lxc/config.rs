@@ -59,13 +59,12 @@ pub(super) fn pending(call: &Call<'_>) -> Reply {
     let deletes = config.pending_deletes();
     let mut rows = vec![json!({ "key": "digest", "value": config.digest() })];
     for (key, value) in &current.values {
-        let mut row = json!({ "key": key, "value": typed(key, value) });
-        if let Some(waiting) = config.pending.get(key) {
-            row["pending"] = typed(key, waiting);
-        } else if deletes.contains(key) {
-            row["delete"] = json!(1);
-        }
-        rows.push(row);
+        let value = typed(key, value);
+        rows.push(match config.pending.get(key) {
+            Some(next) => json!({ "key": key, "value": value, "pending": typed(key, next) }),
+            None if deletes.contains(key) => json!({ "key": key, "value": value, "delete": 1 }),
+            None => json!({ "key": key, "value": value }),
+        });
     }
     for (key, value) in &config.pending {
         if key != "delete" && !current.values.contains_key(key) {
@@ -93,9 +92,9 @@ pub(super) fn put(call: &Call<'_>) -> Reply {
     world.reap(now);
     if let Some(keys) = call.params.text("revert") {
         let config = &mut world.lxc_mut(request.vmid)?.config;
-        list(&keys)
-            .iter()
-            .for_each(|key| drop(config.pending.remove(key)));
+        for key in list(&keys) {
+            config.pending.remove(&key);
+        }
     }
     world.change_config(call.auth, &request, call.sim.clock.now())?;
     Ok(Answer::Data(Value::Null))

@@ -287,7 +287,7 @@ pub(super) fn destroy(call: &Call<'_>) -> Reply {
         let now = call.sim.clock.now_f64();
         let mut world = call.sim.lock();
         world.reap(now);
-        remove::refusal(&world, &order)?;
+        remove::refusal(&world, order)?;
     }
     let upid = call.sim.start_task(
         call.auth,
@@ -301,28 +301,28 @@ pub(super) fn destroy(call: &Call<'_>) -> Reply {
 /// `POST …/clone`: permissions and the refusals that come before any copying; copying itself is not built.
 pub(super) fn clone(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();
-    let newid = call
+    let target = call
         .params
         .int("newid")
         .and_then(|id| u32::try_from(id).ok())
         .unwrap_or_default();
     let pool = call.params.text("pool");
     world
-        .check_vm(call.auth, newid, pool.as_deref(), &["VM.Allocate"])
+        .check_vm(call.auth, target, pool.as_deref(), &["VM.Allocate"])
         .map_err(|_| ApiError::forbidden(""))?;
     let guest = world.lxc(call.params.vmid())?;
-    if let Some(kind) = world.vmid_taken(newid) {
+    if let Some(kind) = world.vmid_taken(target) {
         let node = &world.node.name;
         return Err(ApiError::die(format!(
-            "{kind} {newid} already exists on node '{node}'"
+            "{kind} {target} already exists on node '{node}'"
         )));
     }
     guest.check_lock().map_err(ApiError::die)?;
     for mount in guest.config.current.mounts() {
         if mount.source() != Source::Volume {
-            let (key, word) = (&mount.key, mount.source().word());
+            let (key, kind) = (&mount.key, mount.source().word());
             return Err(ApiError::die(format!(
-                "unable to clone mountpoint '{key}' (type {word})"
+                "unable to clone mountpoint '{key}' (type {kind})"
             )));
         }
     }

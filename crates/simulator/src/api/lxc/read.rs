@@ -6,6 +6,7 @@ use crate::call::{Answer, Call, Reply};
 use crate::guest::init;
 
 /// `GET /nodes/N/lxc`: those the caller may see.
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 pub(super) fn list(call: &Call<'_>) -> Reply {
     let now = call.sim.clock.now_f64();
     let mut world = call.sim.lock();
@@ -36,6 +37,7 @@ pub(super) fn current(call: &Call<'_>) -> Reply {
 }
 
 /// `GET …/interfaces`: nothing for a stopped container, nor for one that does not exist.
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 pub(super) fn interfaces(call: &Call<'_>) -> Reply {
     let now = call.sim.clock.now_f64();
     let mut world = call.sim.lock();

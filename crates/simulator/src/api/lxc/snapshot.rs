@@ -1,6 +1,6 @@
 //! Snapshots of containers.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::call::{Answer, ApiError, Call, Reply};
 use crate::guest::config::typed;
@@ -14,32 +14,32 @@ pub(super) fn list(call: &Call<'_>) -> Reply {
     let guest = world.lxc(call.params.vmid())?;
     let mut rows = Vec::new();
     for (name, section) in &guest.config.snapshots {
-        let text = typed(
-            "description",
-            section.get("description").unwrap_or_default(),
-        );
-        let mut row = json!({ "name": name, "description": text });
         let time = section
             .get("snaptime")
             .and_then(|time| time.parse::<i64>().ok());
-        row["snaptime"] = json!(time.unwrap_or_default());
+        let mut row = Map::new();
+        row.insert("name".into(), json!(name));
+        row.insert(
+            "description".into(),
+            typed(
+                "description",
+                section.get("description").unwrap_or_default(),
+            ),
+        );
+        row.insert("snaptime".into(), json!(time.unwrap_or_default()));
         for key in ["parent", "snapstate"] {
-            if let Some(value) = section.get(key) {
-                row[key] = json!(value);
-            }
+            row.extend(section.get(key).map(|value| (key.to_owned(), json!(value))));
         }
-        rows.push(row);
+        rows.push(Value::Object(row));
     }
-    let mut current = json!({
-        "name": "current",
-        "description": "You are here!",
-        "digest": guest.config.digest(),
-        "running": u8::from(guest.run.is_some()),
-    });
-    if let Some(parent) = guest.config.current.get("parent") {
-        current["parent"] = json!(parent);
-    }
-    rows.push(current);
+    let mut current = Map::new();
+    current.insert("name".into(), json!("current"));
+    current.insert("description".into(), json!("You are here!"));
+    current.insert("digest".into(), json!(guest.config.digest()));
+    current.insert("running".into(), json!(u8::from(guest.run.is_some())));
+    let parent = guest.config.current.get("parent");
+    current.extend(parent.map(|parent| ("parent".to_owned(), json!(parent))));
+    rows.push(Value::Object(current));
     Ok(Answer::Data(Value::Array(rows)))
 }
 

@@ -34,6 +34,7 @@ fn entry(world: &World, id: &str, definition: &Definition) -> Value {
 }
 
 /// `GET /storage`: those the caller may see.
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
 pub(super) fn index(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();
     let kind = call.params.text("type");

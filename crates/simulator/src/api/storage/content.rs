@@ -3,13 +3,13 @@
 use std::fs;
 use std::io;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::call::{Answer, ApiError, Call, Reply};
 use crate::guest::props;
 use crate::storage::access::{self, VolumeName};
 use crate::storage::backups;
-use crate::storage::retention::Retention;
+use crate::storage::retention::{Mark, Retention};
 use crate::workers::{disk, seconds};
 use crate::world::World;
 
@@ -220,14 +220,20 @@ pub(super) fn prune_plan(call: &Call<'_>) -> Reply {
         vmid(call),
         call.params.text("type").as_deref(),
     );
-    let row = |(backup, mark): &(backups::Backup, crate::storage::retention::Mark)| {
-        let mut row = json!({
-            "volid": backup.volid, "ctime": backup.ctime, "mark": mark.word(), "type": backup.subtype,
-        });
-        if let Some(vmid) = backup.vmid {
-            row["vmid"] = json!(vmid);
-        }
-        row
+    let row = |(backup, mark): &(backups::Backup, Mark)| {
+        let pairs = [
+            ("volid", json!(backup.volid)),
+            ("ctime", json!(backup.ctime)),
+            ("mark", json!(mark.word())),
+            ("type", json!(backup.subtype)),
+        ];
+        let vmid = backup.vmid.map(|vmid| ("vmid", json!(vmid)));
+        let row: Map<String, Value> = pairs
+            .into_iter()
+            .chain(vmid)
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
+        Value::Object(row)
     };
     Ok(Answer::Data(plan.iter().map(row).collect()))
 }

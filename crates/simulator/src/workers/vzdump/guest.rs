@@ -444,7 +444,7 @@ fn file_size(bytes: u64) -> String {
     } else if bytes < 1 << 30 {
         format!("{}MB", bytes >> 20)
     } else {
-        let hundredths = u128::from(bytes) * 100 >> 30;
+        let hundredths = (u128::from(bytes) * 100) >> 30;
         format!("{}.{:02}GB", hundredths / 100, hundredths % 100)
     }
 }
