@@ -112,7 +112,7 @@ impl Client {
         let connector = settings.trust.connector()?;
         let authorization = settings.token.header()?;
         let host =
-            HeaderValue::from_str(&settings.address.to_string()).map_err(|_| Error::Trust {
+            HeaderValue::from_str(&settings.address.to_string()).map_err(|_| Error::Setup {
                 what: "the address is no host name".to_owned(),
             })?;
         let idle = Mutex::new(Vec::with_capacity(IDLE));
@@ -203,7 +203,11 @@ impl Client {
         {
             let tried = tokio::time::timeout(after, self.converse(connection, request));
             match tried.await.map_err(late)? {
-                Err(Failure::Lost { source, .. }) => {
+                Err(Failure::Lost {
+                    answering: false,
+                    source,
+                    ..
+                }) => {
                     tracing::trace!(error = %source, "an idle connection was closed, using a fresh one");
                 }
                 other => return other.map_err(|failure| self.failed(request, failure)),
@@ -224,6 +228,7 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let message = self.message(request).map_err(|source| Failure::Lost {
             sent: false,
+            answering: false,
             source: source.into(),
         })?;
         let answer = connection
@@ -254,7 +259,7 @@ impl Client {
     fn failed(&self, request: &Request, failure: Failure) -> Error {
         let request = request.to_string();
         match failure {
-            Failure::Lost { sent, source } => Error::ConnectionLost {
+            Failure::Lost { sent, source, .. } => Error::ConnectionLost {
                 request,
                 sent,
                 source,

@@ -42,6 +42,8 @@ pub(super) enum Failure {
     Lost {
         /// Whether any of the request may have left.
         sent: bool,
+        /// Whether an answer had begun.
+        answering: bool,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     TooLong,
@@ -50,12 +52,21 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    fn after_sending(error: hyper::Error) -> Self {
+    fn unsent(source: hyper::Error) -> Self {
+        Self::Lost {
+            sent: false,
+            answering: false,
+            source: source.into(),
+        }
+    }
+
+    fn after_sending(error: hyper::Error, answering: bool) -> Self {
         if error.is_parse() {
             Self::NotHttp(error)
         } else {
             Self::Lost {
                 sent: true,
+                answering,
                 source: error.into(),
             }
         }
@@ -67,10 +78,7 @@ impl Connection {
     pub(super) async fn open(stream: TlsStream<TcpStream>) -> Result<Self, Failure> {
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|source| Failure::Lost {
-                sent: false,
-                source: source.into(),
-            })?;
+            .map_err(Failure::unsent)?;
         Ok(Self {
             sender,
             driver: Some(Box::new(driver)),
@@ -90,10 +98,7 @@ impl Connection {
             idle_since,
         } = self;
         let work = async {
-            sender.ready().await.map_err(|source| Failure::Lost {
-                sent: false,
-                source: source.into(),
-            })?;
+            sender.ready().await.map_err(Failure::unsent)?;
             let response = sender
                 .try_send_request(request)
                 .await
@@ -102,12 +107,9 @@ impl Connection {
                     let sent = refused.take_message().is_none();
                     let error = refused.into_error();
                     if sent {
-                        Failure::after_sending(error)
+                        Failure::after_sending(error, false)
                     } else {
-                        Failure::Lost {
-                            sent,
-                            source: error.into(),
-                        }
+                        Failure::unsent(error)
                     }
                 })?;
             read(response, longest).await
@@ -173,7 +175,7 @@ async fn read(response: http::Response<Incoming>, longest: usize) -> Result<Answ
             // truncation, and if it is one, the JSON has no end.
             Err(_) if head.status.as_u16() >= 400 => break,
             Err(error) if announced.is_none() && is_abrupt_end(&error) => break,
-            Err(error) => return Err(Failure::after_sending(error)),
+            Err(error) => return Err(Failure::after_sending(error, true)),
         }
     }
     let reason = head.extensions.get::<ReasonPhrase>();

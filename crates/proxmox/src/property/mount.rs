@@ -203,7 +203,11 @@ impl FromStr for MountSource {
 /// As PVE reads it: a decimal number of GiB, cut to whole MiB.
 fn gibibytes(number: &str) -> Option<ByteSize> {
     let decimal = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let size: ByteSize = if decimal { format!("{number}G").parse().ok()? } else { return None };
+    let size: ByteSize = if decimal {
+        format!("{number}G").parse().ok()?
+    } else {
+        return None;
+    };
     Some(ByteSize::from_bytes(size.bytes() >> 20 << 20))
 }
 

@@ -8,7 +8,7 @@ mod snapshots;
 mod status;
 
 pub use config::{GetLxcConfig, LxcConfig, SetLxcConfig};
-pub use create::{CreateLxc, DestroyLxc, Neutral, RestoreLxc};
+pub use create::{CreateLxc, DestroyLxc, LxcSettings, RestoreLxc};
 pub use power::{ShutdownLxc, StartLxc, StopLxc};
 pub use snapshots::{
     CreateSnapshot, DeleteSnapshot, GetSnapshotConfig, ListSnapshots, RollbackSnapshot, Snapshot,

@@ -113,6 +113,17 @@ async fn stand_in_lines_are_not_log_lines() {
 }
 
 #[tokio::test]
+async fn following_can_be_a_task_of_its_own() {
+    let server = Task::ends(0, "OK", "TASK OK").start().await;
+    let pve = server.pve();
+    let following = tokio::spawn(async move {
+        let options = FollowOptions::default();
+        pve.follow(&upid(), &options, &mut Silent).await
+    });
+    assert!(matches!(following.await.unwrap(), Ok(Ending::Finished(_))));
+}
+
+#[tokio::test]
 async fn following_goes_on_from_a_known_line() {
     let server = Task::ends(300, "job errors", "TASK ERROR: job errors")
         .start()

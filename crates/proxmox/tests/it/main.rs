@@ -14,4 +14,5 @@ mod follow;
 mod properties;
 mod recordings;
 mod scripted;
+mod simulated;
 mod tls;

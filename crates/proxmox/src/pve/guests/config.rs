@@ -218,6 +218,15 @@ impl SetLxcConfig {
             digest: None,
         }
     }
+
+    /// The same change, refused if the configuration is no longer the one that was looked at.
+    #[must_use]
+    pub fn guarded_by(self, seen: &LxcConfig) -> Self {
+        Self {
+            digest: seen.digest.clone(),
+            ..self
+        }
+    }
 }
 
 impl Endpoint for GetLxcConfig {

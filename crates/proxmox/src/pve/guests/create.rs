@@ -12,7 +12,7 @@ use crate::task::{Started, TaskHandle};
 
 /// What a new container may be given in the request that makes it, whatever it is made from.
 #[derive(Debug, Clone, Default)]
-pub struct Neutral {
+pub struct LxcSettings {
     /// Its pool; grants on the pool also permit the making.
     pub pool: Option<PoolId>,
     /// Its host name.
@@ -39,7 +39,7 @@ pub struct Neutral {
     pub nets: BTreeMap<u16, NetworkInterface>,
 }
 
-impl Neutral {
+impl LxcSettings {
     fn add_to(&self, request: Request) -> Request {
         let mut request = request
             .maybe("pool", self.pool.as_ref())
@@ -75,7 +75,7 @@ pub struct CreateLxc {
     /// Whether containers may run within.
     pub nesting: bool,
     /// Everything else.
-    pub settings: Neutral,
+    pub settings: LxcSettings,
 }
 
 /// `POST /nodes/N/lxc` with `restore=1`. There is no `force`, so an existing container is never
@@ -94,7 +94,7 @@ pub struct RestoreLxc {
     pub storage: Option<StorageId>,
     /// What overrides the archive's configuration. Keys not given here are carried over, autostart
     /// and hook scripts included.
-    pub settings: Neutral,
+    pub settings: LxcSettings,
     /// KiB/s; only ever less than PVE's own limit.
     pub bwlimit: Option<u64>,
 }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_restore_carries_everything_in_one_request() {
         let storage: StorageId = "local-lvm".parse().unwrap();
-        let settings = Neutral {
+        let settings = LxcSettings {
             pool: Some("felhom-scratch".parse().unwrap()),
             description: Some("felhom:i/j/9100".to_owned()),
             onboot: Some(false),
@@ -193,7 +193,7 @@ mod tests {
                     .parse()
                     .unwrap(),
             )]),
-            ..Neutral::default()
+            ..LxcSettings::default()
         };
         let restore = RestoreLxc {
             vmid: Vmid::new(9100).unwrap(),
