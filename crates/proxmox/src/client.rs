@@ -112,7 +112,7 @@ impl Client {
         let connector = settings.trust.connector()?;
         let authorization = settings.token.header()?;
         let host =
-            HeaderValue::from_str(&settings.address.to_string()).map_err(|_| Error::Setup {
+            HeaderValue::from_str(&settings.address.to_string()).map_err(|_| Error::Trust {
                 what: "the address is no host name".to_owned(),
             })?;
         let idle = Mutex::new(Vec::with_capacity(IDLE));

@@ -85,9 +85,9 @@ pub enum Error {
         /// That of the certificate shown.
         seen: Fingerprint,
     },
-    /// What was configured cannot be used at all; nothing was connected.
+    /// The configured trust or secret cannot be used at all; nothing was connected.
     #[error("unusable settings: {what}")]
-    Setup {
+    Trust {
         /// What is wrong with it.
         what: String,
     },
@@ -216,7 +216,7 @@ impl Error {
             Self::Connect { .. }
             | Self::Tls { .. }
             | Self::PinMismatch { .. }
-            | Self::Setup { .. }
+            | Self::Trust { .. }
             | Self::Timeout { phase: Phase::Connect | Phase::Handshake, .. }
             | Self::ConnectionLost { sent: false, .. }
             // pveproxy found nobody to hand the request to.
@@ -256,7 +256,7 @@ impl Error {
             Self::Api { text, .. } => is_passing_trouble(text),
             Self::Tls { .. }
             | Self::PinMismatch { .. }
-            | Self::Setup { .. }
+            | Self::Trust { .. }
             | Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::Parameter { .. }
@@ -281,7 +281,7 @@ impl Error {
                 Some("check the token's id and secret, and that neither it nor its user is disabled or expired".to_owned())
             }
             Self::Connect { .. }
-            | Self::Setup { .. }
+            | Self::Trust { .. }
             | Self::Timeout { .. }
             | Self::ConnectionLost { .. }
             | Self::Forbidden { .. }

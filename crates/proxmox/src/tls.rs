@@ -46,7 +46,7 @@ impl Trust {
                 Arc::clone(provider),
             ))),
             Self::CaFile(pem) => {
-                let unusable = |what: &dyn std::fmt::Display| Error::Setup {
+                let unusable = |what: &dyn std::fmt::Display| Error::Trust {
                     what: format!("the CA file: {what}"),
                 };
                 let mut roots = RootCertStore::empty();
@@ -77,7 +77,7 @@ impl Trust {
         let verifier = self.verifier(&provider)?;
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| Error::Setup {
+            .map_err(|error| Error::Trust {
                 what: error.to_string(),
             })?
             .dangerous()
@@ -107,7 +107,7 @@ pub async fn fetch_leaf(address: &Address, patience: Duration) -> Result<Leaf, E
     let verifier = Arc::new(pin::PinVerifier::new(None, Arc::clone(&provider)));
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Setup {
+        .map_err(|error| Error::Trust {
             what: error.to_string(),
         })?
         .dangerous()

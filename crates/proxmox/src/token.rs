@@ -33,7 +33,7 @@ impl Token {
     /// The header's value, marked so that nothing prints it.
     pub(crate) fn header(&self) -> Result<HeaderValue, Error> {
         let text = format!("PVEAPIToken={}={}", self.id, self.secret.expose_secret());
-        let mut value = HeaderValue::from_str(&text).map_err(|_| Error::Setup {
+        let mut value = HeaderValue::from_str(&text).map_err(|_| Error::Trust {
             what: format!(
                 "the secret of {} holds characters that no token has",
                 self.id

@@ -18,3 +18,6 @@ pub use status::{
     GetLxcInterfaces, GetLxcStatus, GuestInterface, GuestStatus, InterfaceAddress, ListLxc,
     RunState,
 };
+
+#[doc(hidden)]
+pub use create::LxcSettings as Neutral;

@@ -284,7 +284,7 @@ fn is_right(record: &Value, error: &Error) -> bool {
         Error::Connect { .. }
         | Error::Tls { .. }
         | Error::PinMismatch { .. }
-        | Error::Setup { .. }
+        | Error::Trust { .. }
         | Error::Timeout { .. }
         | Error::ConnectionLost { .. }
         | Error::Locked { .. }

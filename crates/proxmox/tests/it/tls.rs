@@ -202,7 +202,7 @@ async fn a_bad_ca_file_is_found_before_anything_is_connected() {
         "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     ] {
         let result = Client::new(server.settings(Trust::CaFile(pem.as_bytes().to_vec())));
-        assert!(matches!(result, Err(Error::Setup { .. })), "{pem}");
+        assert!(matches!(result, Err(Error::Trust { .. })), "{pem}");
     }
     assert_eq!(server.connections(), 0);
 }
