@@ -1,6 +1,6 @@
 //! LXC guests: configuration, file trees, what their init does, and what the API shows of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,9 @@ pub(crate) struct Guests {
     /// Holder of `/var/run/vzdump.lock`: dies with the process that holds it.
     #[serde(skip)]
     pub(crate) vzdump_lock: Option<String>,
+    /// Guests whose `/run/lock/lxc/pve-config-ID.lock` somebody holds.
+    #[serde(skip)]
+    pub(crate) config_locks: BTreeSet<u32>,
 }
 
 /// One container.

@@ -23,6 +23,7 @@ pub(crate) mod vzdump;
 /// boot. Locks, stubs, snapshots and half-written archives stay where they were.
 pub(crate) fn power_cut(world: &mut World) {
     world.guests.vzdump_lock = None;
+    world.guests.config_locks.clear();
     for guest in world.guests.lxc.values_mut() {
         guest.run = None;
         guest.frozen = false;

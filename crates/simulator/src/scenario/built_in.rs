@@ -64,7 +64,11 @@ const VM_9000: [(&str, &str); 7] = [
 ];
 
 pub(crate) fn build(sim: &Sim) -> io::Result<()> {
-    node(sim, "iso,vztmpl,backup,import,snippets")?;
+    node(
+        sim,
+        "iso,vztmpl,backup,import,snippets",
+        files::Init::Ifupdown,
+    )?;
     {
         let mut world = sim.lock();
         define(
@@ -114,7 +118,7 @@ fn docker(root: &std::path::Path, volume: &str) -> String {
 
 fn files_9001(sim: &Sim) -> io::Result<()> {
     let root = tree(sim, "vm-9001-disk-0");
-    files::system(&root)?;
+    files::system(&root, files::Init::Ifupdown)?;
     put(&root, "SENTINEL_ROOTFS", b"rootfs of 9001\n")?;
     put(&root, "opt/stack/compose.yaml", b"services:\n  db:\n    image: postgres:17\n    volumes: [pgdata:/var/lib/postgresql/data]\nvolumes:\n  pgdata:\n")?;
     let data = docker(&root, "pgdata");
@@ -141,7 +145,7 @@ fn files_9001(sim: &Sim) -> io::Result<()> {
 
 fn files_9010(sim: &Sim) -> io::Result<()> {
     let root = tree(sim, "vm-9010-disk-0");
-    files::system(&root)?;
+    files::system(&root, files::Init::Ifupdown)?;
     for point in ["mnt/mp1", "mnt/mp2", "mnt/mp3"] {
         std::fs::create_dir_all(root.join(point))?;
     }

@@ -23,8 +23,17 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     out
 }
 
+/// What a guest's init does about the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Init {
+    /// Reads `/etc/network/interfaces` and acts on it.
+    Ifupdown,
+    /// A shell, which does nothing: so was the recorded template.
+    Shell,
+}
+
 /// A minimal Debian as far as this world looks: an init that brings up the network, and something to copy.
-pub(crate) fn system(root: &Path) -> io::Result<()> {
+pub(crate) fn system(root: &Path, init: Init) -> io::Result<()> {
     for dir in [
         "dev", "proc", "sys", "run", "tmp", "var/tmp", "var/run", "mnt", "root", "home", "opt",
         "srv",
@@ -36,7 +45,9 @@ pub(crate) fn system(root: &Path) -> io::Result<()> {
         "sbin/init",
         b"#!/bin/sh\n/sbin/ifup -a\nexec /bin/sh\n",
     )?;
-    put(root, "sbin/ifup", b"#!/bin/sh\n# ifupdown\n")?;
+    if init == Init::Ifupdown {
+        put(root, "sbin/ifup", b"#!/bin/sh\n# ifupdown\n")?;
+    }
     put(root, "bin/sh", &noise(1, 96 << 10))?;
     put(
         root,
@@ -61,9 +72,9 @@ pub(crate) fn system(root: &Path) -> io::Result<()> {
 }
 
 /// Writes the template into a storage's cache.
-pub(crate) fn template(cache: &Path, scratch: &Path, now: i64) -> io::Result<()> {
+pub(crate) fn template(cache: &Path, scratch: &Path, init: Init, now: i64) -> io::Result<()> {
     std::fs::create_dir_all(cache)?;
-    system(scratch)?;
+    system(scratch, init)?;
     let plan = Plan {
         sources: vec![Source {
             root: scratch.to_owned(),

@@ -30,7 +30,7 @@ pub(crate) fn define(world: &mut World, id: &str, kind: &str, options: &[(&str, 
 }
 
 /// The node without anything of ours: storage `local` of this content, the template, the bridge to the world.
-pub(crate) fn node(sim: &Sim, content: &str) -> io::Result<()> {
+pub(crate) fn node(sim: &Sim, content: &str, init: files::Init) -> io::Result<()> {
     let now = sim.clock.now();
     let mut world = sim.lock();
     define(
@@ -63,10 +63,20 @@ pub(crate) fn node(sim: &Sim, content: &str) -> io::Result<()> {
     files::template(
         &folder.join("template/cache"),
         &sim.state_dir.join("template.tmp"),
+        init,
         now,
     )
 }
 
 pub(crate) fn build(sim: &Sim) -> io::Result<()> {
-    node(sim, "backup,images,iso,vztmpl,snippets,rootdir")
+    node(
+        sim,
+        "backup,images,iso,vztmpl,snippets,rootdir",
+        files::Init::Shell,
+    )?;
+    let mut world = sim.lock();
+    if let Some(local) = world.storage.definitions.get_mut("local") {
+        local.options.insert("priority".into(), "0".into());
+    }
+    Ok(())
 }

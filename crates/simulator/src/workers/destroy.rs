@@ -47,6 +47,7 @@ pub(crate) fn refusal(world: &World, order: Order) -> Result<(), crate::call::Ap
 /// `vzdestroy`
 pub(crate) async fn run(worker: Worker, order: Order) -> Result<(), String> {
     let vmid = order.vmid;
+    let _lock = power::config_lock(&worker, vmid).await?;
     let running = {
         let world = worker.sim.lock();
         refusal(&world, order).map_err(|error| error.in_task())?;

@@ -355,8 +355,11 @@ impl World {
         guest.config.current.values = values;
         guest.config.current.raw.clone_from(&section.raw);
         guest.config.pending.clear();
+        let mounted = guest.volumes();
+        let is_mounted = |volume: &str| mounted.iter().any(|mount| mount.volume() == volume);
         before
             .iter()
+            .filter(|volume| !is_mounted(volume))
             .try_for_each(|volume| in_task(self.keep_unused(vmid, volume)))
     }
 }

@@ -113,7 +113,11 @@ async fn power_refusals_are_synchronous() {
     assert_eq!(agent.get(&guest("/interfaces")).await.data(), Value::Null);
 }
 
-type Forbidden = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+type Forbidden = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
 
 const FORBIDDEN: [Forbidden; 3] = [
     ("clone", &[("newid", "9500")], "VM.Clone"),

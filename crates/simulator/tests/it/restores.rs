@@ -409,31 +409,35 @@ async fn a_pool_filled_by_somebody_else_stops_the_restore_and_hurts_production()
     let archive = backup(&agent, 9001, &[]).await;
     let lvm = async || agent.get(&format!("{NODE}/disks/lvmthin")).await.data()[0].clone();
     let before = lvm().await;
-    let delay = FaultKind::TaskDelay { seconds: 5.0 };
-    world.running.inject(at("vzrestore:extract", delay));
-    world
-        .running
-        .control(
-            "fill-pool",
-            json!({"bytes": 40_u64 << 30, "rate": 8_u64 << 30}),
-        )
-        .await
-        .unwrap();
-    let task = restore(&agent, "9100", &archive, &[]).await;
+    world.running.inject(at(
+        "vzrestore:extract",
+        FaultKind::TaskDelay { seconds: 60.0 },
+    ));
+    let params = [
+        ("vmid", "9100"),
+        ("ostemplate", archive.as_str()),
+        ("restore", "1"),
+        ("storage", "local-lvm"),
+    ];
+    let job = upid(&agent.post(&format!("{NODE}/lxc"), &params).await);
+    while volumes(&world, 9100).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let fill = json!({"bytes": 40_u64 << 30, "rate": 8_u64 << 30});
+    world.running.control("fill-pool", fill).await.unwrap();
+    let task = end(&agent, &job).await;
     assert!(task.exit.ends_with("failed: exit code 2"), "{}", task.exit);
-    let after = lvm().await;
-    assert_eq!(after["used"], after["lv_size"]);
-    assert!(before["used"].as_u64() < after["used"].as_u64());
-    let state = world.running.state();
     assert!(
-        state["world"]["production_write_failures"]
-            .as_u64()
-            .unwrap()
-            > 0
+        task.has("tar: .: Cannot write: Input/output error"),
+        "{:#?}",
+        task.log
     );
-    let status = agent
-        .get(&format!("{NODE}/storage/local-lvm/status"))
-        .await
-        .data();
-    assert_eq!(status["avail"], 0);
+    assert!(volumes(&world, 9100).is_empty());
+    let after = lvm().await;
+    assert!(before["used"].as_u64() < after["used"].as_u64());
+    assert!(after["used"].as_u64().unwrap() * 100 > after["lv_size"].as_u64().unwrap() * 99);
+    let failures = world.running.state()["world"]["production_write_failures"]
+        .as_u64()
+        .unwrap();
+    assert!(failures > 0);
 }

@@ -122,10 +122,7 @@ pub(crate) async fn config(client: &Client, vmid: u32) -> Value {
 pub(crate) fn members(dir: &Path, volid: &str) -> Vec<String> {
     let file = volid.split('/').next_back().unwrap();
     let file = std::fs::File::open(dir.join("storage/local/dump").join(file)).unwrap();
-    let reader: Box<dyn Read> = if Path::new(volid)
-        .extension()
-        .is_some_and(|ext| ext == "zst")
-    {
+    let reader: Box<dyn Read> = if Path::new(volid).extension().is_some_and(|ext| ext == "zst") {
         Box::new(zstd::Decoder::new(file).unwrap())
     } else {
         Box::new(file)

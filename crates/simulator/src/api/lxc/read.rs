@@ -1,9 +1,9 @@
 //! Reading containers: list, status, interfaces, features.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::call::{Answer, Call, Reply};
-use crate::guest::init;
+use crate::guest::{init, whole};
 
 /// `GET /nodes/N/lxc`: those the caller may see.
 #[expect(clippy::unnecessary_wraps, reason = "a handler")]
@@ -69,9 +69,25 @@ pub(super) fn feature(call: &Call<'_>) -> Reply {
     Ok(Answer::Data(json!({ "hasFeature": u8::from(has) })))
 }
 
-/// `GET …/rrddata`: time stamps only, as of a node whose statistics daemon has just started.
+/// What the statistics daemon keeps of a status row.
+const STATISTICS: &[&str] = &[
+    "cpu",
+    "mem",
+    "maxmem",
+    "disk",
+    "maxdisk",
+    "diskread",
+    "diskwrite",
+    "netin",
+    "netout",
+];
+
+/// `GET …/rrddata`: values for the time that the guest has run.
 pub(super) fn rrd(call: &Call<'_>) -> Reply {
-    call.sim.lock().lxc(call.params.vmid())?;
+    let vmid = call.params.vmid();
+    let world = call.sim.lock();
+    let since = world.lxc(vmid)?.run.as_ref().map(|run| whole(run.since));
+    let status = world.lxc_status(vmid, call.sim.clock.now_f64());
     let step = match call.params.need("timeframe").as_str() {
         "hour" => 60,
         "day" => 1800,
@@ -80,11 +96,26 @@ pub(super) fn rrd(call: &Call<'_>) -> Reply {
         _ => 604_800,
     };
     let last = call.sim.clock.now() / step * step;
-    let rows: Vec<Value> = (0..60)
-        .rev()
-        .map(|back| json!({ "time": last - back * step }))
-        .collect();
-    Ok(Answer::Data(Value::Array(rows)))
+    let row = |back: i64| {
+        let time = last - back * step;
+        let mut row = Map::from_iter([("time".to_owned(), json!(time))]);
+        if since.is_some_and(|since| time + step >= since) {
+            row.insert(
+                "maxcpu".into(),
+                status.get("cpus").cloned().unwrap_or_default(),
+            );
+            let copied = STATISTICS
+                .iter()
+                .filter_map(|key| Some(((*key).to_owned(), status.get(*key)?.clone())));
+            row.extend(copied);
+            for kind in ["cpu", "io", "memory"] {
+                row.insert(format!("pressure{kind}some"), json!(0));
+                row.insert(format!("pressure{kind}full"), json!(0));
+            }
+        }
+        Value::Object(row)
+    };
+    Ok(Answer::Data((0..60).rev().map(row).collect()))
 }
 
 /// `GET /nodes/N/lxc/ID`: what there is below.

@@ -23,7 +23,10 @@ fn entry(world: &World, id: &str, definition: &Definition) -> Value {
     row.insert("type".into(), json!(definition.kind));
     row.insert("digest".into(), json!(sha1(&world.storage.config_text())));
     for (key, value) in &definition.options {
-        let number = matches!(key.as_str(), "disable" | "shared" | "max-protected-backups");
+        let number = matches!(
+            key.as_str(),
+            "disable" | "shared" | "max-protected-backups" | "priority"
+        );
         let number = number.then(|| value.parse::<i64>().ok()).flatten();
         row.insert(
             key.clone(),
@@ -181,6 +184,8 @@ pub(super) fn update(call: &Call<'_>) -> Reply {
         ));
     }
     let mut definition = world.storage.definition(&id)?.clone();
+    // Only the storage that PVE assumes where nothing is configured shows its place in the order.
+    definition.options.remove("priority");
     definition.options.extend(options(call.params));
     let delete = call.params.text("delete").unwrap_or_default();
     for key in delete.split([',', ' ', ';']).filter(|key| !key.is_empty()) {
