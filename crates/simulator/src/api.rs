@@ -5,6 +5,7 @@
 pub(crate) mod access;
 pub(crate) mod cluster;
 pub(crate) mod disks;
+pub(crate) mod jobs;
 pub(crate) mod lxc;
 pub(crate) mod network;
 pub(crate) mod nodes;
@@ -28,6 +29,7 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
         access::users::ROUTES,
         cluster::ROUTES,
         disks::ROUTES,
+        jobs::ROUTES,
         lxc::ROUTES,
         network::ROUTES,
         nodes::ROUTES,

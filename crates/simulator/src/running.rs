@@ -1,6 +1,6 @@
 //! Starting a world and holding it: the public face of the crate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::call::object;
 use crate::clock::{Clock, Time};
 use crate::faults::Fault;
 use crate::scenario::{self, Scenario};
@@ -102,6 +103,8 @@ impl Simulator {
             world,
             identity.fingerprint,
         );
+        // A state directory may have been moved since.
+        sim.lock().storage.state.clone_from(&sim.state_dir);
         if is_new {
             let booted = sim.clock.since_epoch().saturating_sub(UP_BEFORE).as_secs();
             sim.lock().node.boot = i64::try_from(booted).unwrap_or_default();
@@ -254,6 +257,34 @@ impl Running {
     pub async fn corrupt_archive(&self, volid: &str) -> Result<Value, String> {
         self.control("corrupt-archive", json!({ "volid": volid }))
             .await
+    }
+
+    /// Changes a guest behind the API's back: `set` and `delete` options, `raw` lines, `files`, `running`, `frozen`,
+    /// `writes`, `firewall`, as `POST /_sim/poke-guest` takes them.
+    pub async fn poke_guest(&self, vmid: u32, change: Value) -> Result<Value, String> {
+        let mut order = object(change);
+        order.insert("vmid".into(), vmid.into());
+        self.control("poke-guest", Value::Object(order)).await
+    }
+
+    /// The guests there are, whatever anybody may see of them.
+    pub fn guests(&self) -> BTreeSet<u32> {
+        let world = self.sim.lock();
+        world
+            .guests
+            .lxc
+            .keys()
+            .chain(world.qemu.keys())
+            .copied()
+            .collect()
+    }
+
+    /// How many writes of running production guests have failed for want of room in the pool.
+    pub fn production_write_failures(&self) -> u64 {
+        let now = self.sim.clock.now_f64();
+        let mut world = self.sim.lock();
+        world.settle(now);
+        world.storage.pool.production_write_failures
     }
 
     /// Closes all connections, kills what runs, writes the world down.

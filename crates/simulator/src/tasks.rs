@@ -2,13 +2,13 @@
 
 mod log;
 mod upid;
+mod worker;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,10 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use log::Finished;
 pub(crate) use upid::Upid;
+pub(crate) use worker::Worker;
 
 use crate::access::Principal;
-use crate::faults::TaskFault;
 use crate::sim::Sim;
+use worker::Inner;
 
 /// The first process id after a boot, and the usual distance to the next worker's: nodes start other processes too.
 const FIRST_PID: u32 = 1021;
@@ -197,116 +198,6 @@ impl Tasks {
     }
 }
 
-/// A running task as its own code sees it.
-#[derive(Clone)]
-pub(crate) struct Worker {
-    pub(crate) sim: Arc<Sim>,
-    pub(crate) upid: String,
-    pub(crate) who: Principal,
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    upid: Upid,
-    log: Mutex<Option<File>>,
-    warnings: AtomicU32,
-    vanish: AtomicBool,
-    term: CancellationToken,
-}
-
-impl Worker {
-    /// One line (or several) of the task's log.
-    pub(crate) fn log(&self, line: impl Into<String>) {
-        let mut text: String = line.into();
-        text.push('\n');
-        if let Some(file) = self
-            .inner
-            .log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .as_mut()
-        {
-            complain(file.write_all(text.as_bytes()));
-        }
-    }
-
-    /// `WARN: …`; a task with warnings ends `TASK WARNINGS: n`.
-    pub(crate) fn warn(&self, line: impl Into<String>) {
-        self.inner.warnings.fetch_add(1, Ordering::Relaxed);
-        self.log(format!("WARN: {}", line.into()));
-    }
-
-    /// Sleeps in simulated time; fails with the signal's text when the task is stopped meanwhile.
-    pub(crate) async fn sleep(&self, span: Duration) -> Result<(), String> {
-        tokio::select! {
-            biased;
-            () = self.inner.term.cancelled() => Err(self.interrupted()),
-            () = self.sim.clock.sleep(span) => Ok(()),
-        }
-    }
-
-    pub(crate) fn cancelled(&self) -> bool {
-        self.inner.term.is_cancelled()
-    }
-
-    /// Resolves when the task is asked to stop; to be raced against work that does not sleep here.
-    pub(crate) async fn stopped(&self) {
-        self.inner.term.cancelled().await;
-    }
-
-    /// What a worker dies of when it is asked to stop.
-    pub(crate) fn interrupted(&self) -> String {
-        let text = if self.inner.upid.kind == "vzdump" {
-            "interrupted by signal"
-        } else {
-            "received interrupt"
-        };
-        text.to_owned()
-    }
-
-    /// The task will end without a `TASK …` line, hence as `unexpected status`.
-    pub(crate) fn exit_without_status(&self) {
-        self.inner.vanish.store(true, Ordering::Relaxed);
-    }
-
-    /// Meets an injected fault at a named point (`vzdump:archive`): warns, waits or fails as told.
-    pub(crate) async fn point(&self, name: &str, id: &str) -> Result<(), String> {
-        match self.sim.faults.at(name, id) {
-            None => Ok(()),
-            Some(TaskFault::Fail(text)) => Err(text),
-            Some(TaskFault::Warn(text)) => {
-                self.warn(text);
-                Ok(())
-            }
-            Some(TaskFault::Delay(span)) => self.sleep(span).await,
-            Some(TaskFault::Stall) => {
-                self.stopped().await;
-                Err(self.interrupted())
-            }
-            Some(TaskFault::Vanish) => {
-                self.exit_without_status();
-                Err(String::new())
-            }
-        }
-    }
-
-    /// Writes the last line.
-    fn conclude(&self, result: Result<(), String>) {
-        if self.inner.vanish.load(Ordering::Relaxed) {
-            return;
-        }
-        let warnings = self.inner.warnings.load(Ordering::Relaxed);
-        match result {
-            Err(message) => self.log(format!(
-                "TASK ERROR: {}",
-                message.trim_end().replace('\n', " ")
-            )),
-            Ok(()) if warnings > 0 => self.log(format!("TASK WARNINGS: {warnings}")),
-            Ok(()) => self.log("TASK OK"),
-        }
-    }
-}
-
 /// Moves the task to the finished ones when its worker is gone, however it went.
 struct Ending {
     sim: Arc<Sim>,
@@ -434,188 +325,4 @@ fn complain(result: io::Result<()>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::clock::Time;
-    use crate::faults::{Fault, FaultKind};
-    use crate::world::World;
-
-    struct Bench {
-        sim: Arc<Sim>,
-        dir: TempDir,
-    }
-
-    fn bench(time: Time) -> Bench {
-        let dir = TempDir::new().unwrap();
-        let clock = crate::clock::Clock::start(time, Duration::ZERO);
-        let mut world = World::default();
-        world.node.boot = clock.now() - 10_000;
-        Bench {
-            sim: Sim::new(dir.path().to_owned(), clock, world, String::new()),
-            dir,
-        }
-    }
-
-    impl Bench {
-        async fn run<F, Fut>(&self, kind: &str, work: F) -> (String, Vec<String>)
-        where
-            F: FnOnce(Worker) -> Fut + Send + 'static,
-            Fut: Future<Output = Result<(), String>> + Send + 'static,
-        {
-            let upid = self
-                .sim
-                .start_task(&Principal::new("u@pve!tok"), kind, "100", work);
-            self.ended(&upid).await
-        }
-
-        async fn ended(&self, upid: &str) -> (String, Vec<String>) {
-            let upid = Upid::parse(upid).unwrap();
-            while self.sim.tasks.is_running(&upid) {
-                tokio::task::yield_now().await;
-            }
-            (
-                self.sim.tasks.exit_status(&upid).unwrap(),
-                self.sim.tasks.log(&upid).unwrap(),
-            )
-        }
-    }
-
-    #[tokio::test]
-    async fn a_task_ends_as_its_last_line_says() {
-        let bench = bench(Time::Real);
-        let good = bench.run("vzstart", async |worker| {
-            worker.log("working");
-            Ok(())
-        });
-        assert_eq!(
-            good.await,
-            ("OK".into(), vec!["working".into(), "TASK OK".into()])
-        );
-        let warned = bench.run("vzstart", async |worker| {
-            worker.warn("beware");
-            Ok(())
-        });
-        assert_eq!(
-            warned.await,
-            (
-                "WARNINGS: 1".into(),
-                vec!["WARN: beware".into(), "TASK WARNINGS: 1".into()]
-            )
-        );
-        let failed = bench
-            .run("vzstart", async |_| Err("first\nsecond\n".into()))
-            .await;
-        assert_eq!(
-            failed,
-            (
-                "first second".into(),
-                vec!["TASK ERROR: first second".into()]
-            )
-        );
-        let vanished = bench.run("vzdump", async |worker| {
-            worker.exit_without_status();
-            Ok(())
-        });
-        assert_eq!(vanished.await, ("unexpected status".into(), vec![]));
-    }
-
-    #[tokio::test]
-    async fn a_stopped_task_dies_of_a_signal_and_a_stubborn_one_without_a_word() {
-        let bench = bench(Time::Scaled(1000.0));
-        for (kind, text) in [
-            ("vzstart", "received interrupt"),
-            ("vzdump", "interrupted by signal"),
-        ] {
-            let upid =
-                bench
-                    .sim
-                    .start_task(&Principal::new("u@pve"), kind, "100", async |worker| {
-                        worker.sleep(Duration::from_hours(1)).await
-                    });
-            bench.sim.stop_task(&Upid::parse(&upid).unwrap()).await;
-            assert_eq!(bench.ended(&upid).await.0, text);
-        }
-        let upid =
-            bench
-                .sim
-                .start_task(&Principal::new("u@pve"), "vzstart", "100", async |worker| {
-                    worker.log("deaf");
-                    std::future::pending().await
-                });
-        bench.sim.stop_task(&Upid::parse(&upid).unwrap()).await;
-        assert_eq!(
-            bench.ended(&upid).await,
-            ("unexpected status".into(), vec!["deaf".into()])
-        );
-    }
-
-    #[tokio::test]
-    async fn faults_meet_a_task_before_and_after_its_work() {
-        static WORKED: AtomicUsize = AtomicUsize::new(0);
-        let bench = bench(Time::Real);
-        let work = async |_| {
-            WORKED.fetch_add(1, Ordering::Relaxed);
-            Ok(())
-        };
-        let fail = || FaultKind::TaskFail { text: "no".into() };
-        bench.sim.faults.inject(Fault::task("vzrestore", fail()));
-        assert_eq!(bench.run("vzrestore", work).await.0, "no");
-        assert_eq!(WORKED.load(Ordering::Relaxed), 0);
-        bench
-            .sim
-            .faults
-            .inject(Fault::task("vzrestore:end", fail()));
-        assert_eq!(bench.run("vzrestore", work).await.0, "no");
-        assert_eq!(WORKED.load(Ordering::Relaxed), 1);
-        bench
-            .sim
-            .faults
-            .inject(Fault::task("vzrestore", FaultKind::TaskVanish));
-        assert_eq!(bench.run("vzrestore", work).await.0, "unexpected status");
-    }
-
-    #[tokio::test]
-    async fn the_index_outlives_the_process() {
-        let bench = bench(Time::Real);
-        bench.run("vzstart", async |_| Err("no".into())).await;
-        let unfinished =
-            bench
-                .sim
-                .start_task(&Principal::new("u@pve"), "vzstart", "101", async |_| {
-                    std::future::pending().await
-                });
-        let reopened = Tasks::open(bench.dir.path(), 42);
-        let listed: Vec<(String, String)> = reopened
-            .finished()
-            .into_iter()
-            .map(|task| (task.upid.to_string(), task.status))
-            .collect();
-        assert_eq!(listed.len(), 2);
-        assert_eq!(listed[0], (unfinished, "unexpected status".into()));
-        assert_eq!(listed[1].1, "no");
-    }
-
-    #[tokio::test]
-    async fn the_power_takes_all_workers_and_counts_from_a_new_boot() {
-        let bench = bench(Time::Real);
-        let upid =
-            bench
-                .sim
-                .start_task(&Principal::new("u@pve"), "vzdump", "100", async |worker| {
-                    worker.log("INFO: half way");
-                    std::future::pending().await
-                });
-        tokio::task::yield_now().await;
-        bench.sim.power_cut(Duration::ZERO).await;
-        assert_eq!(bench.ended(&upid).await.0, "unexpected status");
-        assert_eq!(bench.sim.lock().node.boots, 1);
-        let later = bench
-            .sim
-            .start_task(&Principal::new("u@pve"), "vzdump", "100", async |_| Ok(()));
-        assert!(Upid::parse(&later).unwrap().pstart < 100);
-    }
-}
+mod tests;

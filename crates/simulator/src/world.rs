@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{self, Pool};
+use crate::api::jobs::Jobs;
 use crate::guest::Guests;
 use crate::storage::Storages;
 
@@ -21,8 +22,12 @@ pub(crate) struct World {
     pub(crate) storage: Storages,
     /// QEMU guests, which exist as configuration only.
     pub(crate) qemu: BTreeMap<u32, Qemu>,
+    pub(crate) jobs: Jobs,
     /// How often each kind of mutation took effect: `vzrestore 9100`, `POST /nodes/{node}/vzdump`.
     pub(crate) counts: BTreeMap<String, u64>,
+    /// What the node's statistics daemon collected last.
+    #[serde(skip)]
+    pub(crate) statistics: Option<Statistics>,
     /// Simulated seconds since the epoch when this was last written; the clock never starts before it.
     pub(crate) saved_at: u64,
 }
@@ -43,7 +48,6 @@ pub(crate) struct NodeState {
     pub(crate) swap_total: u64,
     pub(crate) rootfs_total: u64,
     pub(crate) rootfs_used: u64,
-    /// Ids in use and forgotten: PVE hands out the lowest free one.
     pub(crate) timezone: String,
 }
 
@@ -63,6 +67,15 @@ impl Default for NodeState {
             timezone: "UTC".into(),
         }
     }
+}
+
+/// Figures of the node as the statistics daemon collects them now and then.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Statistics {
+    /// Simulated seconds since the epoch.
+    pub(crate) at: i64,
+    pub(crate) memory: u64,
+    pub(crate) rootfs: u64,
 }
 
 /// A network bridge of the node.

@@ -48,17 +48,10 @@ pub(crate) const ROUTES: &[Route] = &[
     },
     Route {
         method: "GET",
-        path: "/cluster/backup",
-        rule: AUDIT,
-        params: &[],
-        handler: nothing,
-    },
-    Route {
-        method: "GET",
         path: "/cluster/ha/resources",
         rule: AUDIT,
         params: &[may("type", Kind::Enum(&["ct", "vm"]))],
-        handler: nothing,
+        handler: ha_resources,
     },
     Route {
         method: "GET",
@@ -96,7 +89,10 @@ pub(crate) fn vmid(row: &Map<String, Value>) -> Option<u32> {
 }
 
 fn resources(call: &Call<'_>) -> Reply {
-    let world = call.sim.lock();
+    let mut world = call.sim.lock();
+    let now = call.sim.clock.now_f64();
+    world.settle(now);
+    world.reap(now);
     let wanted = call.params.text("type");
     let wants = |kind: &str| wanted.as_deref().is_none_or(|wanted| wanted == kind);
     let mut rows = Vec::new();
@@ -111,7 +107,7 @@ fn resources(call: &Call<'_>) -> Reply {
         );
     }
     if wants("node") {
-        let mut row = nodes::row(call.sim, &world, call.auth);
+        let mut row = nodes::row(call.sim, &mut world, call.auth);
         row.insert("cgroup-mode".into(), 2.into());
         rows.push(row);
     }
@@ -191,8 +187,8 @@ fn options(call: &Call<'_>) -> Reply {
     Ok(Answer::Data(Value::Object(options)))
 }
 
-/// Backup jobs and HA resources: this node has none.
-fn nothing(_: &Call<'_>) -> Reply {
+/// HA resources: this node has none.
+fn ha_resources(_: &Call<'_>) -> Reply {
     Ok(Answer::Data(json!([])))
 }
 
@@ -200,10 +196,27 @@ fn backup_info(_: &Call<'_>) -> Reply {
     Ok(Answer::Data(json!([{ "subdir": "not-backed-up" }])))
 }
 
-/// Guests in no backup job: all of them.
+/// Guests that no enabled job names.
 fn not_backed_up(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();
+    let is_named = |vmid: u32| {
+        world
+            .jobs
+            .values()
+            .filter(|job| job.get("enabled") != Some(&json!(0)))
+            .any(|job| {
+                let names = |key: &str| {
+                    let list = job.get(key).and_then(Value::as_str).unwrap_or_default();
+                    list.split(',').any(|id| id.trim().parse() == Ok(vmid))
+                };
+                let pool = job.get("pool").and_then(Value::as_str);
+                let is_all = job.get("all") == Some(&json!(1)) && !names("exclude");
+                is_all || names("vmid") || (pool.is_some() && pool == world.pool_of(vmid))
+            })
+    };
     let rows = guests(&world, call.sim.clock.now()).into_iter().filter_map(|row| {
+        let is_covered = vmid(&row).is_some_and(is_named);
+        (!is_covered).then_some(())?;
         Some(json!({ "vmid": row.get("vmid")?, "type": row.get("type")?, "name": row.get("name")? }))
     });
     Ok(Answer::Data(rows.collect()))

@@ -24,6 +24,9 @@ const TYPES: &[&str] = &[
     "include_sdn",
 ];
 
+/// Where the port got its other name from.
+const PORT_MAC: &str = "525400123456";
+
 pub(crate) const ROUTES: &[Route] = &[
     Route {
         method: "GET",
@@ -131,5 +134,6 @@ fn port_row(name: &str, above: usize) -> Value {
         "method6": "manual",
         "exists": 1,
         "active": 1,
+        "altnames": [format!("enx{PORT_MAC}")],
     })
 }

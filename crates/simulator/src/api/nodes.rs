@@ -4,13 +4,12 @@ use serde_json::{Map, Value, json};
 
 use crate::access::Principal;
 use crate::api::version::{REPOID, VERSION};
-use crate::call::{Answer, Call, Reply};
+use crate::call::{Answer, Call, Reply, object};
 use crate::clock::Clock;
 use crate::guest;
 use crate::route::{Kind, Route, Rule, may, need};
 use crate::sim::Sim;
-use crate::storage;
-use crate::world::World;
+use crate::world::{Statistics, World};
 
 const KERNEL: &str = "6.12.107+deb13-cloud-amd64";
 const BUILD: &str = "#1 SMP PREEMPT_DYNAMIC Debian 6.12.107-1 (2026-08-29)";
@@ -60,7 +59,7 @@ pub(crate) const ROUTES: &[Route] = &[
 ];
 
 fn list(call: &Call<'_>) -> Reply {
-    let mut row = row(call.sim, &call.sim.lock(), call.auth);
+    let mut row = row(call.sim, &mut call.sim.lock(), call.auth);
     row.insert(
         "ssl_fingerprint".into(),
         call.sim.fingerprint.clone().into(),
@@ -82,22 +81,22 @@ fn index(_: &Call<'_>) -> Reply {
 }
 
 /// The node as `/nodes` and `/cluster/resources` show it; figures only to those who may audit it.
-pub(crate) fn row(sim: &Sim, world: &World, who: &Principal) -> Map<String, Value> {
-    let node = &world.node;
+pub(crate) fn row(sim: &Sim, world: &mut World, who: &Principal) -> Map<String, Value> {
+    let name = world.node.name.clone();
     let mut row = Map::new();
-    row.insert("id".into(), format!("node/{}", node.name).into());
-    row.insert("node".into(), node.name.clone().into());
+    row.insert("id".into(), format!("node/{name}").into());
+    row.insert("node".into(), name.clone().into());
     row.insert("type".into(), "node".into());
     row.insert("status".into(), "online".into());
     row.insert("level".into(), "".into());
-    if world.has(who, &format!("/nodes/{}", node.name), "Sys.Audit") {
-        let memory = memory_used(world, sim.clock.now());
+    if world.has(who, &format!("/nodes/{name}"), "Sys.Audit") {
+        let figures = statistics(world, sim.clock.now());
         row.insert("cpu".into(), 0.015_625.into());
-        row.insert("maxcpu".into(), node.cpus.into());
-        row.insert("mem".into(), memory.into());
-        row.insert("maxmem".into(), node.memory_total.into());
-        row.insert("disk".into(), rootfs_used(world).into());
-        row.insert("maxdisk".into(), node.rootfs_total.into());
+        row.insert("maxcpu".into(), world.node.cpus.into());
+        row.insert("mem".into(), figures.memory.into());
+        row.insert("maxmem".into(), world.node.memory_total.into());
+        row.insert("disk".into(), figures.rootfs.into());
+        row.insert("maxdisk".into(), world.node.rootfs_total.into());
         row.insert("uptime".into(), uptime(world, &sim.clock).into());
     }
     row
@@ -119,13 +118,24 @@ fn memory_used(world: &World, now: i64) -> u64 {
 
 /// The root filesystem holds `local` and therefore the archives there.
 fn rootfs_used(world: &World) -> u64 {
-    let rows = storage::rows(world);
-    let local = rows
-        .iter()
-        .find(|row| row.get("storage").is_some_and(|id| id == "local"));
-    local
-        .and_then(|row| row.get("disk").and_then(Value::as_u64))
-        .unwrap_or(world.node.rootfs_used)
+    world.storage_space("local").used
+}
+
+/// What lists show: no older than what the statistics daemon collects every ten seconds.
+fn statistics(world: &mut World, now: i64) -> Statistics {
+    let recent = world
+        .statistics
+        .filter(|figures| (0..10).contains(&(now - figures.at)));
+    recent.unwrap_or_else(|| {
+        let (memory, rootfs) = (memory_used(world, now), rootfs_used(world));
+        let figures = Statistics {
+            at: now,
+            memory,
+            rootfs,
+        };
+        world.statistics = Some(figures);
+        figures
+    })
 }
 
 fn status(call: &Call<'_>) -> Reply {
@@ -149,7 +159,7 @@ fn status(call: &Call<'_>) -> Reply {
         "loadavg": ["0.12", "0.10", "0.08"],
         "kversion": format!("Linux {KERNEL} {BUILD}"),
         "current-kernel": kernel,
-        "boot-info": { "mode": "efi", "secureboot": 0 },
+        "boot-info": { "mode": "legacy-bios" },
         "cpuinfo": cpu,
         "ksm": { "shared": 0 },
         "memory": {
@@ -180,7 +190,7 @@ fn time(call: &Call<'_>) -> Reply {
     ))
 }
 
-/// Rows without figures, as a node answers whose statistics daemon has not collected any.
+/// Present figures for the time since the boot, none for the time before: the past is not kept.
 fn rrddata(call: &Call<'_>) -> Reply {
     let step = match call.params.need("timeframe").as_str() {
         "hour" => 60,
@@ -190,10 +200,28 @@ fn rrddata(call: &Call<'_>) -> Reply {
         "year" => 60 * 10_080,
         _ => 60 * 10_080 * 10,
     };
-    let last = call.sim.clock.now() / step;
-    Ok(Answer::Data(
-        (last - 70..last)
-            .map(|tick| json!({ "time": tick * step }))
-            .collect(),
-    ))
+    let now = call.sim.clock.now();
+    let mut world = call.sim.lock();
+    let figures = statistics(&mut world, now);
+    let node = &world.node;
+    let present = object(json!({
+        "cpu": 0.015_625, "maxcpu": node.cpus, "iowait": 0, "loadavg": 0.1, "netin": 0, "netout": 0, "arcsize": 0,
+        "memtotal": node.memory_total, "memused": figures.memory,
+        "memavailable": node.memory_total.saturating_sub(figures.memory),
+        "swaptotal": node.swap_total, "swapused": 0, "roottotal": node.rootfs_total, "rootused": figures.rootfs,
+        "pressurecpusome": 0, "pressureiosome": 0, "pressureiofull": 0, "pressurememorysome": 0,
+        "pressurememoryfull": 0,
+    }));
+    let last = now / step;
+    let rows = (last - 60..last).map(|tick| {
+        let time = tick * step;
+        let mut row = if time > node.boot {
+            present.clone()
+        } else {
+            Map::new()
+        };
+        row.insert("time".into(), time.into());
+        Value::Object(row)
+    });
+    Ok(Answer::Data(rows.collect()))
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 
-use crate::call::{Answer, ApiError, Call, Reply, object};
+use crate::call::{Answer, ApiError, Call, Params, Reply, object};
 use crate::hex;
-use crate::route::{Kind, Route, Rule, may};
+use crate::route::{Kind, Route, Rule, may, need};
 use crate::world::{Qemu, World};
 
 const AUDIT: Rule = Rule::All("/vms/{vmid}", &["VM.Audit"]);
@@ -21,6 +21,36 @@ pub(crate) const ROUTES: &[Route] = &[
         rule: Rule::User,
         params: &[may("full", Kind::Bool)],
         handler: list,
+    },
+    Route {
+        method: "POST",
+        path: "/nodes/{node}/qemu",
+        rule: Rule::User,
+        params: &[
+            need("vmid", Kind::Vmid),
+            may("pool", Kind::Text),
+            may("name", Kind::Short(63)),
+            may("memory", Kind::Text),
+            may("cores", Kind::Int(1, 512)),
+            may("sockets", Kind::Int(1, 128)),
+            may("ostype", Kind::Text),
+            may("scsihw", Kind::Text),
+            may("boot", Kind::Text),
+            may("onboot", Kind::Bool),
+            may("description", Kind::Short(8192)),
+            may("net[n]", Kind::Text),
+        ],
+        handler: create,
+    },
+    Route {
+        method: "DELETE",
+        path: "/nodes/{node}/qemu/{vmid}",
+        rule: Rule::All("/vms/{vmid}", &["VM.Allocate"]),
+        params: &[
+            may("purge", Kind::Bool),
+            may("destroy-unreferenced-disks", Kind::Bool),
+        ],
+        handler: destroy,
     },
     Route {
         method: "GET",
@@ -139,4 +169,67 @@ fn config(call: &Call<'_>) -> Reply {
     let sum = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, guest.text().as_bytes());
     config.insert("digest".into(), hex::lower(sum.as_ref()).into());
     Ok(Answer::Data(json!(config)))
+}
+
+/// Lays down a configuration; there are no disks to make.
+fn create(call: &Call<'_>) -> Reply {
+    let vmid = call.params.vmid();
+    let pool = call.params.text("pool");
+    {
+        let world = call.sim.lock();
+        if let Some(pool) = &pool {
+            world.check_pool_exists(pool)?;
+        }
+        world
+            .check_vm(call.auth, vmid, pool.as_deref(), &["VM.Allocate"])
+            .map_err(|_| ApiError::forbidden(""))?;
+        let node = &world.node.name;
+        let kind = [
+            (world.qemu.contains_key(&vmid), "VM"),
+            (world.guests.lxc.contains_key(&vmid), "CT"),
+        ];
+        if let Some((_, kind)) = kind.into_iter().find(|(exists, _)| *exists) {
+            return Err(ApiError::die(format!(
+                "unable to create VM {vmid} - {kind} {vmid} already exists on node '{node}'"
+            )));
+        }
+    }
+    let Params(options) = call.params.clone();
+    let is_option = |key: &str| !["node", "vmid", "pool"].contains(&key);
+    let config: BTreeMap<String, String> = options
+        .keys()
+        .filter(|key| is_option(key))
+        .map(|key| (key.clone(), call.params.need(key)))
+        .collect();
+    let upid = call.sim.start_task(
+        call.auth,
+        "qmcreate",
+        &vmid.to_string(),
+        move |worker| async move {
+            let mut world = worker.sim.lock();
+            world.qemu.insert(vmid, Qemu { config });
+            if let Some(pool) = pool {
+                world.pools.entry(pool).or_default().vms.insert(vmid);
+            }
+            Ok(())
+        },
+    );
+    Ok(Answer::Data(upid.into()))
+}
+
+fn destroy(call: &Call<'_>) -> Reply {
+    let vmid = call.params.vmid();
+    guest(&call.sim.lock(), vmid)?;
+    let upid = call.sim.start_task(
+        call.auth,
+        "qmdestroy",
+        &vmid.to_string(),
+        move |worker| async move {
+            let mut world = worker.sim.lock();
+            world.qemu.remove(&vmid);
+            world.guest_destroyed(vmid);
+            Ok(())
+        },
+    );
+    Ok(Answer::Data(upid.into()))
 }

@@ -10,9 +10,14 @@
 mod access;
 mod backups;
 mod client;
+mod confined;
 mod faults;
 mod guests;
 mod http;
+mod matrix;
+mod options;
+mod recordings;
 mod restores;
+mod snapshots;
 mod story;
 mod world;
