@@ -20,4 +20,5 @@ mod recordings;
 mod restores;
 mod snapshots;
 mod story;
+mod tasks;
 mod world;
