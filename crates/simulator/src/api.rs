@@ -1,6 +1,9 @@
 //! The API methods, by subject.
 
-#![expect(clippy::unnecessary_wraps, reason = "handlers share one type, also those that cannot fail")]
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "handlers share one type, also those that cannot fail"
+)]
 
 pub(crate) mod access;
 pub(crate) mod cluster;
