@@ -15,6 +15,7 @@ mod faults;
 mod guests;
 mod http;
 mod matrix;
+mod matrix;
 mod options;
 mod recordings;
 mod restores;
