@@ -15,7 +15,6 @@ mod faults;
 mod guests;
 mod http;
 mod matrix;
-mod matrix;
 mod options;
 mod recordings;
 mod restores;
