@@ -6,6 +6,9 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+#[cfg(test)]
+mod tests;
+
 /// How an archive is compressed; told by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compression {
@@ -301,6 +304,15 @@ pub(crate) fn extract(path: &Path, targets: &[Target]) -> Extracted {
 }
 
 fn unpack(path: &Path, targets: &[Target], out: &mut Extracted) -> io::Result<()> {
+    // Mounting made the mount points inside the root file system.
+    if let Some(root) = targets
+        .iter()
+        .find(|target| target.prefix.as_os_str().is_empty())
+    {
+        for target in targets {
+            fs::create_dir_all(root.root.join(&target.prefix))?;
+        }
+    }
     let mut reader = CountingReader {
         inner: open(path)?,
         bytes: 0,

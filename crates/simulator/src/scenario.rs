@@ -12,6 +12,8 @@ mod files;
 mod virgin;
 
 pub(crate) use control::control;
+#[cfg(test)]
+pub(crate) use files::noise;
 
 /// What a new state directory is filled with.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

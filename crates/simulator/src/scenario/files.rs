@@ -52,9 +52,9 @@ pub(crate) fn system(root: &Path, init: Init) -> io::Result<()> {
     put(
         root,
         "usr/lib/x86_64-linux-gnu/libc.so.6",
-        &noise(2, 640 << 10),
+        &noise(2, 1300 << 10),
     )?;
-    put(root, "usr/bin/perl", &noise(3, 256 << 10))?;
+    put(root, "usr/bin/perl", &noise(3, 480 << 10))?;
     put(
         root,
         "etc/os-release",

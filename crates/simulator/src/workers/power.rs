@@ -137,6 +137,10 @@ fn launch(world: &mut World, vmid: u32, now: f64) -> Result<(), Trouble> {
             format!("__lxc_start: 2119 Failed to spawn container \"{vmid}\""),
         ]));
     }
+    for mount in section.mounts() {
+        let point = root.join(mount.path().trim_start_matches('/'));
+        std::fs::create_dir_all(point).map_err(|error| failed(vec![error.to_string()]))?;
+    }
     init::write_files(&root, &section, &name).map_err(|error| failed(vec![error.to_string()]))?;
     let network = init::boot(&root, |device| lease(world, vmid, device));
     let run = Run {

@@ -134,7 +134,11 @@ pub(crate) async fn make(
 /// The running container stands still while its volumes are copied.
 async fn fill(worker: &Worker, vmid: u32, name: &str, volumes: &[String]) -> Result<(), String> {
     freeze(worker, vmid, true);
-    let result = copy_volumes(worker, volumes, name).await;
+    let met = worker.point("snapshot:frozen", &vmid.to_string()).await;
+    let result = match met {
+        Ok(()) => copy_volumes(worker, volumes, name).await,
+        Err(error) => Err(error),
+    };
     freeze(worker, vmid, false);
     result?;
     worker.sim.lock().commit_snapshot(vmid, name);

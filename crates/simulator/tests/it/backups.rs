@@ -508,3 +508,32 @@ async fn a_compressor_that_is_not_installed_is_a_failed_backup() {
     let lock = world.running.state()["world"]["guests"]["9001"]["lock"].clone();
     assert_eq!(lock, json!(null));
 }
+
+#[tokio::test]
+async fn a_job_stopped_while_it_snapshots_leaves_lock_and_snapshot() {
+    let world = built_in().await;
+    let agent = world.as_token(AGENT);
+    let point = Some("snapshot:frozen".to_owned());
+    let stall = Fault {
+        task: point,
+        ..at_the_archive(FaultKind::TaskStall)
+    };
+    world.running.inject(stall);
+    let job = [("vmid", "9001"), ("storage", "local")];
+    let job = upid(&agent.post(&format!("{NODE}/vzdump"), &job).await);
+    let guest = || world.running.state()["world"]["guests"]["9001"].clone();
+    while guest()["frozen"] != true {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    agent
+        .delete(&format!("{NODE}/tasks/{}", job.replace(':', "%3A")))
+        .await
+        .ok();
+    assert_eq!(end(&agent, &job).await.exit, "interrupted by signal");
+    let left = guest();
+    assert_eq!(
+        (&left["lock"], &left["frozen"]),
+        (&json!("snapshot"), &json!(false))
+    );
+    assert!(left["config"].as_str().unwrap().contains("\n[vzdump]\n"));
+}
