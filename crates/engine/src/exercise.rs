@@ -55,10 +55,13 @@ pub struct ExerciseJob {
     state: State,
     report: ExerciseReport,
     tries: u8,
+    deletes: u8,
     not_before: Option<Timestamp>,
 }
 
 const MAX_TRIES: u8 = 4;
+/// A removal that failed is tried again, because a snapshot left behind grows.
+const MAX_DELETES: u8 = 3;
 
 impl ExerciseJob {
     /// An exercise on the guest of the mark, with a snapshot of this name.
@@ -84,6 +87,7 @@ impl ExerciseJob {
             state: State::Looking,
             report,
             tries: 0,
+            deletes: 0,
             not_before: None,
         }
     }
@@ -164,11 +168,7 @@ impl ExerciseJob {
                 }));
             }
             (State::Looking, Some(_)) => self.give_up("a snapshot of that name is there already"),
-            (State::Created, Some(snapshot)) if self.is_ours(snapshot) => {
-                let (vmid, name) = (self.report.vmid, self.report.snapshot.clone());
-                self.state =
-                    State::Deleting(self.mutating(Mutation::DeleteSnapshot { vmid, name }));
-            }
+            (State::Created, Some(snapshot)) if self.is_ours(snapshot) => self.delete(),
             (State::Created, Some(_)) => {
                 self.give_up("the snapshot does not carry our mark; it is left alone")
             }
@@ -182,6 +182,12 @@ impl ExerciseJob {
             (State::Deleted, None) => {
                 self.report.done = self.report.reason.is_none();
                 self.state = State::Finished;
+            }
+            (State::Deleted, Some(snapshot))
+                if self.is_ours(snapshot) && self.deletes < MAX_DELETES =>
+            {
+                self.report.reason = None;
+                self.delete();
             }
             (State::Deleted, Some(_)) => {
                 let subject = format!("guest {}", self.report.vmid);
@@ -197,6 +203,12 @@ impl ExerciseJob {
             }
             (State::Creating(_) | State::Deleting(_) | State::Finished, _) => {}
         }
+    }
+
+    fn delete(&mut self) {
+        self.deletes = self.deletes.saturating_add(1);
+        let (vmid, name) = (self.report.vmid, self.report.snapshot.clone());
+        self.state = State::Deleting(self.mutating(Mutation::DeleteSnapshot { vmid, name }));
     }
 
     fn is_ours(&self, snapshot: &SnapshotFacts) -> bool {

@@ -41,16 +41,14 @@ pub use job::{Job, JobId, JobKind, Next, ParseJobIdError};
 pub use judgement::{Judgement, Verdict};
 pub use mark::{InstallationId, Mark, ParseMarkError};
 pub use mutation::{Ended, Mutating, Mutation};
-pub use outcome::{
-    EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict,
-};
+pub use outcome::{EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict};
 pub use policy::{BackupMode, BackupPolicy, RestoreTestPolicy};
 pub use posture::{GuestRecord, Posture, posture};
 pub use principal::Principal;
 pub use reap::{ReapJob, ReapReport};
 pub use restore::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
 pub use restore_test::{RestoreTestJob, RestoreTestReport, RestoreTestRequest};
-pub use scratch::{CleanUp, CleanUpEnd, Standing, scratch_standing};
+pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
 pub use step::{Guard, Observe, Step};
 pub use time::Timestamp;
 pub use vzdump_log::VzdumpLog;

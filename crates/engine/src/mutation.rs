@@ -78,6 +78,19 @@ pub enum Mutation {
 }
 
 impl Mutation {
+    /// The names of all mutations there are, for tests that must not leave one out.
+    pub const NAMES: [&str; 9] = [
+        "backup",
+        "restore",
+        "start",
+        "stop",
+        "destroy",
+        "snapshot",
+        "delete-snapshot",
+        "stop-task",
+        "set-notes",
+    ];
+
     /// Who sends it.
     pub fn principal(&self) -> Principal {
         match self {
@@ -162,6 +175,9 @@ pub enum Ended {
 const MAX_SENDS: u8 = 3;
 /// How often a step that could not be performed is tried again before the job pauses.
 const MAX_TRIES: u8 = 4;
+/// A task that is told to stop has five seconds before PVE kills it (pve-manager API2/Tasks.pm); what still runs well after
+/// that was never told.
+const STOP_PATIENCE: Duration = Duration::from_secs(12);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -198,6 +214,7 @@ pub struct Mutating {
     settle: Duration,
     stage: Stage,
     sends: u8,
+    stops: u8,
     tries: u8,
     not_before: Option<Timestamp>,
     paused: Option<RemoteError>,
@@ -220,6 +237,7 @@ impl Mutating {
             settle,
             stage,
             sends: 0,
+            stops: 0,
             tries: 0,
             not_before: None,
             paused: None,
@@ -238,6 +256,11 @@ impl Mutating {
     pub fn guarded(mut self, guard: Guard) -> Self {
         self.guard = Some(guard);
         self
+    }
+
+    /// The name of the mutation.
+    pub fn mutation_name(&self) -> &'static str {
+        self.mutation.name()
     }
 
     /// How it ended, when it has.
@@ -298,7 +321,12 @@ impl Mutating {
                 principal: self.mutation.principal(),
                 upid: upid.clone(),
             })),
-            Stage::FollowStopped { upid, .. } => Next::Do(self.follow(upid, None)),
+            Stage::FollowStopped { upid, .. } => Next::Do(Step::Follow {
+                principal: self.mutation.principal(),
+                upid: upid.clone(),
+                guard: None,
+                no_progress: self.no_progress.min(STOP_PATIENCE),
+            }),
             Stage::Ended(_) => Next::Done,
         }
     }
@@ -328,7 +356,8 @@ impl Mutating {
                 },
                 Outcome::Sent(_),
             ) => {
-                // Whatever the answer, the task itself tells how it ended.
+                // Whatever the answer, the task itself tells how it ended; one that runs on is told again.
+                self.stops = self.stops.saturating_add(1);
                 self.stage = Stage::FollowStopped {
                     upid,
                     reason,
@@ -441,6 +470,13 @@ impl Mutating {
                     log,
                     floor,
                 });
+            }
+            Followed::Tripped { .. } | Followed::Stuck { .. } if self.stops < MAX_SENDS => {
+                self.stage = Stage::Stop {
+                    upid,
+                    reason,
+                    floor,
+                };
             }
             Followed::Tripped { .. } | Followed::Stuck { .. } => {
                 self.end(Ended::Undetermined(format!(

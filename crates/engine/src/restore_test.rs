@@ -21,7 +21,7 @@ use crate::policy::RestoreTestPolicy;
 use crate::restore::RestorePlan;
 use crate::restore_test::noting::Noting;
 use crate::restore_test::preflight::Preflight;
-use crate::scratch::{CleanUp, CleanUpEnd, Standing, scratch_standing};
+use crate::scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{Existence, ScratchFacts, TestSubject};
@@ -397,14 +397,9 @@ impl RestoreTestJob {
         let Some(plan) = self.report.plan.clone() else {
             return;
         };
-        let range = self.request.policy.range();
-        let standing = scratch_standing(
-            facts,
-            plan.vmid,
-            &range,
-            &plan.mark,
-            self.report.restore_upid.as_ref(),
-        );
+        let restore = self.report.restore_upid.clone();
+        let lease = Lease::new(&self.request.policy, plan.mark.clone(), restore);
+        let standing = scratch_standing(facts, &lease);
         let (
             Existence::Container(config),
             Standing::Ours {

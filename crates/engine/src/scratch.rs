@@ -4,7 +4,6 @@
 //! range, all re-read right before the call. Everything else is left alone and becomes a finding.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
@@ -38,7 +37,7 @@ pub enum Standing {
     },
     /// Our restore still works on it.
     Restoring(Upid),
-    /// The stub of our restore, which ended without removing it.
+    /// A stub that our restore or our removal left: no token can take its lock away.
     Unfinished(Upid),
     /// Something that we cannot prove to be ours.
     Foreign(String),
@@ -46,35 +45,62 @@ pub enum Standing {
     Unknown(String),
 }
 
-/// Judges a scratch VMID. `mark` and `restore` are what the journal says of it.
-pub fn scratch_standing(
-    facts: &ScratchFacts,
-    vmid: Vmid,
-    range: &RangeInclusive<Vmid>,
-    mark: &Mark,
-    restore: Option<&Upid>,
-) -> Standing {
+/// What the journal says of a scratch VMID: who made the guest, and by which tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Lowest scratch VMID.
+    pub first: Vmid,
+    /// Highest scratch VMID.
+    pub last: Vmid,
+    /// What the description of the guest must carry; names the VMID.
+    pub mark: Mark,
+    /// The task that restored it, where it is known.
+    pub restore: Option<Upid>,
+    /// The task that was to destroy it, where there was one.
+    pub destroy: Option<Upid>,
+}
+
+impl Lease {
+    /// A lease of the policy's range.
+    pub fn new(policy: &RestoreTestPolicy, mark: Mark, restore: Option<Upid>) -> Self {
+        Self {
+            first: policy.first_vmid,
+            last: policy.last_vmid,
+            mark,
+            restore,
+            destroy: None,
+        }
+    }
+}
+
+/// Judges a scratch VMID by what is there and by what the journal says of it.
+pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
+    let vmid = lease.mark.vmid;
     let config = match &facts.existence {
         Existence::Absent if facts.volumes.is_empty() => return Standing::Gone,
         Existence::Absent => return Standing::Orphans(facts.volumes.clone()),
         Existence::Unreadable(why) => return Standing::Unknown(why.clone()),
         Existence::Container(config) => config,
     };
-    if !range.contains(&vmid) {
+    if vmid < lease.first || vmid > lease.last {
         return Standing::Foreign(format!("{vmid} lies outside the scratch range"));
     }
     if config.is_create_stub() {
-        return stub_standing(facts, restore);
+        return stub_standing(facts, lease.restore.as_ref());
+    }
+    if config.is_destroyed_stub() {
+        return destroyed_standing(facts, lease.destroy.as_ref());
     }
     match config.description.as_deref().and_then(Mark::find) {
-        Some(found) if found == *mark && found.vmid == vmid => Standing::Ours {
+        Some(found) if found == lease.mark => Standing::Ours {
             running: facts.state.as_ref().is_some_and(|state| state.running),
             lock: config.lock.clone(),
             tasks: facts.tasks.clone(),
         },
-        Some(found) => {
-            Standing::Foreign(format!("it carries the mark of {}", describe(&found, mark)))
-        }
+        Some(found) => Standing::Foreign(format!(
+            "it carries the mark of {}",
+            describe(&found, &lease.mark)
+        )),
         None => Standing::Foreign(format!("it carries no mark of ours{}", name(config))),
     }
 }
@@ -92,6 +118,21 @@ fn stub_standing(facts: &ScratchFacts, restore: Option<&Upid>) -> Standing {
             "a stub with `lock: create`, last touched by `{}`",
             last.upid
         )),
+    }
+}
+
+fn destroyed_standing(facts: &ScratchFacts, destroy: Option<&Upid>) -> Standing {
+    match (&facts.last_task, destroy) {
+        (Some(last), Some(ours)) if *ours == last.upid && !last.running => {
+            Standing::Unfinished(last.upid.clone())
+        }
+        (Some(last), _) => Standing::Foreign(format!(
+            "a stub with `lock: destroyed`, last touched by `{}`",
+            last.upid
+        )),
+        (None, _) => Standing::Foreign(
+            "a stub with `lock: destroyed`, and no task that made it is known".into(),
+        ),
     }
 }
 
@@ -136,10 +177,7 @@ enum Stage {
 pub struct CleanUp {
     vmid: Vmid,
     storage: StorageId,
-    first: Vmid,
-    last: Vmid,
-    mark: Mark,
-    restore: Option<Upid>,
+    lease: Lease,
     no_progress: Duration,
     settle: Duration,
     stage: Stage,
@@ -157,10 +195,7 @@ impl CleanUp {
         Self {
             vmid: mark.vmid,
             storage: policy.target.clone(),
-            first: policy.first_vmid,
-            last: policy.last_vmid,
-            mark,
-            restore,
+            lease: Lease::new(policy, mark, restore),
             no_progress: policy.no_progress,
             settle: policy.settle,
             stage: Stage::Look,
@@ -201,6 +236,9 @@ impl CleanUp {
             Stage::Look => self.looked(now, outcome),
             Stage::Acting(mutating) => {
                 mutating.record(now, outcome);
+                if mutating.mutation_name() == "destroy" {
+                    self.lease.destroy = mutating.upid().cloned().or(self.lease.destroy.take());
+                }
                 if let Some(ended) = mutating.ended() {
                     self.trouble = trouble(ended).or(self.trouble.take());
                     self.stage = Stage::Look;
@@ -226,8 +264,7 @@ impl CleanUp {
             Outcome::Failed(error) => return self.again(now, error.text),
             _ => return,
         };
-        let range = self.first..=self.last;
-        match scratch_standing(&facts, self.vmid, &range, &self.mark, self.restore.as_ref()) {
+        match scratch_standing(&facts, &self.lease) {
             Standing::Gone => self.stage = Stage::Ended(CleanUpEnd::Gone),
             Standing::Ours {
                 running: true,
@@ -312,7 +349,7 @@ fn unfinished(vmid: Vmid, upid: &Upid) -> Finding {
     Finding::new(
         codes::UNFINISHED_RESTORE,
         subject(vmid),
-        format!("`{upid}` was cut off and left a stub locked `create`; no API token can remove it"),
+        format!("`{upid}` was cut off and left a locked stub; no API token can remove it"),
     )
     .hint(format!(
         "as root on the node: pct unlock {vmid} && pct destroy {vmid} --destroy-unreferenced-disks 1; \

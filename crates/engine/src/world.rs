@@ -92,6 +92,11 @@ impl GuestConfig {
         self.lock.as_deref() == Some("create") && self.keys.iter().all(|key| key == "lock")
     }
 
+    /// Whether this is the stub that PVE leaves of a guest whose destruction broke off after its volumes were gone.
+    pub fn is_destroyed_stub(&self) -> bool {
+        self.lock.as_deref() == Some("destroyed") && self.keys.iter().all(|key| key == "lock")
+    }
+
     /// Who this guest is: a reused VMID has another fingerprint.
     pub fn fingerprint(&self) -> GuestFingerprint {
         let rootfs = self.mounts.iter().find(|mount| mount.key == "rootfs");

@@ -1,0 +1,424 @@
+//! The crash matrix: every mutating step of every job × three instants of death × every fault, and after the restart the
+//! same end: nothing left, nothing foreign touched, one verdict, every mutation carried out at most once.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use felhom_agent::progress::{Event, Progress, Silent};
+use felhom_agent::runner::Runner;
+use felhom_engine::*;
+use felhom_ids::VolumeId;
+use felhom_simulator::{Fault, FaultKind};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::support::*;
+
+/// The job that dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Backup,
+    RestoreTest,
+    /// A restore test whose pool is filled by somebody else, so that its task is stopped.
+    FloorReached,
+    /// The removal of what an earlier test left running.
+    Reap,
+    Exercise,
+}
+
+impl Subject {
+    /// A task that is told to stop has five seconds before it is killed: in time that runs too fast a busy machine would
+    /// kill a worker that was about to clean up.
+    fn speed(self) -> f64 {
+        if self == Self::FloorReached { 10.0 } else { SPEED }
+    }
+}
+
+const SUBJECTS: [Subject; 5] =
+    [Subject::Backup, Subject::RestoreTest, Subject::FloorReached, Subject::Reap, Subject::Exercise];
+
+/// The instant of death.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    /// The intent is durable, nothing was sent.
+    Intended,
+    /// The server carried it out; its answer was never read.
+    Unread,
+    /// The answer was read, and never written down.
+    Unwritten,
+}
+
+const DEATHS: [Death; 3] = [Death::Intended, Death::Unread, Death::Unwritten];
+
+/// What else goes wrong, once, after the restart.
+fn faults() -> Vec<(&'static str, Option<FaultKind>, bool)> {
+    // (name, kind, whether it hits a task instead of a request)
+    vec![
+        ("none", None, false),
+        ("refuse", Some(FaultKind::Refuse), false),
+        ("stall", Some(FaultKind::Stall), false),
+        ("cut answer", Some(FaultKind::CutAnswer), false),
+        ("delay", Some(FaultKind::Delay { seconds: 20.0 }), false),
+        ("596", Some(FaultKind::Status { code: 596, text: "Connection timed out".into() }), false),
+        ("html", Some(FaultKind::Html), false),
+        ("garbage", Some(FaultKind::Garbage), false),
+        ("truncated", Some(FaultKind::Truncated), false),
+        ("task fails", Some(FaultKind::TaskFail { text: "simulated".into() }), true),
+        ("task warns", Some(FaultKind::TaskWarn { text: "simulated".into() }), true),
+    ]
+}
+
+/// The request of a mutation, for holding its answer. A mutation without one here is not covered, and fails the test.
+fn request_of(mutation: &str) -> Option<(&'static str, &'static str)> {
+    Some(match mutation {
+        "backup" => ("POST", "*/vzdump"),
+        "restore" => ("POST", "*/lxc"),
+        "start" => ("POST", "*/status/start"),
+        "stop" => ("POST", "*/status/stop"),
+        "destroy" => ("DELETE", "*/lxc/*"),
+        "snapshot" => ("POST", "*/snapshot"),
+        "delete-snapshot" => ("DELETE", "*/snapshot/*"),
+        "stop-task" => ("DELETE", "*/tasks/*"),
+        "set-notes" => ("PUT", "*/content/*"),
+        _ => return None,
+    })
+}
+
+/// Dies at an instant: unwinding without a trace is as near to a kill as one process can come to another's.
+struct Killer {
+    seq: Option<(i64, Death)>,
+    /// Every mutating step that was begun.
+    trace: Mutex<Vec<(i64, &'static str)>>,
+    reached: Mutex<Option<i64>>,
+}
+
+impl Killer {
+    fn new(seq: Option<(i64, Death)>) -> Arc<Self> {
+        Arc::new(Self { seq, trace: Mutex::new(vec![]), reached: Mutex::new(None) })
+    }
+}
+
+impl Progress for Killer {
+    fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Intended { seq, step } if step.is_mutation() => {
+                self.trace.lock().unwrap().push((*seq, step.name()));
+                *self.reached.lock().unwrap() = Some(*seq);
+                if self.seq == Some((*seq, Death::Intended)) {
+                    std::panic::resume_unwind(Box::new("killed"));
+                }
+            }
+            Event::Performed { seq, .. } if self.seq == Some((*seq, Death::Unwritten)) => {
+                std::panic::resume_unwind(Box::new("killed"));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A world with a backup of 9010, and one in which an earlier restore test left its copy running.
+struct Origins {
+    directory: tempfile::TempDir,
+    volid: VolumeId,
+    mark: Mark,
+    restore: Option<felhom_ids::Upid>,
+}
+
+impl Origins {
+    async fn prepare() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let bench = Bench::new().await;
+        let volid = bench.backup(9010).await;
+        let plain = directory.path().join("plain");
+        let left = directory.path().join("left");
+        let path = bench.world.state_dir().to_owned();
+        let Bench { world, directory: first, .. } = bench;
+        world.stop().await.unwrap();
+        copy(&path, &plain);
+        drop(first);
+
+        let bench = Bench::with(FAST, Some(&plain)).await;
+        let journal = bench.journal().await;
+        let performer = bench.performer();
+        let job = test_job(&bench, &journal, &volid, 0xabcd);
+        let killer = Killer::new(None);
+        let (mark, restore) = until_started(&journal, &performer, job, &killer).await;
+        let path = bench.world.state_dir().to_owned();
+        bench.world.stop().await.unwrap();
+        copy(&path, &left);
+        Self { directory, volid, mark, restore }
+    }
+
+    fn of(&self, subject: Subject) -> PathBuf {
+        let name = if subject == Subject::Reap { "left" } else { "plain" };
+        self.directory.path().join(name)
+    }
+}
+
+/// Performs a restore test up to the moment its copy runs, and no further.
+async fn until_started(
+    journal: &felhom_agent::journal::Journal,
+    performer: &felhom_agent::perform::Performer,
+    mut job: Job,
+    progress: &Killer,
+) -> (Mark, Option<felhom_ids::Upid>) {
+    journal.insert(&job).await.unwrap();
+    loop {
+        match job.next(felhom_agent::clock::now()) {
+            Next::Do(Step::Observe(Observe::Evidence { .. })) => break,
+            Next::Do(step) => {
+                let outcome = performer.perform(&step, progress).await;
+                job.record(felhom_agent::clock::now(), outcome);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let JobKind::RestoreTest(test) = &job.kind else { unreachable!() };
+    test.remains().unwrap()
+}
+
+fn make(subject: Subject, bench: &Bench, journal: &felhom_agent::journal::Journal, origins: &Origins) -> Job {
+    match subject {
+        Subject::Backup => backup_job(bench, journal, 9010, 1),
+        Subject::RestoreTest | Subject::FloorReached => test_job(bench, journal, &origins.volid, 2),
+        Subject::Exercise => exercise_job(bench, journal, 9001, 3),
+        Subject::Reap => {
+            let config = felhom_agent::config::load(&bench.config).unwrap();
+            let reap =
+                ReapJob::new(&config.restore_test_policy, origins.mark.clone(), origins.restore.clone());
+            Job {
+                id: JobId::from_bits(4),
+                created: felhom_agent::clock::now(),
+                kind: JobKind::Reap(Box::new(reap)),
+            }
+        }
+    }
+}
+
+/// For a floor to be reached: the restore stands still at its archive, and the pool is filled past the floor as soon as it
+/// works. Never ends.
+async fn disturb(subject: Subject, bench: &Bench) -> std::convert::Infallible {
+    if subject == Subject::FloorReached {
+        bench.world.inject(Fault::task("vzrestore:extract", FaultKind::TaskStall));
+        while !bench.world.state()["running_tasks"].to_string().contains(":vzrestore:") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let size = bench.world.state()["world"]["pool"]["size"].as_u64().unwrap();
+        bench.world.fill_pool(size / 100 * 92).await.unwrap();
+    }
+    std::future::pending().await
+}
+
+/// The mutating steps of a job's undisturbed run, in order.
+async fn trace(subject: Subject, origins: &Origins) -> Vec<(i64, &'static str)> {
+    let bench = Bench::at(subject.speed(), FAST, Some(&origins.of(subject))).await;
+    let journal = bench.journal().await;
+    let performer = bench.performer();
+    let killer = Killer::new(None);
+    let job = make(subject, &bench, &journal, origins);
+    let runner = Runner { journal: &journal, performer: &performer, progress: &*killer };
+    tokio::select! {
+        ended = runner.start(job) => drop(ended.unwrap()),
+        never = disturb(subject, &bench) => match never {},
+    }
+    let trace = killer.trace.lock().unwrap().clone();
+    bench.world.stop().await.unwrap();
+    trace
+}
+
+struct Case {
+    subject: Subject,
+    seq: i64,
+    step: &'static str,
+    death: Death,
+    fault: (&'static str, Option<FaultKind>, bool),
+}
+
+impl std::fmt::Display for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}, {} ({}), {:?}, {}", self.subject, self.step, self.seq, self.death, self.fault.0)
+    }
+}
+
+async fn play(case: &Case, origins: &Origins) -> Result<(), String> {
+    let bench = Bench::at(case.subject.speed(), FAST, Some(&origins.of(case.subject))).await;
+    let production = bench.production();
+    let counts_before = bench.world.counts();
+    let dying_and_rising = async {
+        die(case, &bench, origins).await?;
+        inject(case, &bench);
+        restart(&bench).await
+    };
+    tokio::select! {
+        ended = dying_and_rising => ended?,
+        never = disturb(case.subject, &bench) => match never {},
+    }
+    let judged = check(case, &bench, &production, &counts_before).await;
+    bench.world.stop().await.map_err(|error| error.to_string())?;
+    judged
+}
+
+async fn die(case: &Case, bench: &Bench, origins: &Origins) -> Result<(), String> {
+    let journal = bench.journal().await;
+    let performer = bench.performer();
+    let job = make(case.subject, bench, &journal, origins);
+    let killer = Killer::new(Some((case.seq, case.death)));
+    let (method, path) = request_of(case.step).ok_or("no request is known for this step")?;
+    if case.death == Death::Unread {
+        // The same path may be used by an earlier step: only the one that dies is held.
+        bench.world.inject(Fault { count: Some(1), ..Fault::request(method, path, FaultKind::HoldAnswer) });
+    }
+    let watched = Arc::clone(&killer);
+    let task = tokio::spawn(async move {
+        let runner = Runner { journal: &journal, performer: &performer, progress: &*watched };
+        runner.start(job).await.map(|_| ()).map_err(|error| error.to_string())
+    });
+    if case.death == Death::Unread {
+        eventually("the answer is held", || bench.world.held_answers() == 1 || task.is_finished()).await;
+        if task.is_finished() {
+            return Err(format!("the job ended before it could be killed: {:?}", task.await));
+        }
+        task.abort();
+    }
+    match task.await {
+        Ok(ended) => Err(format!("the job was not killed, it ended: {ended:?}")),
+        Err(_) => {
+            bench.world.release();
+            Ok(())
+        }
+    }
+}
+
+fn inject(case: &Case, bench: &Bench) {
+    let (_, kind, task) = &case.fault;
+    let Some(kind) = kind.clone() else { return };
+    if *task {
+        bench.world.inject(Fault::task("*", kind));
+    } else {
+        // The first request after the restart may be a look; the second is hit as well.
+        bench.world.inject(Fault { count: Some(2), skip: 1, ..Fault::request("*", "*", kind) });
+    }
+}
+
+/// Starts again, as often as it takes: a job that has to pause goes on at the next start.
+async fn restart(bench: &Bench) -> Result<(), String> {
+    let mut last = String::new();
+    for _ in 0..6 {
+        let journal = bench.journal().await;
+        let performer = bench.performer();
+        let unfinished = journal.unfinished().await.map_err(|error| error.to_string())?;
+        if unfinished.is_empty() {
+            return Ok(());
+        }
+        for one in unfinished {
+            let runner = Runner { journal: &journal, performer: &performer, progress: &Silent };
+            if let Err(error) = runner.resume(one).await {
+                last = error.to_string();
+            }
+        }
+    }
+    Err(format!("the job does not come to its end: {last}"))
+}
+
+async fn check(
+    case: &Case,
+    bench: &Bench,
+    production: &std::collections::BTreeMap<String, serde_json::Value>,
+    before: &std::collections::BTreeMap<String, u64>,
+) -> Result<(), String> {
+    let scratch = bench.scratch_guests();
+    if !scratch.is_empty() || !bench.scratch_volumes().is_empty() {
+        let told = half_destroyed_and_told(bench).await;
+        told.map_err(|error| format!("left behind: {scratch:?} {:?}: {error}", bench.scratch_volumes()))?;
+    }
+    if bench.production() != *production {
+        return Err(format!("a production guest was changed: {:?} was {production:?}", bench.production()));
+    }
+    let verdicts = verdicts(case.subject, bench).await;
+    if verdicts != 1 {
+        return Err(format!("{verdicts} verdicts"));
+    }
+    for (what, count) in bench.world.counts() {
+        let fresh = count.saturating_sub(before.get(&what).copied().unwrap_or(0));
+        // What took effect in the world; requests that were answered with a failure may be sent again.
+        let effect = what.starts_with("vz");
+        if effect && fresh > 1 {
+            return Err(format!("`{what}` was carried out {fresh} times"));
+        }
+    }
+    Ok(())
+}
+
+/// A destruction that broke off after its volumes were gone leaves a stub locked `destroyed`, which no token can remove: then
+/// the journal must hold it, with the commands.
+async fn half_destroyed_and_told(bench: &Bench) -> Result<(), String> {
+    let state = bench.world.state();
+    let guest = &state["world"]["guests"]["9100"];
+    if guest["config"] != "lock: destroyed\n" || !bench.scratch_volumes().is_empty() {
+        return Err(guest.to_string());
+    }
+    let remains = bench.journal().await.remains().await.map_err(|error| error.to_string())?;
+    let hint = remains.first().and_then(|remains| remains.finding.hint.clone()).unwrap_or_default();
+    if hint.contains("pct unlock 9100 && pct destroy 9100") { Ok(()) } else { Err(format!("not told: {remains:?}")) }
+}
+
+async fn verdicts(subject: Subject, bench: &Bench) -> usize {
+    let journal = bench.journal().await;
+    match subject {
+        Subject::Backup => journal.backups(None).await.unwrap().len(),
+        Subject::RestoreTest | Subject::FloorReached => journal.tests(None).await.unwrap().len(),
+        Subject::Reap | Subject::Exercise => usize::from(journal.unfinished().await.unwrap().is_empty()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_crash_anywhere_the_same_end_is_reached() {
+    let origins = Arc::new(Origins::prepare().await);
+    let mut cases = Vec::new();
+    let mut covered = BTreeSet::new();
+    for subject in SUBJECTS {
+        let trace = trace(subject, &origins).await;
+        for (seq, step) in trace {
+            covered.insert(step);
+            for death in DEATHS {
+                for fault in faults() {
+                    cases.push(Case { subject, seq, step, death, fault });
+                }
+            }
+        }
+    }
+    let missing: Vec<_> = Mutation::NAMES.iter().filter(|name| !covered.contains(*name)).collect();
+    assert!(missing.is_empty(), "mutations without a case: {missing:?}");
+
+    let only = std::env::var("FELHOM_CRASH_ONLY").unwrap_or_default();
+    cases.retain(|case| case.to_string().contains(&only));
+    let total = cases.len();
+    let slots = Arc::new(Semaphore::new(6));
+    let mut running = JoinSet::new();
+    for case in cases {
+        let (origins, slots) = (Arc::clone(&origins), Arc::clone(&slots));
+        running.spawn(async move {
+            let _slot = slots.acquire_owned().await.unwrap();
+            let limit = tokio::time::timeout(Duration::from_secs(60), play(&case, &origins));
+            let result = limit.await.unwrap_or_else(|_| Err("did not end within a minute".into()));
+            result.map_err(|error| format!("{case}: {error}"))
+        });
+    }
+    let mut failures = Vec::new();
+    while let Some(result) = running.join_next().await {
+        if let Err(failure) = result.unwrap() {
+            failures.push(failure);
+        }
+    }
+    println!("crash matrix: {total} cases, {} failed", failures.len());
+    assert!(failures.is_empty(), "{} of {total} failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn every_mutation_has_a_request_to_hold() {
+    for name in Mutation::NAMES {
+        assert!(request_of(name).is_some(), "{name}");
+    }
+}

@@ -1,0 +1,274 @@
+//! A box for a test: a simulated node in fast time, an agent equipped for it, and ways to look at both.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use clap::Parser;
+use felhom_agent::cli::{self, Cli};
+use felhom_agent::config::{self, Template};
+use felhom_agent::exit::Exit;
+use felhom_agent::journal::Journal;
+use felhom_agent::output::{Printed, Printer};
+use felhom_agent::perform::Performer;
+use felhom_agent::remote::Remotes;
+use felhom_engine::*;
+use felhom_ids::{StorageId, Vmid, VolumeId};
+use felhom_simulator::{Options, Running, Scenario, Simulator, Time};
+use serde_json::Value;
+
+/// Simulated seconds in a real one: a restore takes some tens of milliseconds.
+pub(crate) const SPEED: f64 = 100.0;
+
+/// Patience that fits fast time.
+pub(crate) const FAST: &str = "[limits]\nsettle = \"300ms\"\nrequest = \"2s\"\nno_progress = \"5s\"\n\n\
+    [backup]\nwait = \"5s\"\n\n\
+    [restore-test]\nstable_for = \"50ms\"\nevidence_timeout = \"5s\"\nwait = \"5s\"\nmemory_mib = 256\n\n\
+    [restore-test.floors]\nroot_mib = 16\n";
+
+pub(crate) const AGENT: &str = "felhom-agent@pve!agent";
+pub(crate) const TESTER: &str = "felhom-test@pve!restore-test";
+
+pub(crate) struct Bench {
+    pub(crate) world: Running,
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) config: PathBuf,
+}
+
+pub(crate) fn vmid(number: u32) -> Vmid {
+    Vmid::new(number).unwrap()
+}
+
+pub(crate) fn local() -> StorageId {
+    "local".parse().unwrap()
+}
+
+impl Bench {
+    /// The built-in scenario.
+    pub(crate) async fn new() -> Self {
+        Self::with(FAST, None).await
+    }
+
+    /// The built-in scenario, or a copy of a world that was left somewhere.
+    pub(crate) async fn with(extra: &str, copy_of: Option<&Path>) -> Self {
+        Self::at(SPEED, extra, copy_of).await
+    }
+
+    /// The same at another speed.
+    pub(crate) async fn at(speed: f64, extra: &str, copy_of: Option<&Path>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("world");
+        if let Some(origin) = copy_of {
+            copy(origin, &state);
+        }
+        let options =
+            Options { scenario: Scenario::BuiltIn, time: Time::Scaled(speed), ..Options::new(&state) };
+        let world = Simulator::start(options).await.unwrap();
+        let config = equip(&world, &directory.path().join("box"), extra);
+        Self { world, directory, config }
+    }
+
+    pub(crate) fn performer(&self) -> Performer {
+        let config = config::load(&self.config).unwrap();
+        let remotes = Remotes::new(&config).unwrap();
+        Performer::new(config, remotes)
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.directory.path().join("box/agent-state")
+    }
+
+    pub(crate) async fn journal(&self) -> Journal {
+        // A crashed predecessor's file handles close a moment after its task is gone.
+        for _ in 0..100 {
+            match Journal::open(&self.state_dir(), "test").await {
+                Ok(journal) => return journal,
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        Journal::open(&self.state_dir(), "test").await.unwrap()
+    }
+
+    /// Runs a command line in this process.
+    pub(crate) async fn run(&self, args: &[&str]) -> Ran {
+        run(&self.config, args).await
+    }
+
+    /// A backup of the guest, made by the agent.
+    pub(crate) async fn backup(&self, vmid: u32) -> VolumeId {
+        let ran = self.run(&["backup", "run", &vmid.to_string()]).await;
+        ran.data()["volid"].as_str().unwrap_or_else(|| panic!("no archive: {ran:?}")).parse().unwrap()
+    }
+
+    /// Scratch guests that the world knows, read from the world itself.
+    pub(crate) fn scratch_guests(&self) -> Vec<String> {
+        let state = self.world.state();
+        let guests = state["world"]["guests"].as_object().unwrap();
+        guests.keys().filter(|vmid| vmid.starts_with("91")).cloned().collect()
+    }
+
+    /// Volumes of scratch guests.
+    pub(crate) fn scratch_volumes(&self) -> Vec<String> {
+        let state = self.world.state();
+        let volumes = state["world"]["volumes"].as_object().unwrap();
+        volumes.keys().filter(|name| name.contains("vm-91")).cloned().collect()
+    }
+
+    /// What production guests look like: configuration and status, digests of what nobody may change.
+    pub(crate) fn production(&self) -> BTreeMap<String, Value> {
+        let state = self.world.state();
+        let guests = state["world"]["guests"].as_object().unwrap();
+        guests
+            .iter()
+            .filter(|(vmid, _)| !vmid.starts_with("91"))
+            .map(|(vmid, guest)| {
+                let seen = serde_json::json!([guest["config"], guest["status"], guest["lock"], guest["frozen"]]);
+                (vmid.clone(), seen)
+            })
+            .collect()
+    }
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) exit: Exit,
+    pub(crate) printed: Vec<Printed>,
+}
+
+impl Ran {
+    /// The document's data; null when there is none.
+    pub(crate) fn data(&self) -> Value {
+        self.printed
+            .iter()
+            .find_map(|one| match one {
+                Printed::Document { data, .. } => Some(data.clone()),
+                _ => None,
+            })
+            .unwrap_or_default()
+    }
+
+    /// Everything that a person would have read.
+    pub(crate) fn text(&self) -> String {
+        let lines = self.printed.iter().map(|one| match one {
+            Printed::Document { text, .. } => text.clone(),
+            Printed::Narration(line) => line.clone(),
+            Printed::Failure(code, message) => format!("error [{code}]: {message}"),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The failure's code.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.printed.iter().find_map(|one| match one {
+            Printed::Failure(code, _) => Some(code.as_str()),
+            _ => None,
+        })
+    }
+}
+
+pub(crate) async fn run(config: &Path, args: &[&str]) -> Ran {
+    let config = config.display().to_string();
+    let line = ["felhom-agent", "--config", &config].into_iter().chain(args.iter().copied());
+    let cli = Cli::try_parse_from(line).unwrap();
+    let record = Arc::new(Mutex::new(Vec::new()));
+    let printer = Printer { json: false, quiet: false, record: Some(Arc::clone(&record)) };
+    let exit = cli::run_with(cli, printer).await;
+    let printed = std::mem::take(&mut *record.lock().unwrap());
+    Ran { exit, printed }
+}
+
+pub(crate) fn equip(world: &Running, directory: &Path, extra: &str) -> PathBuf {
+    std::fs::create_dir_all(directory).unwrap();
+    let tokens = world.tokens();
+    for (token, name) in [(AGENT, "agent"), (TESTER, "tester")] {
+        secret(&directory.join(name), &tokens[token], 0o600);
+    }
+    let dump = world.state_dir().join("storage/local/dump").display().to_string();
+    let template = Template {
+        node: world.node(),
+        url: world.url(),
+        fingerprint: world.fingerprint(),
+        state_dir: "agent-state".into(),
+        agent: (AGENT.into(), "agent".into()),
+        restore_test: (TESTER.into(), "tester".into()),
+        archives: vec![("local".into(), dump)],
+        extra: extra.into(),
+    };
+    let path = directory.join("agent.toml");
+    std::fs::write(&path, template.to_toml()).unwrap();
+    path
+}
+
+pub(crate) fn secret(path: &Path, text: &str, mode: u32) {
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            copy(&entry.path(), &target);
+        } else if kind.is_symlink() {
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path()).unwrap(), target).unwrap();
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Waits, bounded, until something holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}
+
+pub(crate) fn test_job(bench: &Bench, journal: &Journal, volid: &VolumeId, bits: u64) -> Job {
+    let id = JobId::from_bits(bits);
+    let config = config::load(&bench.config).unwrap();
+    let request = RestoreTestRequest {
+        volid: volid.clone(),
+        installation: journal.installation().clone(),
+        job: id.clone(),
+        nonce: 77,
+        policy: config.restore_test_policy,
+        leased: vec![],
+        content_bytes: Some(8 << 20),
+    };
+    let kind = JobKind::RestoreTest(Box::new(RestoreTestJob::new(request)));
+    Job { id, created: felhom_agent::clock::now(), kind }
+}
+
+pub(crate) fn backup_job(bench: &Bench, journal: &Journal, number: u32, bits: u64) -> Job {
+    let id = JobId::from_bits(bits);
+    let config = config::load(&bench.config).unwrap();
+    let mark = Mark { installation: journal.installation().clone(), job: id.clone(), vmid: vmid(number) };
+    let request =
+        BackupRequest { vmid: vmid(number), mark, policy: config.backup, forecast_bytes: None };
+    let kind = JobKind::Backup(Box::new(BackupJob::new(request)));
+    Job { id, created: felhom_agent::clock::now(), kind }
+}
+
+pub(crate) fn exercise_job(bench: &Bench, journal: &Journal, number: u32, bits: u64) -> Job {
+    let id = JobId::from_bits(bits);
+    let config = config::load(&bench.config).unwrap();
+    let mark = Mark { installation: journal.installation().clone(), job: id.clone(), vmid: vmid(number) };
+    let name = format!("felhom-{id}").parse().unwrap();
+    let exercise = ExerciseJob::new(mark, name, config.backup.no_progress, config.backup.settle);
+    Job { id, created: felhom_agent::clock::now(), kind: JobKind::Exercise(Box::new(exercise)) }
+}
