@@ -58,6 +58,7 @@ pub(crate) async fn run(worker: Worker, order: Order) -> Result<(), String> {
 }
 
 async fn work(worker: &Worker, order: &Order, fresh: &mut Fresh) -> Result<(), String> {
+    worker.point("vzcreate", &order.vmid.to_string()).await?;
     worker.sleep(seconds(timing::PREPARE)).await?;
     let (archive, shown) = restore::locate(worker, &order.source)?;
     let mut mounts = order.mounts.clone();

@@ -80,6 +80,7 @@ async fn work(
     reached: &mut Reached,
 ) -> Result<(), String> {
     let id = order.vmid.to_string();
+    worker.point("vzrestore", &id).await?;
     worker.log(format!(
         "recovering backed-up configuration from '{}'",
         order.source
