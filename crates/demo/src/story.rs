@@ -9,7 +9,7 @@ use clap::Parser;
 use felhom_agent::cli::{self, Cli};
 use felhom_agent::exit::Exit;
 use felhom_agent::output::{Printed, Printer, seconds};
-use felhom_simulator::{Options, Running, Scenario, Simulator};
+use felhom_simulator::{Fault, FaultKind, Options, Running, Scenario, Simulator};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -183,6 +183,8 @@ impl Teller<'_> {
     /// A restore test, while a volume of somebody else grows as soon as the restore begins to write.
     async fn fill_during(&mut self, volid: &str) -> anyhow::Result<Value> {
         let world = self.world;
+        // A slow disk: the restore takes long enough for the pool to fill meanwhile.
+        world.inject(Fault::task("vzrestore:extract", FaultKind::TaskDelay { seconds: 30.0 }));
         let args = ["restore-test", "run", volid];
         let fill = async {
             loop {

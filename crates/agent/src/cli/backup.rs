@@ -7,7 +7,7 @@ use felhom_ids::{Vmid, VolumeId};
 use serde::Serialize;
 use serde_json::json;
 
-use super::context::{Context, engine_failure, journal_failure, parse, pve_failure};
+use super::context::{Context, engine_failure, journal_failure, node_now, parse, pve_failure};
 use super::{BackupRunArgs, jobs};
 use crate::archive;
 use crate::clock;
@@ -173,6 +173,7 @@ pub(super) async fn list(context: &Context, vmid: Option<&str>) -> Result<Exit, 
     let config = performer.config();
     let journal = context.read_journal(config).await?;
     let pve = performer.remotes().of(Principal::Agent);
+    let now = node_now(pve).await;
     let mut rows = Vec::new();
     let mut data = Vec::new();
     for status in pve.storages().await.map_err(|error| pve_failure(&error))? {
@@ -191,7 +192,7 @@ pub(super) async fn list(context: &Context, vmid: Option<&str>) -> Result<Exit, 
                 BackupVerdict::Failed => "failed",
                 BackupVerdict::Refused | BackupVerdict::Undetermined => "undetermined",
             });
-            let age = clock::now().secs().saturating_sub(archive.ctime);
+            let age = now.saturating_sub(archive.ctime);
             data.push(json!({
                 "volid": archive.volid, "vmid": archive.vmid.map(Vmid::get), "size": archive.size,
                 "ctime": archive.ctime, "protected": archive.protected, "notes": archive.notes, "content": proven,

@@ -87,6 +87,14 @@ pub(crate) fn journal_failure(error: &JournalError) -> Failure {
     }
 }
 
+/// The node's own time, by which ages of what it dated are told; ours where the token may not ask.
+pub(crate) async fn node_now(pve: &felhom_proxmox::Pve) -> i64 {
+    match pve.node_time().await {
+        Ok(time) => time.time,
+        Err(_) => crate::clock::now().secs(),
+    }
+}
+
 /// The failure of a call to Proxmox that was made outside of a job.
 pub(crate) fn pve_failure(error: &felhom_proxmox::Error) -> Failure {
     let told = observe::remote_error(error);

@@ -7,7 +7,7 @@ use felhom_ids::Vmid;
 use serde_json::json;
 
 use super::backup::findings_text;
-use super::context::{Context, journal_failure, pve_failure};
+use super::context::{Context, journal_failure, node_now, pve_failure};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -34,6 +34,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let node = pve.node_status().await.map_err(|error| pve_failure(&error))?;
     let storages = pve.storages().await.map_err(|error| pve_failure(&error))?;
 
+    let node_now = node_now(pve).await;
     let mut archives = Vec::new();
     for status in &storages {
         let takes_backups = status.active && status.content.iter().any(|content| content == "backup");
@@ -50,7 +51,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         let path = format!("/vms/{}", guest.vmid);
         let held = pve.permissions_at(&path).await.map_err(|error| pve_failure(&error))?;
         let shortened = !held.has(&path, "VM.Backup");
-        let record = record(guest.vmid, &stored, &archives, journal.as_ref(), shortened).await?;
+        let record = record(guest.vmid, &stored, &archives, journal.as_ref(), shortened, node_now).await?;
         let (posture, reasons) = posture(&record);
         lines.push(GuestLine {
             vmid: guest.vmid,
@@ -110,6 +111,7 @@ async fn record(
     archives: &[ArchiveFacts],
     journal: Option<&Journal>,
     list_may_be_shortened: bool,
+    node_now: i64,
 ) -> Result<GuestRecord, Failure> {
     let now = clock::now();
     let newest = archives.iter().filter(|archive| archive.vmid == Some(vmid)).map(|archive| archive.ctime).max();
@@ -117,7 +119,7 @@ async fn record(
         mount.key != "rootfs" && !(mount.backup && matches!(mount.source, MountSource::Volume(_)))
     };
     let mut record = GuestRecord {
-        newest_archive_s: newest.map(|ctime| now.secs().saturating_sub(ctime)),
+        newest_archive_s: newest.map(|ctime| node_now.saturating_sub(ctime)),
         list_may_be_shortened,
         outside: config.mounts.iter().filter(outside).count(),
         ..GuestRecord::default()
