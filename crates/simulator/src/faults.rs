@@ -104,6 +104,8 @@ pub enum FaultKind {
     },
     /// The worker stands still at the point until it is stopped.
     TaskStall,
+    /// The worker stands still at the point until it is released or stopped.
+    TaskHold,
     /// The worker takes so many simulated seconds longer at the point.
     TaskDelay {
         /// Simulated seconds.
@@ -119,6 +121,7 @@ pub(crate) enum TaskFault {
     Fail(String),
     Warn(String),
     Stall,
+    Hold,
     Delay(Duration),
     Vanish,
 }
@@ -129,6 +132,7 @@ impl FaultKind {
             Self::TaskFail { text } => Some(TaskFault::Fail(text.clone())),
             Self::TaskWarn { text } => Some(TaskFault::Warn(text.clone())),
             Self::TaskStall => Some(TaskFault::Stall),
+            Self::TaskHold => Some(TaskFault::Hold),
             Self::TaskDelay { seconds } => Some(TaskFault::Delay(simulated(*seconds))),
             Self::TaskVanish => Some(TaskFault::Vanish),
             Self::Refuse
@@ -149,11 +153,11 @@ pub(crate) fn simulated(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// The rules in force, and the answers that are being held.
+/// The rules in force, and the answers and workers that are being held.
 #[derive(Debug)]
 pub(crate) struct Faults {
     rules: Mutex<Vec<Fault>>,
-    /// Counts releases; held answers wait for it to change.
+    /// Counts releases; whoever is held waits for it to change.
     releases: watch::Sender<u64>,
 }
 
@@ -175,7 +179,7 @@ impl Faults {
         self.rules().push(fault);
     }
 
-    /// Forgets all rules and lets held answers go.
+    /// Forgets all rules and lets held answers and workers go.
     pub(crate) fn clear(&self) {
         self.rules().clear();
         self.release();
@@ -186,7 +190,7 @@ impl Faults {
         self.rules().clone()
     }
 
-    /// Lets held answers go.
+    /// Lets held answers and workers go.
     pub(crate) fn release(&self) {
         self.releases.send_modify(|count| *count += 1);
     }
@@ -199,7 +203,7 @@ impl Faults {
         }
     }
 
-    /// How many answers are being held.
+    /// How many answers and workers are being held.
     pub(crate) fn held_answers(&self) -> usize {
         self.releases.receiver_count()
     }

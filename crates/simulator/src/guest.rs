@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::ApiError;
 use crate::storage::volumes;
+use crate::workers::lock_file;
 use crate::world::World;
 
 pub(crate) mod change;
@@ -33,9 +34,9 @@ pub(crate) struct Guests {
     /// Holder of `/var/run/vzdump.lock`: dies with the process that holds it.
     #[serde(skip)]
     pub(crate) vzdump_lock: Option<String>,
-    /// Guests whose `/run/lock/lxc/pve-config-ID.lock` somebody holds.
+    /// Lock files of guests that somebody holds.
     #[serde(skip)]
-    pub(crate) config_locks: BTreeSet<u32>,
+    pub(crate) lock_files: BTreeSet<(u32, lock_file::Kind)>,
 }
 
 /// One container.

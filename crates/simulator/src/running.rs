@@ -203,17 +203,17 @@ impl Running {
         self.sim.faults.list()
     }
 
-    /// Ends all faults and lets held answers go.
+    /// Ends all faults and lets held answers and workers go.
     pub fn clear_faults(&self) {
         self.sim.faults.clear();
     }
 
-    /// Lets held answers go.
+    /// Lets held answers and workers go.
     pub fn release(&self) {
         self.sim.faults.release();
     }
 
-    /// How many answers are being held.
+    /// How many answers and workers are being held.
     pub fn held_answers(&self) -> usize {
         self.sim.faults.held_answers()
     }

@@ -11,6 +11,7 @@ use crate::world::World;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
+pub(crate) mod lock_file;
 pub(crate) mod merge;
 pub(crate) mod power;
 pub(crate) mod restore;
@@ -23,7 +24,7 @@ pub(crate) mod vzdump;
 /// boot. Locks, stubs, snapshots and half-written archives stay where they were.
 pub(crate) fn power_cut(world: &mut World) {
     world.guests.vzdump_lock = None;
-    world.guests.config_locks.clear();
+    world.guests.lock_files.clear();
     for guest in world.guests.lxc.values_mut() {
         guest.run = None;
         guest.frozen = false;

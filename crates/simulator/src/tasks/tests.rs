@@ -125,20 +125,20 @@ async fn faults_meet_a_task_before_and_after_its_work() {
         Ok(())
     };
     let fail = || FaultKind::TaskFail { text: "no".into() };
-    bench.sim.faults.inject(Fault::task("vzrestore", fail()));
-    assert_eq!(bench.run("vzrestore", work).await.0, "no");
+    bench.sim.faults.inject(Fault::task("vzdestroy", fail()));
+    assert_eq!(bench.run("vzdestroy", work).await.0, "no");
     assert_eq!(WORKED.load(Ordering::Relaxed), 0);
     bench
         .sim
         .faults
-        .inject(Fault::task("vzrestore:end", fail()));
-    assert_eq!(bench.run("vzrestore", work).await.0, "no");
+        .inject(Fault::task("vzdestroy:end", fail()));
+    assert_eq!(bench.run("vzdestroy", work).await.0, "no");
     assert_eq!(WORKED.load(Ordering::Relaxed), 1);
     bench
         .sim
         .faults
-        .inject(Fault::task("vzrestore", FaultKind::TaskVanish));
-    assert_eq!(bench.run("vzrestore", work).await.0, "unexpected status");
+        .inject(Fault::task("vzdestroy", FaultKind::TaskVanish));
+    assert_eq!(bench.run("vzdestroy", work).await.0, "unexpected status");
 }
 
 #[tokio::test]

@@ -95,6 +95,12 @@ impl Worker {
                 Ok(())
             }
             Some(TaskFault::Delay(span)) => self.sleep(span).await,
+            Some(TaskFault::Hold) => {
+                tokio::select! {
+                    () = self.stopped() => Err(self.interrupted()),
+                    () = self.sim.faults.held() => Ok(()),
+                }
+            }
             Some(TaskFault::Stall) => {
                 self.stopped().await;
                 Err(self.interrupted())

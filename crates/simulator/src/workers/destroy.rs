@@ -2,6 +2,7 @@
 
 use crate::guest::config::{Config, Section};
 use crate::tasks::Worker;
+use crate::workers::lock_file::{self, Kind};
 use crate::workers::{log_all, power, seconds, timing};
 use crate::world::World;
 
@@ -47,7 +48,7 @@ pub(crate) fn refusal(world: &World, order: Order) -> Result<(), crate::call::Ap
 /// `vzdestroy`
 pub(crate) async fn run(worker: Worker, order: Order) -> Result<(), String> {
     let vmid = order.vmid;
-    let _lock = power::config_lock(&worker, vmid).await?;
+    let _lock = lock_file::take(&worker, vmid, Kind::Config).await?;
     let running = {
         let world = worker.sim.lock();
         refusal(&world, order).map_err(|error| error.in_task())?;

@@ -1,50 +1,13 @@
 //! Start, stop, shutdown and reboot of containers.
 
-use std::sync::Arc;
-
 use crate::guest::{Run, init};
-use crate::sim::Sim;
 use crate::tasks::Worker;
+use crate::workers::lock_file::{self, Kind};
 use crate::workers::{seconds, timing};
 use crate::world::World;
 
 /// Lets a shutdown request pass without effect when the guest's tree has this file.
 const DEAF: &str = "etc/sim-ignores-shutdown";
-
-/// A guest's lock file: whoever changes its state holds it, and the system releases it however that ends.
-pub(crate) struct ConfigLock {
-    sim: Arc<Sim>,
-    vmid: u32,
-}
-
-impl Drop for ConfigLock {
-    fn drop(&mut self) {
-        self.sim.lock().guests.config_locks.remove(&self.vmid);
-    }
-}
-
-/// Takes a guest's lock file, waiting ten seconds for it at most.
-pub(crate) async fn config_lock(worker: &Worker, vmid: u32) -> Result<ConfigLock, String> {
-    let take = || worker.sim.lock().guests.config_locks.insert(vmid);
-    let lock = || ConfigLock {
-        sim: Arc::clone(&worker.sim),
-        vmid,
-    };
-    if take() {
-        return Ok(lock());
-    }
-    for _ in 0..100 {
-        worker.sleep(seconds(0.1)).await?;
-        if take() {
-            worker.log("trying to acquire lock... OK");
-            return Ok(lock());
-        }
-    }
-    worker.log("trying to acquire lock...");
-    Err(format!(
-        "can't lock file '/run/lock/lxc/pve-config-{vmid}.lock' - got timeout"
-    ))
-}
 
 /// The address that the network's DHCP server gives a guest; an island has no server.
 fn lease(world: &World, vmid: u32, device: &str) -> Option<String> {
@@ -60,8 +23,13 @@ fn lease(world: &World, vmid: u32, device: &str) -> Option<String> {
 
 /// Starts a container. `ignore_lock` as PVE's own workers do that hold the lock themselves.
 pub(crate) async fn start(worker: &Worker, vmid: u32, ignore_lock: bool) -> Result<(), String> {
-    let _lock = config_lock(worker, vmid).await?;
+    let _lock = lock_file::take(worker, vmid, Kind::Config).await?;
+    start_locked(worker, vmid, ignore_lock).await
+}
+
+async fn start_locked(worker: &Worker, vmid: u32, ignore_lock: bool) -> Result<(), String> {
     prepare(worker, vmid, ignore_lock)?;
+    worker.point("vzstart:locked", &vmid.to_string()).await?;
     worker.sleep(seconds(timing::START)).await?;
     let now = worker.sim.clock.now_f64();
     let problem = {
@@ -74,7 +42,7 @@ pub(crate) async fn start(worker: &Worker, vmid: u32, ignore_lock: bool) -> Resu
         return Err(error);
     }
     worker.sim.count("vzstart", &vmid.to_string());
-    Ok(())
+    worker.point("vzstart:up", &vmid.to_string()).await
 }
 
 fn prepare(worker: &Worker, vmid: u32, ignore_lock: bool) -> Result<(), String> {
@@ -169,7 +137,7 @@ fn next_pid(world: &World) -> u32 {
 
 /// Kills a container.
 pub(crate) async fn stop(worker: &Worker, vmid: u32, ignore_lock: bool) -> Result<(), String> {
-    let _lock = config_lock(worker, vmid).await?;
+    let _lock = lock_file::take(worker, vmid, Kind::Config).await?;
     {
         let world = worker.sim.lock();
         let guest = world.lxc(vmid).map_err(|error| error.in_task())?;
@@ -201,7 +169,7 @@ pub(crate) async fn shutdown(
     timeout: f64,
     force: bool,
 ) -> Result<(), String> {
-    let _lock = config_lock(worker, vmid).await?;
+    let _lock = lock_file::take(worker, vmid, Kind::Config).await?;
     {
         let world = worker.sim.lock();
         world
@@ -229,6 +197,7 @@ pub(crate) async fn shutdown(
 
 /// Down and up again; no lock is asked, and a guest that is down already stays down.
 pub(crate) async fn reboot(worker: &Worker, vmid: u32) -> Result<(), String> {
+    let _lock = lock_file::take(worker, vmid, Kind::Config).await?;
     worker.sleep(seconds(timing::SHUTDOWN)).await?;
     let running = worker
         .sim
@@ -242,5 +211,5 @@ pub(crate) async fn reboot(worker: &Worker, vmid: u32) -> Result<(), String> {
     }
     halt(worker, vmid);
     worker.sim.count("vzreboot", &vmid.to_string());
-    start(worker, vmid, true).await
+    start_locked(worker, vmid, true).await
 }

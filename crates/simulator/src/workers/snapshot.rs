@@ -5,6 +5,7 @@ use crate::guest::formats::{self, Source};
 use crate::guest::tree;
 use crate::storage::volumes;
 use crate::tasks::Worker;
+use crate::workers::lock_file::{self, Kind};
 use crate::workers::{blocking, log_all, power, seconds, timing};
 use crate::world::World;
 
@@ -179,6 +180,7 @@ pub(crate) async fn take(
 ) -> Result<(), String> {
     let sim = &worker.sim;
     let volumes: Vec<String> = {
+        let _file = lock_file::take(&worker, vmid, Kind::Config).await?;
         let mut world = sim.lock();
         world.begin_snapshot(vmid, &name, &text, sim.clock.now())?;
         in_task(world.lxc(vmid))?
@@ -257,7 +259,13 @@ pub(crate) async fn delete(
     name: String,
     force: bool,
 ) -> Result<(), String> {
+    let _kept_away = if force {
+        None
+    } else {
+        Some(lock_file::take(&worker, vmid, Kind::Migration).await?)
+    };
     {
+        let _file = lock_file::take(&worker, vmid, Kind::Config).await?;
         let world = worker.sim.lock();
         let guest = in_task(world.lxc(vmid))?;
         if !guest.config.snapshots.contains_key(&name) {
@@ -280,7 +288,9 @@ pub(crate) async fn rollback(
     start: bool,
 ) -> Result<(), String> {
     let sim = &worker.sim;
+    let kept_away = lock_file::take(&worker, vmid, Kind::Migration).await?;
     let section = {
+        let _file = lock_file::take(&worker, vmid, Kind::Config).await?;
         let mut world = sim.lock();
         let guest = in_task(world.lxc(vmid))?;
         if guest.config.current.flag("template") {
@@ -318,10 +328,14 @@ pub(crate) async fn rollback(
     sim.lock().apply_snapshot(vmid, &name, &section)?;
     sim.count("vzrollback", &vmid.to_string());
     if start {
-        power::start(&worker, vmid, false).await
-    } else {
-        Ok(())
+        // A task of its own, which inherits the lock file and so keeps it until the guest is up.
+        let id = vmid.to_string();
+        let _upid = sim.start_task(&worker.who, "vzstart", &id, move |worker| async move {
+            let _inherited = kept_away;
+            power::start(&worker, vmid, false).await
+        });
     }
+    Ok(())
 }
 
 async fn roll_volume(worker: &Worker, volid: &str, name: &str) -> Result<(), String> {

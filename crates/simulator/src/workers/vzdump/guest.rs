@@ -11,6 +11,7 @@ use crate::guest::formats::Mount;
 use crate::storage::backups::{self, log_time};
 use crate::storage::volumes;
 use crate::tasks::Worker;
+use crate::workers::lock_file::{self, Kind};
 use crate::workers::{blocking, power, seconds, snapshot, timing, totals};
 
 /// One guest's backup in progress.
@@ -95,7 +96,7 @@ impl Run<'_> {
     async fn work(&mut self) -> Result<(), String> {
         let status = if self.running { "running" } else { "stopped" };
         self.say(format!("status = {status}"));
-        self.lock()?;
+        self.lock().await?;
         self.worker
             .point("vzdump:prepare", &self.vmid.to_string())
             .await?;
@@ -115,7 +116,8 @@ impl Run<'_> {
         target::complete(self.worker, self.job, &self.target, &self.name).await
     }
 
-    fn lock(&mut self) -> Result<(), String> {
+    async fn lock(&mut self) -> Result<(), String> {
+        let _file = lock_file::take(self.worker, self.vmid, Kind::Config).await?;
         let mut world = self.worker.sim.lock();
         world
             .lxc(self.vmid)
