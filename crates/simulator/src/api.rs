@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod access;
+pub(crate) mod apt;
 pub(crate) mod cluster;
 pub(crate) mod disks;
 pub(crate) mod jobs;
@@ -30,6 +31,7 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
         access::ticket::ROUTES,
         access::tokens::ROUTES,
         access::users::ROUTES,
+        apt::ROUTES,
         cluster::ROUTES,
         disks::ROUTES,
         jobs::ROUTES,
