@@ -1,5 +1,10 @@
-//! What a real node answered, asked again: the recorded exchanges are replayed in their order against a node fresh from
-//! the installer, and each answer must have the recorded status, text and shape, each task its exit status.
+//! What a real node answered, asked again: the recorded exchanges are replayed in their order against a node fresh
+//! from the installer, and each answer must have the recorded status, text and shape, each task its exit status.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "the counts are for whoever reads the test's output"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,8 +12,36 @@ use std::path::{Path, PathBuf};
 use felhom_simulator::{Fault, FaultKind, Scenario};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client, SPEED, World};
+use crate::client::{Answer, Client, SPEED, World, form};
 use crate::story;
+
+/// Exchanges that this world answers otherwise, by file and line, and why.
+const EXCEPT: &[(&str, &str)] = &[
+    (
+        "03-phase1-selfbackup:36 tasks",
+        "the recorded token had a history of which no record was kept: without tasks there is no `total`",
+    ),
+    (
+        "03-phase1-selfbackup:70 volume-attrs",
+        "the recorded node had a stand-in where qemu-img belongs",
+    ),
+    (
+        "04-phase3-agent:114 storage-add-pbs",
+        "the recorded node had a stand-in for the client of the backup server",
+    ),
+];
+
+/// The recorded machine was slow: twice a guest was still being started while it was asked for other things. Before
+/// which exchange a start is held up at which point, and before which one it goes on.
+const HOLD: &[(&str, &str)] = &[
+    ("create-start", "vzstart:locked"),
+    ("rollback-start1", "vzstart:locked"),
+    ("rollback-start1", "vzstart:up"),
+];
+const GO_ON: &[&str] = &["config-read", "delsnapshot", "vzdump-stop-9010-running"];
+
+/// Part of the exchanges that must agree.
+const WANTED: f64 = 0.97;
 
 /// The folder of recordings, beside one of the folders above this crate.
 fn folder() -> Option<PathBuf> {
@@ -18,87 +51,69 @@ fn folder() -> Option<PathBuf> {
         .find(|path| path.is_dir())
 }
 
-fn read(file: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(file).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+/// All recordings with their names, in order.
+fn recordings(folder: &Path) -> Vec<(String, Vec<Value>)> {
+    let files = std::fs::read_dir(folder).unwrap();
+    let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|kind| kind == "jsonl"));
+    files.sort();
+    let read = |file: PathBuf| {
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        let text = std::fs::read_to_string(file).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        (name, lines.collect())
+    };
+    files.into_iter().map(read).collect()
 }
-
-/// Exchanges that ran into a lock held by the slow machine; the recordings repeat them under names with `b-`.
-const NOT_ASKED: &[&str] = &[
-    "destroy-9023-running",
-    "destroy-9023-running-force",
-    "destroy-with-snapshots-while-running",
-    "delsnapshot",
-    "shutdown",
-    "start2",
-    "reboot",
-    "stop",
-    "stop-again",
-    "shutdown-stopped",
-    "vzdump-stop-stopped",
-];
-
-/// Exchanges that this world answers otherwise, and why.
-const EXCEPT: &[(&str, &str)] = &[
-    ("02-read version-apt", "there are no packages in this world"),
-    (
-        "03-phase1-selfbackup tasks",
-        "the recorded token had a history of which no record was kept",
-    ),
-    (
-        "03-phase1-selfbackup volume-attrs",
-        "the recorded node had a stand-in where qemu-img belongs",
-    ),
-    (
-        "04-phase3-agent storage-add-pbs",
-        "the recorded node had a stand-in for the client of the backup server",
-    ),
-];
 
 /// The replay of one recording after the other.
 struct Replay {
     world: World,
     clients: BTreeMap<String, Client>,
-    /// What recorded names are called here: archives carry the time they were made.
+    /// What recorded names are called here: archives carry the time they were made, tasks the moment they began.
     names: BTreeMap<String, String>,
-    problems: Vec<String>,
-    compared: usize,
+    exchanges: usize,
+    agree: usize,
+    not_served: Vec<String>,
+    /// What differs in each exchange.
+    differ: BTreeMap<String, Vec<String>>,
 }
 
 impl Replay {
     async fn new() -> Self {
         let world = World::start(Scenario::Virgin, SPEED).await;
         let clients = BTreeMap::from([("root@pam(ticket)".to_owned(), world.root().await)]);
+        // The recorded node had the configuration of a QEMU guest laid down by hand.
+        let config = json!({
+            "name": "demo-vm", "memory": "2048", "cores": "2", "ostype": "l26",
+            "boot": "order=scsi0", "scsihw": "virtio-scsi-single",
+            "net0": "virtio=BC:24:11:00:90:00,bridge=vmbr0",
+        });
+        let order = json!({ "vmid": 9000, "config": config });
+        world.running.control("put-qemu", order).await.unwrap();
         Self {
             world,
             clients,
             names: BTreeMap::new(),
-            problems: Vec::new(),
-            compared: 0,
+            exchanges: 0,
+            agree: 0,
+            not_served: Vec::new(),
+            differ: BTreeMap::new(),
         }
     }
 
+    /// A recorded text with the names that things have here.
     fn here(&self, text: &str) -> String {
-        self.names
-            .iter()
-            .fold(text.to_owned(), |text, (there, here)| {
-                text.replace(there, here)
-            })
+        let named = |text: String, (there, here): (&String, &String)| text.replace(there, here);
+        self.names.iter().fold(text.to_owned(), named)
     }
 
-    fn client(&mut self, auth: &str) -> Client {
-        if let Some(client) = self.clients.get(auth) {
-            return client.clone();
-        }
-        let client = self.world.as_token(auth);
-        self.clients.insert(auth.to_owned(), client.clone());
-        client
+    fn root(&self) -> Client {
+        self.clients["root@pam(ticket)"].clone()
     }
 
-    async fn ask(&mut self, exchange: &Value) -> Answer {
-        let client = self.client(exchange["auth"].as_str().unwrap());
+    async fn ask(&self, exchange: &Value) -> Answer {
+        let client = &self.clients[exchange["auth"].as_str().unwrap()];
         let path = self.here(exchange["path"].as_str().unwrap());
         let mut params: Vec<(String, String)> = Vec::new();
         for (key, value) in exchange["params"].as_object().into_iter().flatten() {
@@ -115,63 +130,83 @@ impl Replay {
             "POST" => client.post(&path, &params).await,
             "PUT" => client.put(&path, &params).await,
             other => {
-                let query = crate::client::form(&params);
-                let uri = format!(
-                    "/api2/json{path}{}{query}",
-                    if query.is_empty() { "" } else { "?" }
-                );
+                let mark = if params.is_empty() { "" } else { "?" };
+                let uri = format!("/api2/json{path}{mark}{}", form(&params));
                 client.send(other, &uri, "").await
             }
         }
     }
 
-    async fn replay(&mut self, file: &str, exchange: &Value) {
-        let name = format!("{file} {}", exchange["name"].as_str().unwrap());
+    /// `place` is file and line.
+    async fn replay(&mut self, place: &str, exchange: &Value) {
+        let name = format!("{place} {}", exchange["name"].as_str().unwrap());
+        self.exchanges += 1;
         let answer = self.ask(exchange).await;
+        if answer.status == 501 && answer.reason.ends_with("not implemented") {
+            self.not_served.push(name);
+            return;
+        }
+        let mut problems = self.answer_differs(exchange, &answer);
+        let data = &answer.json()["data"];
+        if let Some(upid) = data.as_str().filter(|text| text.starts_with("UPID:")) {
+            problems.extend(self.task_differs(exchange, upid).await);
+        }
+        if let (Some(id), Some(secret)) = (data["full-tokenid"].as_str(), data["value"].as_str()) {
+            let client = self.world.token(id, secret);
+            self.clients.insert(id.to_owned(), client);
+        }
+        if problems.is_empty() {
+            self.agree += 1;
+        } else {
+            self.differ.entry(name).or_default().extend(problems);
+        }
+    }
+
+    /// Status, text and shape of the answer itself.
+    fn answer_differs(&self, exchange: &Value, answer: &Answer) -> Vec<String> {
         let mut problems = Vec::new();
-        let recorded = (
-            exchange["status"].as_u64().unwrap(),
-            exchange["reason"].as_str().unwrap(),
-        );
-        let expect = (recorded.0, self.here(recorded.1));
+        let status = exchange["status"].as_u64().unwrap();
+        let expect = (status, self.here(exchange["reason"].as_str().unwrap()));
         let got = (u64::from(answer.status), answer.reason.clone());
         if got != expect {
             problems.push(format!("{got:?}, recorded {expect:?}"));
         }
-        let body = answer.json();
+        let (recorded, body) = (&exchange["body"], answer.json());
         if answer.status == 200 {
-            problems.extend(shape_differs("", &exchange["body"], &body));
-        } else {
-            for field in ["message", "errors"] {
-                let got = body[field].to_string();
-                let wanted = self.here(&exchange["body"][field].to_string());
-                if got != wanted {
-                    problems.push(format!("{field} {got}, recorded {wanted}"));
-                }
+            problems.extend(shape_differs(recorded, &body));
+            return problems;
+        }
+        for field in ["message", "errors"] {
+            let wanted = self.here(&recorded[field].to_string());
+            let got = body[field].to_string();
+            if got != wanted {
+                problems.push(format!("{field} {got}, recorded {wanted}"));
             }
         }
-        if let (Some(upid), Some(exit)) = (
-            body["data"].as_str(),
-            exchange["task"]["exitstatus"].as_str(),
-        ) && upid.starts_with("UPID:")
-        {
-            let root = self.client("root@pam(ticket)");
-            let task = story::end(&root, upid).await;
-            let expect = self.here(exit);
-            if task.exit != expect {
-                problems.push(format!(
-                    "task {:?}, recorded {expect:?}; {:#?}",
-                    task.exit, task.log
-                ));
-            }
-            self.learn(&exchange["task"], &task.log);
+        problems
+    }
+
+    /// Exit status and shape of the status of the task; remembers what its things are called here.
+    async fn task_differs(&mut self, exchange: &Value, upid: &str) -> Vec<String> {
+        let recorded = &exchange["task"];
+        let Some(there) = recorded["upid"].as_str() else {
+            return Vec::new();
+        };
+        self.names.insert(there.to_owned(), upid.to_owned());
+        let root = self.root();
+        let task = story::end(&root, upid).await;
+        let expect = self.here(recorded["exitstatus"].as_str().unwrap());
+        let mut problems = Vec::new();
+        if task.exit != expect {
+            let text = format!("task {:?}, recorded {expect:?}; {:#?}", task.exit, task.log);
+            problems.push(text);
         }
-        self.compared += 1;
-        if !EXCEPT.iter().any(|(one, _)| *one == name) {
-            let problems = problems.into_iter();
-            self.problems
-                .extend(problems.map(|problem| format!("{name}: {problem}")));
-        }
+        let path = format!("{}/tasks/{upid}/status", story::NODE);
+        let last = recorded["status_sequence"].as_array().unwrap().last();
+        let status = root.get(&path).await.json();
+        problems.extend(shape_differs(&last.unwrap()["body"], &status));
+        self.learn(recorded, &task.log);
+        problems
     }
 
     /// Remembers what the archive of a recorded backup is called here.
@@ -187,91 +222,141 @@ impl Replay {
             self.names.insert(there, here);
         }
     }
-}
 
-/// The fields and their JSON types by path; the elements of a list count together.
-fn shape(at: &str, value: &Value, out: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(fields) => {
-            out.insert(format!("{at} object"));
-            for (key, value) in fields {
-                shape(&format!("{at}.{key}"), value, out);
-            }
+    /// What cannot be excused: differences that nobody expects, and expected ones that are none.
+    fn complaints(&self) -> Vec<String> {
+        let expected = |name: &str| EXCEPT.iter().find(|(one, _)| *one == name);
+        let differ = self.differ.iter();
+        let mut complaints: Vec<String> = differ
+            .filter(|(name, _)| expected(name).is_none())
+            .map(|(name, problems)| format!("{name}: {}", problems.join("; ")))
+            .collect();
+        let agree = |name: &str| !self.differ.contains_key(name);
+        let needless = EXCEPT.iter().filter(|(name, _)| agree(name));
+        complaints.extend(
+            needless.map(|(name, reason)| format!("{name}: answered alike, although {reason}")),
+        );
+        complaints
+    }
+
+    fn print(&self) {
+        let served = self.exchanges - self.not_served.len();
+        println!(
+            "recordings: {} exchanges, {} agree, {} differ, {} not served",
+            self.exchanges,
+            self.agree,
+            served - self.agree,
+            self.not_served.len()
+        );
+        for (name, problems) in &self.differ {
+            let known = EXCEPT.iter().find(|(one, _)| one == name);
+            let reason = known.map_or("UNEXPECTED", |(_, reason)| reason);
+            println!("  differs: {name} ({reason}): {}", problems.join("; "));
         }
-        Value::Array(list) => {
-            out.insert(format!("{at} array"));
-            for value in list {
-                shape(&format!("{at}[]"), value, out);
-            }
+        for name in &self.not_served {
+            println!("  not served: {name}");
         }
-        Value::String(_) => drop(out.insert(format!("{at} string"))),
-        Value::Number(_) => drop(out.insert(format!("{at} number"))),
-        Value::Bool(_) => drop(out.insert(format!("{at} boolean"))),
-        Value::Null => drop(out.insert(format!("{at} null"))),
     }
 }
 
-fn shape_differs(at: &str, recorded: &Value, got: &Value) -> Vec<String> {
-    let (mut wanted, mut seen) = (BTreeSet::new(), BTreeSet::new());
-    shape(at, recorded, &mut wanted);
-    shape(at, got, &mut seen);
-    let missing = wanted
-        .difference(&seen)
-        .map(|field| format!("missing {field}"));
-    let additional = seen
-        .difference(&wanted)
-        .map(|field| format!("additional {field}"));
-    missing.chain(additional).collect()
+/// A value's JSON type.
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+/// Where keys or types differ. The elements of a list count together; they are not compared where one side has none.
+fn shape_differs(recorded: &Value, got: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    compare("", &[recorded], &[got], &mut problems);
+    problems
+}
+
+fn compare(at: &str, recorded: &[&Value], got: &[&Value], out: &mut Vec<String>) {
+    let kinds = |values: &[&Value]| values.iter().map(|value| kind(value)).collect();
+    let (wanted, seen): (BTreeSet<&str>, BTreeSet<&str>) = (kinds(recorded), kinds(got));
+    let names = |set: BTreeSet<&str>| set.into_iter().collect::<Vec<_>>().join("|");
+    if wanted != seen {
+        out.push(format!(
+            "{at} is {}, recorded {}",
+            names(seen),
+            names(wanted)
+        ));
+        return;
+    }
+    let elements = |values: &[&'_ Value]| -> Vec<Value> {
+        let lists = values.iter().filter_map(|value| value.as_array());
+        lists.flatten().cloned().collect()
+    };
+    let (wanted, seen) = (elements(recorded), elements(got));
+    if !wanted.is_empty() && !seen.is_empty() {
+        let wanted: Vec<&Value> = wanted.iter().collect();
+        let seen: Vec<&Value> = seen.iter().collect();
+        compare(&format!("{at}[]"), &wanted, &seen, out);
+    }
+    let fields = |values: &[&Value]| -> BTreeMap<String, Vec<Value>> {
+        let mut fields: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for (key, value) in values
+            .iter()
+            .filter_map(|value| value.as_object())
+            .flatten()
+        {
+            fields.entry(key.clone()).or_default().push(value.clone());
+        }
+        fields
+    };
+    let (wanted, mut seen) = (fields(recorded), fields(got));
+    for (key, wanted) in wanted {
+        let Some(seen) = seen.remove(&key) else {
+            out.push(format!("{at}.{key} is missing"));
+            continue;
+        };
+        let (wanted, seen): (Vec<&Value>, Vec<&Value>) =
+            (wanted.iter().collect(), seen.iter().collect());
+        compare(&format!("{at}.{key}"), &wanted, &seen, out);
+    }
+    out.extend(seen.keys().map(|key| format!("{at}.{key} is additional")));
+}
+
 #[tokio::test]
 async fn a_replay_of_the_recordings_is_answered_alike() {
     let Some(folder) = folder() else {
-        eprintln!("skipped: no recordings beside this repository");
+        println!("skipped: a_replay_of_the_recordings_is_answered_alike: no recordings here");
         return;
     };
     let mut replay = Replay::new().await;
-    // The recorded node had the configuration of a QEMU guest laid down by hand.
-    let config = json!({
-        "name": "demo-vm", "memory": "2048", "cores": "2", "ostype": "l26", "boot": "order=scsi0",
-        "scsihw": "virtio-scsi-single", "net0": "virtio=BC:24:11:00:90:00,bridge=vmbr0",
-    });
-    replay
-        .world
-        .running
-        .control("put-qemu", json!({ "vmid": 9000, "config": config }))
-        .await
-        .unwrap();
-    for file in [
-        "00-setup",
-        "01-start",
-        "02-read",
-        "03-phase1-selfbackup",
-        "04-phase3-agent",
-    ] {
-        for exchange in read(&folder.join(format!("{file}.jsonl"))) {
+    for (file, exchanges) in recordings(&folder) {
+        for (line, exchange) in exchanges.iter().enumerate() {
             let name = exchange["name"].as_str().unwrap();
-            if file == "04-phase3-agent" && NOT_ASKED.contains(&name) {
-                continue;
-            }
-            if (file, name) == ("01-start", "start-9001") {
+            if (file.as_str(), name) == ("01-start", "start-9001") {
                 // The slow machine gave up on a start that succeeded in the end; so does this one.
                 let text = "unable to get PID for CT 9001 (not running?)".to_owned();
-                replay
-                    .world
-                    .running
-                    .inject(Fault::task("vzstart:end", FaultKind::TaskFail { text }));
+                let fault = Fault::task("vzstart:end", FaultKind::TaskFail { text });
+                replay.world.running.inject(fault);
             }
-            replay.replay(file, &exchange).await;
+            for (_, point) in HOLD.iter().filter(|(before, _)| *before == name) {
+                let fault = Fault::task(point, FaultKind::TaskHold);
+                replay.world.running.inject(fault);
+            }
+            if GO_ON.contains(&name) {
+                replay.world.running.release();
+            }
+            replay
+                .replay(&format!("{file}:{}", line + 1), exchange)
+                .await;
         }
     }
-    let problems = &replay.problems;
-    assert!(
-        problems.is_empty(),
-        "{} of {} exchanges:\n{}",
-        problems.len(),
-        replay.compared,
-        problems.join("\n")
-    );
+    replay.print();
+    let complaints = replay.complaints();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    let served = replay.exchanges - replay.not_served.len();
+    let part =
+        f64::from(u32::try_from(replay.agree).unwrap()) / f64::from(u32::try_from(served).unwrap());
+    assert!(part >= WANTED, "{:.1} % agree", part * 100.0);
 }
