@@ -301,7 +301,7 @@ impl BackupJob {
                 }
             }
             Preflight::Refuse(reasons) => {
-                self.refuse(subject.config.hostname.clone(), reasons, None)
+                self.refuse(subject.config.hostname.clone(), reasons, None);
             }
         }
     }

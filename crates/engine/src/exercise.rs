@@ -147,7 +147,7 @@ impl ExerciseJob {
                 self.looked(&all);
             }
             (State::Looking | State::Created | State::Deleted, Outcome::Failed(error)) => {
-                self.look_failed(now, error);
+                self.look_failed(now, &error);
             }
             _ => {}
         }
@@ -170,7 +170,7 @@ impl ExerciseJob {
             (State::Looking, Some(_)) => self.give_up("a snapshot of that name is there already"),
             (State::Created, Some(snapshot)) if self.is_ours(snapshot) => self.delete(),
             (State::Created, Some(_)) => {
-                self.give_up("the snapshot does not carry our mark; it is left alone")
+                self.give_up("the snapshot does not carry our mark; it is left alone");
             }
             (State::Created, None) => {
                 let why = self.report.reason.take();
@@ -248,7 +248,7 @@ impl ExerciseJob {
         };
     }
 
-    fn look_failed(&mut self, now: Timestamp, error: RemoteError) {
+    fn look_failed(&mut self, now: Timestamp, error: &RemoteError) {
         self.tries = self.tries.saturating_add(1);
         if self.tries < MAX_TRIES && error.class.is_transient() {
             self.not_before = Some(now.plus(Duration::from_millis(250 << self.tries)));

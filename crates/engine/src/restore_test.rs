@@ -86,12 +86,12 @@ pub struct RestoreTestReport {
 #[serde(rename_all = "kebab-case")]
 enum State {
     Observing,
-    Restoring(Mutating),
+    Restoring(Box<Mutating>),
     Checking,
-    Starting(Mutating),
+    Starting(Box<Mutating>),
     Probing,
     Doubting,
-    CleaningUp(CleanUp),
+    CleaningUp(Box<CleanUp>),
     Noting(Noting),
     Finished,
 }
@@ -268,7 +268,7 @@ impl RestoreTestJob {
                     self.started(&ended);
                 }
             }
-            (State::Probing, Outcome::Evidence(evidence)) => self.probed(now, *evidence),
+            (State::Probing, Outcome::Evidence(evidence)) => self.probed(now, &evidence),
             (State::Doubting, Outcome::Scratch(facts)) => self.doubted(&facts),
             (State::Checking | State::Probing | State::Doubting, Outcome::Failed(error)) => {
                 self.look_failed(now, &error);
@@ -313,7 +313,7 @@ impl RestoreTestJob {
                 if let Some(guard) = guard {
                     mutating = mutating.guarded(guard);
                 }
-                self.state = State::Restoring(mutating);
+                self.state = State::Restoring(Box::new(mutating));
             }
             Preflight::Wait(reason) => {
                 let since = *self.waiting_since.get_or_insert(now);
@@ -381,14 +381,13 @@ impl RestoreTestJob {
                     .hint("free space on the target storage, or find out what fills it"),
             );
         }
-        match judge::restore(ended) {
-            Some(judgement) => self.clean_up(judgement),
-            None => {
-                if let Some(finding) = judge::warnings(ended, &self.request.volid) {
-                    self.report.findings.push(finding);
-                }
-                self.state = State::Checking;
+        if let Some(judgement) = judge::restore(ended) {
+            self.clean_up(judgement);
+        } else {
+            if let Some(finding) = judge::warnings(ended, &self.request.volid) {
+                self.report.findings.push(finding);
             }
+            self.state = State::Checking;
         }
     }
 
@@ -438,7 +437,7 @@ impl RestoreTestJob {
         )
         .knowing(tasks);
         self.started_at = Some(now);
-        self.state = State::Starting(mutating);
+        self.state = State::Starting(Box::new(mutating));
     }
 
     fn started(&mut self, ended: &Ended) {
@@ -448,7 +447,7 @@ impl RestoreTestJob {
         }
     }
 
-    fn probed(&mut self, now: Timestamp, evidence: Evidence) {
+    fn probed(&mut self, now: Timestamp, evidence: &Evidence) {
         self.tries = 0;
         let level = evidence.level();
         let since_start = self.started_at.map_or(0, |at| now.since(at).as_secs());
@@ -464,11 +463,11 @@ impl RestoreTestJob {
                 "the node was restarted while the copy ran",
             ));
         }
-        match judge::evidence(&evidence, self.request.policy.evidence) {
+        match judge::evidence(evidence, self.request.policy.evidence) {
             Some(judgement) => {
                 self.report
                     .checks
-                    .extend(judge::evidence_checks(&evidence, level));
+                    .extend(judge::evidence_checks(evidence, level));
                 self.clean_up(judgement);
             }
             None => self.state = State::Doubting,
@@ -511,7 +510,7 @@ impl RestoreTestJob {
             plan.mark.clone(),
             self.report.restore_upid.clone(),
         );
-        self.state = State::CleaningUp(clean_up);
+        self.state = State::CleaningUp(Box::new(clean_up));
     }
 
     fn cleaned_up(&mut self, now: Timestamp, end: CleanUpEnd) {

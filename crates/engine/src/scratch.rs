@@ -168,7 +168,7 @@ pub enum CleanUpEnd {
 #[serde(rename_all = "kebab-case")]
 enum Stage {
     Look,
-    Acting(Mutating),
+    Acting(Box<Mutating>),
     Ended(CleanUpEnd),
 }
 
@@ -259,10 +259,11 @@ impl CleanUp {
 
     fn looked(&mut self, now: Timestamp, outcome: Outcome) {
         self.rounds = self.rounds.saturating_add(1);
-        let facts = match outcome {
-            Outcome::Scratch(facts) => facts,
-            Outcome::Failed(error) => return self.again(now, error.text),
-            _ => return,
+        if let Outcome::Failed(error) = outcome {
+            return self.again(now, error.text);
+        }
+        let Outcome::Scratch(facts) = outcome else {
+            return;
         };
         match scratch_standing(&facts, &self.lease) {
             Standing::Gone => self.stage = Stage::Ended(CleanUpEnd::Gone),
@@ -298,8 +299,8 @@ impl CleanUp {
         if self.rounds > MAX_ROUNDS {
             return self.give_up();
         }
-        self.stage =
-            Stage::Acting(Mutating::new(mutation, self.no_progress, self.settle).knowing(tasks));
+        let mutating = Mutating::new(mutation, self.no_progress, self.settle).knowing(tasks);
+        self.stage = Stage::Acting(Box::new(mutating));
     }
 
     fn again(&mut self, now: Timestamp, why: String) {

@@ -52,6 +52,10 @@ pub struct Nic {
 }
 
 /// A container's configuration, of the live guest or of an archive.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are PVE's own flags, one key each"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GuestConfig {
     /// Host name.

@@ -166,7 +166,11 @@ fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestS
     for change in changes(before, &result.state) {
         report.find(codes::GUEST_CHANGED_BY_BACKUP, change.clone());
         // A task without a verdict stays without one, whatever the guest looks like.
-        let verdict = if report.verdict == BackupVerdict::Good { BackupVerdict::Failed } else { report.verdict };
+        let verdict = if report.verdict == BackupVerdict::Good {
+            BackupVerdict::Failed
+        } else {
+            report.verdict
+        };
         report.worsen(verdict, change);
     }
 }

@@ -111,7 +111,7 @@ fn preflight(change: impl Fn(&mut BackupSubject)) -> BackupReport {
     for _ in 0..400 {
         match job.next(now) {
             Next::Do(Step::Observe(_)) => {
-                job.record(now, Outcome::BackupSubject(Box::new(subject.clone())))
+                job.record(now, Outcome::BackupSubject(Box::new(subject.clone())));
             }
             Next::Do(step) => panic!("preflight let {} through", step.name()),
             Next::Wait { until, .. } => now = until,
@@ -146,7 +146,7 @@ fn preflight_refuses_with_a_reason() {
     refused(
         |s| {
             s.missing_privileges
-                .push(("/vms/9010".into(), "VM.Backup".into()))
+                .push(("/vms/9010".into(), "VM.Backup".into()));
         },
         "lacks VM.Backup",
     );

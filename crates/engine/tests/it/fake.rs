@@ -125,8 +125,8 @@ pub(crate) fn policy() -> RestoreTestPolicy {
             root_bytes: 1 << 30,
             memory_bytes: 512 << 20,
         },
-        wait_limit: Duration::from_secs(60),
-        no_progress: Duration::from_secs(60),
+        wait_limit: Duration::from_mins(1),
+        no_progress: Duration::from_mins(1),
         settle: Duration::from_secs(20),
     }
 }
@@ -135,9 +135,9 @@ pub(crate) fn backup_policy() -> BackupPolicy {
     BackupPolicy {
         storage: "local".parse().unwrap(),
         mode: BackupMode::Snapshot,
-        wait_limit: Duration::from_secs(60),
+        wait_limit: Duration::from_mins(1),
         lockwait_min: 1,
-        no_progress: Duration::from_secs(60),
+        no_progress: Duration::from_mins(1),
         settle: Duration::from_secs(20),
         storage_floor: 1 << 30,
     }
@@ -276,10 +276,10 @@ impl World {
                     scratch.running = matches!(mutation, Mutation::Start(_));
                 }
             }
-            Mutation::Destroy(_) if works => {
-                if self.scratch.take().is_some_and(|scratch| scratch.foreign) {
-                    self.harmed.push("destroyed".into());
-                }
+            Mutation::Destroy(_)
+                if works && self.scratch.take().is_some_and(|scratch| scratch.foreign) =>
+            {
+                self.harmed.push("destroyed".into());
             }
             Mutation::Backup { .. } if works => self.archives.push(volid()),
             Mutation::SetNotes { notes, .. } => self.notes.clone_from(notes),

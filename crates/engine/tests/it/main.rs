@@ -1,5 +1,12 @@
 //! The engine's jobs against a world that is a value: every way through them ends, and nothing unproven is destroyed.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests may fail loudly"
+)]
+
 mod backup;
 mod crash;
 mod fake;

@@ -138,10 +138,11 @@ fn a_guest_that_is_not_ours_is_never_touched() {
 
 #[test]
 fn what_is_not_isolated_is_not_booted() {
-    let spoil: [(&str, fn(&mut GuestConfig)); 9] = [
+    type Spoil = (&'static str, fn(&mut GuestConfig));
+    let spoil: [Spoil; 9] = [
         ("link_down", |c| c.nics[0].link_down = false),
         ("isolated bridge", |c| {
-            c.nics[0].bridge = Some("vmbr0".into())
+            c.nics[0].bridge = Some("vmbr0".into());
         }),
         ("onboot", |c| c.onboot = true),
         ("hookscript", |c| {
@@ -154,7 +155,7 @@ fn what_is_not_isolated_is_not_booted() {
             c.keys.insert("lxc.idmap".into());
         }),
         ("reaches the host", |c| {
-            c.mounts.push(mount("mp1", "/x", "/srv", false))
+            c.mounts.push(mount("mp1", "/x", "/srv", false));
         }),
         ("privileged", |c| c.unprivileged = false),
         ("memory", |c| c.memory_mib = Some(4096)),
@@ -212,30 +213,31 @@ fn refused(change: impl Fn(&mut TestSubject)) -> RestoreTestReport {
 
 #[test]
 fn preflight_stops_with_a_reason_before_anything_is_made() {
-    let cases: [(&str, fn(&mut TestSubject)); 12] = [
+    type Spoil = (&'static str, fn(&mut TestSubject));
+    let cases: [Spoil; 12] = [
         ("not on the storage", |s| s.archive = None),
         ("no VMID is free", |s| s.free_vmids.clear()),
         ("hookscript", |s| {
-            s.archived.hookscript = Some("local:snippets/x".into())
+            s.archived.hookscript = Some("local:snippets/x".into());
         }),
         ("dev0", |s| s.archived.devices.push("dev0".into())),
         ("lxc.", |s| {
-            s.archived.raw_lxc.push("lxc.mount.entry".into())
+            s.archived.raw_lxc.push("lxc.mount.entry".into());
         }),
         ("privileged", |s| s.archived.unprivileged = false),
         ("not isolated: port", |s| {
-            s.bridge.as_mut().unwrap().ports.push("eth0".into())
+            s.bridge.as_mut().unwrap().ports.push("eth0".into());
         }),
         ("not isolated: the host has", |s| {
             s.bridge
                 .as_mut()
                 .unwrap()
                 .addresses
-                .push("10.0.0.1/24".into())
+                .push("10.0.0.1/24".into());
         }),
         ("pool", |s| s.pool = None),
         ("target storage", |s| {
-            s.target.as_mut().unwrap().avail = 1 << 30
+            s.target.as_mut().unwrap().avail = 1 << 30;
         }),
         ("memory", |s| s.node.memory_available = 600 << 20),
         ("root disk", |s| s.node.root_avail = 1),
