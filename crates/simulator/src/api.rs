@@ -17,6 +17,8 @@ pub(crate) mod pools;
 pub(crate) mod qemu;
 pub(crate) mod storage;
 pub(crate) mod tasks;
+#[cfg(test)]
+mod tests;
 pub(crate) mod version;
 pub(crate) mod vzdump;
 

@@ -21,8 +21,12 @@ pub(crate) enum Rule {
     All(&'static str, &'static [&'static str]),
     /// At least one of them; fails as `(PATH, A|B)`.
     Any(&'static str, &'static [&'static str]),
+    /// All privileges on a path template, where a parameter is given; fails with the bare text where it is not.
+    Given(&'static str, &'static str, &'static [&'static str]),
     /// One of several rules; fails with the bare text.
     Or(&'static [Self]),
+    /// All of several rules; fails as the first that does.
+    And(&'static [Self]),
     /// A check of its own on the raw parameters, where it is made before they are verified.
     By(Check),
     /// No `permissions` declared: the user literally named root@pam, never a token.
@@ -39,6 +43,8 @@ pub(crate) enum Kind {
     Bool,
     Enum(&'static [&'static str]),
     Vmid,
+    /// A container's `rootfs` or `mpN`.
+    Mount,
     VmidList,
     Node,
     StorageId,
@@ -74,6 +80,16 @@ pub(crate) const fn may(name: &'static str, kind: Kind) -> Param {
         kind,
         optional: true,
         requires: None,
+    }
+}
+
+/// An optional parameter that says nothing without another one.
+pub(crate) const fn with(name: &'static str, kind: Kind, requires: &'static str) -> Param {
+    Param {
+        name,
+        kind,
+        optional: true,
+        requires: Some(requires),
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::access::random_uuid;
 use crate::call::{Answer, ApiError, Call, Params, Reply};
-use crate::route::{Kind, Param, Route, Rule, may};
+use crate::route::{Kind, Param, Route, Rule, may, with};
 
 const AUDIT: Rule = Rule::All("/", &["Sys.Audit"]);
 const MODIFY: Rule = Rule::All("/", &["Sys.Modify"]);
@@ -28,8 +28,8 @@ const OPTIONS: &[Param] = &[
     may("compress", Kind::Enum(&["0", "1", "gzip", "lzo", "zstd"])),
     may("prune-backups", Kind::Text),
     may("remove", Kind::Bool),
-    may("protected", Kind::Bool),
-    may("notes-template", Kind::Short(1024)),
+    with("protected", Kind::Bool, "storage"),
+    with("notes-template", Kind::Short(1024), "storage"),
     may("mailto", Kind::List),
     may("mailnotification", Kind::Enum(&["always", "failure"])),
     may(
@@ -45,6 +45,18 @@ const OPTIONS: &[Param] = &[
     may("fleecing", Kind::Text),
     may("performance", Kind::Text),
     may("quiet", Kind::Bool),
+    with("dow", Kind::List, "starttime"),
+    may("dumpdir", Kind::Text),
+    may(
+        "pbs-change-detection-mode",
+        Kind::Enum(&["legacy", "data", "metadata"]),
+    ),
+    may("pigz", Kind::Int(i64::MIN, i64::MAX)),
+    may("script", Kind::Text),
+    may("starttime", Kind::Text),
+    may("stop", Kind::Bool),
+    may("tmpdir", Kind::Text),
+    may("zstd", Kind::Int(i64::MIN, i64::MAX)),
 ];
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -107,7 +119,16 @@ fn one(call: &Call<'_>) -> Reply {
     Ok(Answer::Data(row(&id, job)))
 }
 
+/// Options that make the node run or write what the caller says.
+const ROOT_ONLY: [&str; 3] = ["tmpdir", "dumpdir", "script"];
+
 fn create(call: &Call<'_>) -> Reply {
+    if let Some(option) = ROOT_ONLY.iter().find(|key| call.params.has(key))
+        && !call.auth.is_root()
+    {
+        let text = "Only root may set this option.";
+        return Err(ApiError::param(option, text));
+    }
     let Params(mut job) = call.params.clone();
     let id = job
         .remove("id")

@@ -23,6 +23,14 @@ const CHANGE: Rule = Rule::Any(
     ],
 );
 
+const CLONE: Rule = Rule::And(&[
+    Rule::All("/vms/{vmid}", &["VM.Clone"]),
+    Rule::Or(&[
+        Rule::All("/vms/{newid}", &["VM.Allocate"]),
+        Rule::Given("pool", "/pool/{pool}", &["VM.Allocate"]),
+    ]),
+]);
+
 macro_rules! route {
     ($method:literal, $path:literal, $rule:expr, $params:expr, $handler:expr) => {
         Route {
@@ -118,7 +126,7 @@ pub(crate) const ROUTES: &[Route] = &[
         "/{vmid}/resize",
         Rule::Any("/vms/{vmid}", &["VM.Config.Disk"]),
         &[
-            need("disk", Kind::Text),
+            need("disk", Kind::Mount),
             need("size", Kind::Text),
             may("digest", Kind::Short(40))
         ],
@@ -204,7 +212,7 @@ pub(crate) const ROUTES: &[Route] = &[
     route!(
         "POST",
         "/{vmid}/clone",
-        Rule::All("/vms/{vmid}", &["VM.Clone"]),
+        CLONE,
         &[
             need("newid", Kind::Vmid),
             may("bwlimit", Kind::Number),
@@ -228,7 +236,7 @@ pub(crate) const ROUTES: &[Route] = &[
             may("online", Kind::Bool),
             may("restart", Kind::Bool),
             may("target-storage", Kind::Text),
-            may("timeout", Kind::Int(0, i64::MAX)),
+            may("timeout", Kind::Int(i64::MIN, i64::MAX)),
         ],
         power::migrate
     ),

@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 
 use crate::call::{Answer, ApiError, Call, Params, Reply, object};
+use crate::guest::schema::dns_name;
 use crate::hex;
 use crate::route::{Kind, Route, Rule, may, need};
 use crate::world::{Qemu, World};
@@ -29,12 +30,28 @@ pub(crate) const ROUTES: &[Route] = &[
         params: &[
             need("vmid", Kind::Vmid),
             may("pool", Kind::Text),
-            may("name", Kind::Short(63)),
+            may("name", Kind::Format(dns_name)),
             may("memory", Kind::Text),
-            may("cores", Kind::Int(1, 512)),
-            may("sockets", Kind::Int(1, 128)),
-            may("ostype", Kind::Text),
-            may("scsihw", Kind::Text),
+            may("cores", Kind::Int(1, i64::MAX)),
+            may("sockets", Kind::Int(1, i64::MAX)),
+            may(
+                "ostype",
+                Kind::Enum(&[
+                    "other", "wxp", "w2k", "w2k3", "w2k8", "wvista", "win7", "win8", "win10",
+                    "win11", "l24", "l26", "solaris",
+                ]),
+            ),
+            may(
+                "scsihw",
+                Kind::Enum(&[
+                    "lsi",
+                    "lsi53c810",
+                    "virtio-scsi-pci",
+                    "virtio-scsi-single",
+                    "megasas",
+                    "pvscsi",
+                ]),
+            ),
             may("boot", Kind::Text),
             may("onboot", Kind::Bool),
             may("description", Kind::Short(8192)),
@@ -49,6 +66,7 @@ pub(crate) const ROUTES: &[Route] = &[
         params: &[
             may("purge", Kind::Bool),
             may("destroy-unreferenced-disks", Kind::Bool),
+            may("skiplock", Kind::Bool),
         ],
         handler: destroy,
     },

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::archive;
 use crate::call::{Answer, ApiError, Call, Reply};
-use crate::route::{Kind, Param, Route, Rule, may, need};
+use crate::route::{Kind, Route, Rule, may, need, with};
 use crate::storage::access;
 use crate::storage::retention::Retention;
 use crate::workers::vzdump::{self, Job};
@@ -14,16 +14,6 @@ use crate::world::World;
 
 fn retention(text: &str) -> Result<(), String> {
     Retention::parse(text).map(drop)
-}
-
-/// An option that says nothing unless a storage is named.
-const fn with_storage(name: &'static str, kind: Kind) -> Param {
-    Param {
-        name,
-        kind,
-        optional: true,
-        requires: Some("storage"),
-    }
 }
 
 pub(crate) const ROUTES: &[Route] = &[
@@ -45,7 +35,7 @@ pub(crate) const ROUTES: &[Route] = &[
             may("mailnotification", Kind::Enum(&["always", "failure"])),
             may("mailto", Kind::List),
             may("mode", Kind::Enum(&["snapshot", "suspend", "stop"])),
-            with_storage("notes-template", Kind::Short(1024)),
+            with("notes-template", Kind::Short(1024), "storage"),
             may(
                 "notification-mode",
                 Kind::Enum(&["auto", "legacy-sendmail", "notification-system"]),
@@ -57,7 +47,7 @@ pub(crate) const ROUTES: &[Route] = &[
             may("performance", Kind::Text),
             may("pigz", Kind::Int(i64::MIN, i64::MAX)),
             may("pool", Kind::Text),
-            with_storage("protected", Kind::Bool),
+            with("protected", Kind::Bool, "storage"),
             may("prune-backups", Kind::Format(retention)),
             may("quiet", Kind::Bool),
             may("remove", Kind::Bool),

@@ -22,6 +22,15 @@ pub(crate) fn check(
         Rule::World | Rule::User => Ok(()),
         Rule::All(path, privileges) => world.check(who, &fill(path, params), privileges),
         Rule::Any(path, privileges) => world.check_any(who, &fill(path, params), privileges),
+        Rule::Given(name, path, privileges) => {
+            if !params.contains_key(*name) {
+                return Err(ApiError::forbidden(""));
+            }
+            world.check(who, &fill(path, params), privileges)
+        }
+        Rule::And(rules) => rules
+            .iter()
+            .try_for_each(|rule| check(world, who, rule, params)),
         Rule::Or(rules) => {
             if rules
                 .iter()

@@ -127,6 +127,7 @@ fn check(kind: &Kind, value: &Value) -> Result<Value, String> {
                 .ok_or_else(|| format!("type check ('number') failed - got '{text}'"))
         }
         Kind::Vmid => vmid(&text(value, "integer")?),
+        Kind::Mount => mount(text(value, "string")?).map(Value::String),
         Kind::Text
         | Kind::Short(_)
         | Kind::Enum(_)
@@ -191,6 +192,19 @@ fn vmid(text: &str) -> Result<Value, String> {
     Err("invalid format - value does not look like a valid VM ID\n".into())
 }
 
+fn mount(text: String) -> Result<String, String> {
+    let points = (0..=LAST_OTHER).map(|index| format!("mp{index}"));
+    let keys: Vec<String> = std::iter::once("rootfs".to_owned()).chain(points).collect();
+    if keys.contains(&text) {
+        return Ok(text);
+    }
+    Err(not_in_enumeration(&text, &keys.join(", ")))
+}
+
+fn not_in_enumeration(text: &str, values: &str) -> String {
+    format!("value '{text}' does not have a value in the enumeration '{values}'")
+}
+
 fn is_vmid(text: &str) -> bool {
     (3..=9).contains(&text.len())
         && !text.starts_with('0')
@@ -203,10 +217,7 @@ fn string(kind: &Kind, text: String) -> Result<String, String> {
             return Err(format!("value may only be {most} characters long"));
         }
         Kind::Enum(values) if !values.contains(&text.as_str()) => {
-            let values = values.join(", ");
-            return Err(format!(
-                "value '{text}' does not have a value in the enumeration '{values}'"
-            ));
+            return Err(not_in_enumeration(&text, &values.join(", ")));
         }
         Kind::Node if !is_node(&text) => "value does not look like a valid node name".to_owned(),
         Kind::StorageId if !is_storage_id(&text) => {
@@ -227,6 +238,7 @@ fn string(kind: &Kind, text: String) -> Result<String, String> {
         | Kind::Number
         | Kind::Bool
         | Kind::Vmid
+        | Kind::Mount
         | Kind::VmidList
         | Kind::Array
         | Kind::List => return Ok(text),

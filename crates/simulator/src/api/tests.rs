@@ -1,0 +1,207 @@
+//! The route table against the API's published schema: every method exists there under the same permission, and knows
+//! no parameter, value or obligation that the schema does not know.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "the counts are for whoever reads the test's output"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::routes;
+use crate::route::{Kind, Param, Route, Rule};
+
+/// Methods that take fewer parameters than the schema has, and why.
+const FEWER: &[(&str, &str)] = &[(
+    "POST /nodes/{node}/qemu",
+    "VMs have no disks and run nothing here",
+)];
+
+type Schema = BTreeMap<(String, String), Value>;
+
+/// The schema beside one of the folders above this crate, by path and method.
+fn schema() -> Option<Schema> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let file = here
+        .ancestors()
+        .map(|above| above.join("shared/facts/pve-apidoc-9.2.json"))
+        .find(|path| path.is_file())?;
+    let tree: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let mut found = Schema::new();
+    collect(&tree, &mut found);
+    Some(found)
+}
+
+fn collect(nodes: &Value, found: &mut Schema) {
+    for node in nodes.as_array().into_iter().flatten() {
+        for (method, info) in node["info"].as_object().into_iter().flatten() {
+            let path = node["path"].as_str().unwrap().to_owned();
+            found.insert((path, method.clone()), info.clone());
+        }
+        collect(&node["children"], found);
+    }
+}
+
+/// What a kind accepts, in the schema's words.
+fn type_of(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Bool => "boolean",
+        Kind::Int(..) | Kind::Vmid => "integer",
+        Kind::Number => "number",
+        Kind::Array => "array",
+        Kind::Text
+        | Kind::Mount
+        | Kind::Short(_)
+        | Kind::Enum(_)
+        | Kind::VmidList
+        | Kind::Node
+        | Kind::StorageId
+        | Kind::ConfigId
+        | Kind::Format(_)
+        | Kind::List => "string",
+    }
+}
+
+/// Where a parameter differs from its entry in the schema.
+fn param_differs(param: &Param, entry: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut differs = |what: &str, ours: Value, theirs: &Value| {
+        if ours != *theirs {
+            problems.push(format!("{}: {what} {ours}, there {theirs}", param.name));
+        }
+    };
+    let default = json!("string");
+    let theirs = entry.get("type").unwrap_or(&default);
+    differs("type", type_of(&param.kind).into(), theirs);
+    let optional = json!(entry["optional"] == 1 || entry["optional"] == "1");
+    differs("optional", param.optional.into(), &optional);
+    differs("requires", json!(param.requires), &entry["requires"]);
+    match &param.kind {
+        Kind::Enum(values) => differs("enum", json!(values), &entry["enum"]),
+        Kind::Short(most) => differs("maxLength", json!(most), &entry["maxLength"]),
+        Kind::Int(least, most) => {
+            let bound = |end: i64, none: i64| if end == none { Value::Null } else { json!(end) };
+            differs("minimum", bound(*least, i64::MIN), &entry["minimum"]);
+            differs("maximum", bound(*most, i64::MAX), &entry["maximum"]);
+        }
+        Kind::Vmid => differs("format", json!("pve-vmid"), &entry["format"]),
+        Kind::StorageId => differs("format", json!("pve-storage-id"), &entry["format"]),
+        Kind::ConfigId => differs("format", json!("pve-configid"), &entry["format"]),
+        Kind::Node => differs("format", json!("pve-node"), &entry["format"]),
+        Kind::VmidList => differs("format", json!("pve-vmid-list"), &entry["format"]),
+        Kind::List => {
+            let is_list = entry["format"]
+                .as_str()
+                .is_some_and(|name| name.ends_with("-list"));
+            differs("a list", true.into(), &is_list.into());
+        }
+        Kind::Mount => differs("first", json!("rootfs"), &entry["enum"][0]),
+        Kind::Text => {
+            let unchecked = entry["enum"].is_null() && entry["maxLength"].is_null();
+            differs("unchecked", true.into(), &unchecked.into());
+        }
+        Kind::Bool | Kind::Number | Kind::Array | Kind::Format(_) => {}
+    }
+    problems
+}
+
+/// The declared permission in the schema's words; none where a check of our own stands for it.
+fn permission(rule: &Rule) -> Option<Value> {
+    Some(match rule {
+        Rule::World => json!({ "user": "world" }),
+        Rule::User => json!({ "user": "all" }),
+        Rule::RootOnly => Value::Null,
+        Rule::By(_) => return None,
+        Rule::All(..) | Rule::Any(..) | Rule::Given(..) | Rule::Or(_) | Rule::And(_) => {
+            json!({ "check": check(rule) })
+        }
+    })
+}
+
+fn check(rule: &Rule) -> Value {
+    match rule {
+        Rule::All(path, privileges) => json!(["perm", path, privileges]),
+        Rule::Any(path, privileges) => json!(["perm", path, privileges, "any", 1]),
+        Rule::Given(name, path, privileges) => {
+            json!(["perm", path, privileges, "require_param", name])
+        }
+        Rule::Or(rules) => combined("or", rules),
+        Rule::And(rules) => combined("and", rules),
+        Rule::World | Rule::User | Rule::RootOnly | Rule::By(_) => Value::Null,
+    }
+}
+
+fn combined(word: &str, rules: &[Rule]) -> Value {
+    let parts = rules.iter().map(check);
+    json!(
+        std::iter::once(json!(word))
+            .chain(parts)
+            .collect::<Vec<_>>()
+    )
+}
+
+fn permission_differs(route: &Route, info: &Value) -> Option<String> {
+    let ours = permission(&route.rule)?;
+    let mut theirs = info["permissions"].clone();
+    if let Some(fields) = theirs.as_object_mut() {
+        fields.remove("description");
+        // `user: all` ends the matter; what a check beside it is for, the method's own code knows.
+        if fields.contains_key("user") {
+            fields.remove("check");
+        }
+    }
+    (ours != theirs).then(|| format!("permission {ours}, there {theirs}"))
+}
+
+fn route_differs(route: &Route, info: &Value) -> Vec<String> {
+    let known = info["parameters"]["properties"].as_object();
+    let entry = |name: &str| known.and_then(|known| known.get(name));
+    let mut problems: Vec<String> = permission_differs(route, info).into_iter().collect();
+    for param in route.params {
+        match entry(param.name) {
+            Some(entry) => problems.extend(param_differs(param, entry)),
+            None => problems.push(format!("{}: not in the schema", param.name)),
+        }
+    }
+    let of_path = |name: &str| route.path.contains(&format!("{{{name}}}"));
+    let ours = |name: &str| route.params.iter().any(|param| param.name == name);
+    let left_out = known.into_iter().flatten().map(|(name, _)| name.as_str());
+    let name = format!("{} {}", route.method, route.path);
+    if FEWER.iter().any(|(method, _)| *method == name) {
+        return problems;
+    }
+    let left_out: Vec<&str> = left_out
+        .filter(|name| !of_path(name) && !ours(name))
+        .collect();
+    problems.extend(left_out.iter().map(|name| format!("{name}: left out")));
+    problems
+}
+
+#[test]
+fn routes_are_those_of_the_schema() {
+    let Some(schema) = schema() else {
+        println!("skipped: routes_are_those_of_the_schema: no schema here");
+        return;
+    };
+    let (mut problems, mut methods, mut params) = (Vec::new(), 0, 0);
+    for route in routes() {
+        let name = format!("{} {}", route.method, route.path);
+        methods += 1;
+        params += route.params.len();
+        match schema.get(&(route.path.to_owned(), route.method.to_owned())) {
+            None => problems.push(format!("{name}: not in the schema")),
+            Some(info) => {
+                let differs = route_differs(route, info).into_iter();
+                problems.extend(differs.map(|problem| format!("{name}: {problem}")));
+            }
+        }
+    }
+    println!(
+        "schema: {methods} methods with {params} parameters, {} differences",
+        problems.len()
+    );
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
