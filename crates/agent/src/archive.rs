@@ -45,11 +45,15 @@ pub fn locate(volid: &VolumeId, directories: &[ArchiveDirectory]) -> Result<Path
     let directory = directories
         .iter()
         .find(|directory| directory.storage == *volid.storage())
-        .ok_or_else(|| ArchiveError::NoDirectory { storage: volid.storage().to_string() })?;
+        .ok_or_else(|| ArchiveError::NoDirectory {
+            storage: volid.storage().to_string(),
+        })?;
     // `backup/FILE`: one component, so that nothing outside the directory can be named.
     let name = volid.name().strip_prefix("backup/").unwrap_or_default();
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
-        return Err(ArchiveError::Format { name: volid.name().to_owned() });
+        return Err(ArchiveError::Format {
+            name: volid.name().to_owned(),
+        });
     }
     Ok(directory.path.join(name))
 }
@@ -66,16 +70,31 @@ pub fn read(
     mounts: &[(String, String)],
     progress: &mut dyn FnMut(u64),
 ) -> Result<ArchiveContent, ArchiveError> {
-    let open = |source| ArchiveError::Open { path: path.to_owned(), source };
+    let open = |source| ArchiveError::Open {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(open)?;
     let length = file.metadata().map_err(open)?.len();
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let started = tokio::time::Instant::now();
-    let counted = BufReader::with_capacity(1 << 18, Counted { inner: file, read: 0, progress });
-    let mut content = if name.ends_with(".tar.zst") {
+    let counted = BufReader::with_capacity(
+        1 << 18,
+        Counted {
+            inner: file,
+            read: 0,
+            progress,
+        },
+    );
+    // PVE itself knows its archives by these very endings.
+    let packing = name.split_once(".tar").map(|(_, packing)| packing);
+    let mut content = if packing == Some(".zst") {
         let decoder = zstd::stream::read::Decoder::with_buffer(counted).map_err(open)?;
         tally(decoder, mounts)
-    } else if name.ends_with(".tar") {
+    } else if packing == Some("") {
         tally(counted, mounts)
     } else {
         return Err(ArchiveError::Format { name });
@@ -156,10 +175,16 @@ struct Counter<'a> {
 
 impl<'a> Counter<'a> {
     fn new(mounts: &'a [(String, String)]) -> Self {
-        let mut sorted: Vec<(&str, &[u8])> =
-            mounts.iter().map(|(key, path)| (key.as_str(), path.trim_matches('/').as_bytes())).collect();
+        let mut sorted: Vec<(&str, &[u8])> = mounts
+            .iter()
+            .map(|(key, path)| (key.as_str(), path.trim_matches('/').as_bytes()))
+            .collect();
         sorted.sort_by_key(|(_, path)| std::cmp::Reverse(path.len()));
-        Self { mounts: sorted, tallies: BTreeMap::new(), docker: BTreeMap::new() }
+        Self {
+            mounts: sorted,
+            tallies: BTreeMap::new(),
+            docker: BTreeMap::new(),
+        }
     }
 
     fn count(&mut self, path: &[u8], bytes: u64) {
@@ -167,7 +192,11 @@ impl<'a> Counter<'a> {
         if path.starts_with(b"etc/vzdump/") || path.is_empty() || path == b"." {
             return;
         }
-        let owner = self.mounts.iter().find(|(_, mount)| is_below(path, mount)).copied();
+        let owner = self
+            .mounts
+            .iter()
+            .find(|(_, mount)| is_below(path, mount))
+            .copied();
         if let Some((key, mount)) = owner {
             // The mount point's own directory lies on the file system above it.
             if path != mount {
@@ -180,9 +209,16 @@ impl<'a> Counter<'a> {
     }
 
     fn finish(self, content: &mut ArchiveContent) {
-        content.mounts = self.tallies.into_iter().map(|(key, tally)| (key.to_owned(), tally)).collect();
-        content.docker_volumes =
-            self.docker.into_iter().map(|(name, tally)| DockerVolume { name, tally }).collect();
+        content.mounts = self
+            .tallies
+            .into_iter()
+            .map(|(key, tally)| (key.to_owned(), tally))
+            .collect();
+        content.docker_volumes = self
+            .docker
+            .into_iter()
+            .map(|(name, tally)| DockerVolume { name, tally })
+            .collect();
     }
 }
 
@@ -198,7 +234,10 @@ impl Add for MountTally {
 }
 
 fn is_below(path: &[u8], mount: &[u8]) -> bool {
-    mount.is_empty() || path.strip_prefix(mount).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    mount.is_empty()
+        || path
+            .strip_prefix(mount)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// The name of the Docker volume that a member's content belongs to: `var/lib/docker/volumes/NAME/_data/…`.
@@ -206,5 +245,7 @@ fn docker_volume(path: &[u8]) -> Option<String> {
     let rest = path.strip_prefix(DOCKER_VOLUMES.as_bytes())?;
     let end = rest.iter().position(|byte| *byte == b'/')?;
     let (name, inside) = rest.split_at(end);
-    inside.starts_with(b"/_data/").then(|| String::from_utf8_lossy(name).into_owned())
+    inside
+        .starts_with(b"/_data/")
+        .then(|| String::from_utf8_lossy(name).into_owned())
 }

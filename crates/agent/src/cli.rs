@@ -213,13 +213,17 @@ enum ConfigCommand {
 
 /// Runs a parsed command line to its exit code. Every failure is printed here, and only here.
 pub async fn run(cli: Cli) -> Exit {
-    let printer = Printer { json: cli.json, quiet: cli.quiet, record: None };
+    let printer = Printer {
+        json: cli.json,
+        quiet: cli.quiet,
+        record: None,
+    };
     run_with(cli, printer).await
 }
 
 /// The same, speaking through a given printer.
 pub async fn run_with(cli: Cli, printer: Printer) -> Exit {
-    match dispatch(cli, printer.clone()).await {
+    match Box::pin(dispatch(cli, printer.clone())).await {
         Ok(exit) => exit,
         Err(failure) => {
             printer.failure(&failure);
@@ -241,19 +245,28 @@ impl Cli {
 }
 
 async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
-    let context = Context { path: cli.config, printer };
+    let context = Context {
+        path: cli.config,
+        printer,
+    };
     match cli.command {
         Command::Status => status::run(&context).await,
         Command::Guests => guests::run(&context).await,
         Command::Backup(BackupCommand::Run(args)) => backup::run(&context, &args).await,
-        Command::Backup(BackupCommand::List { vmid }) => backup::list(&context, vmid.as_deref()).await,
+        Command::Backup(BackupCommand::List { vmid }) => {
+            backup::list(&context, vmid.as_deref()).await
+        }
         Command::Backup(BackupCommand::Proof { volid }) => backup::proof(&context, &volid).await,
         Command::Restore(RestoreCommand::Plan { volid }) => restore::plan(&context, &volid).await,
-        Command::RestoreTest(RestoreTestCommand::Run(args)) => restore_test::run(&context, &args).await,
+        Command::RestoreTest(RestoreTestCommand::Run(args)) => {
+            restore_test::run(&context, &args).await
+        }
         Command::RestoreTest(RestoreTestCommand::List { vmid }) => {
             restore_test::list(&context, vmid.as_deref()).await
         }
-        Command::RestoreTest(RestoreTestCommand::Reap(args)) => restore_test::reap(&context, &args).await,
+        Command::RestoreTest(RestoreTestCommand::Reap(args)) => {
+            restore_test::reap(&context, &args).await
+        }
         Command::Storage(StorageCommand::List) => storage::list(&context).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Trust(TrustCommand::Show) => trust::show(&context).await,

@@ -3,7 +3,10 @@
 use felhom_engine::Timestamp;
 
 /// Now, by the machine's clock.
-#[expect(clippy::disallowed_types, reason = "the one place that reads wall-clock time")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the one place that reads wall-clock time"
+)]
 pub fn now() -> Timestamp {
     let since_epoch = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
@@ -30,7 +33,11 @@ pub struct NoRandomness;
 pub fn local(time: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(time.millis()).map_or_else(
         |_| "unknown".to_owned(),
-        |time| time.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string(),
+        |time| {
+            time.to_zoned(jiff::tz::TimeZone::system())
+                .strftime("%Y-%m-%d %H:%M")
+                .to_string()
+        },
     )
 }
 

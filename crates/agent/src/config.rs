@@ -51,8 +51,10 @@ pub enum ConfigError {
 /// # Errors
 /// When the file cannot be read, holds an unknown key (with file, line and key), or values that make no sense.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     parse(path, &text)
 }
 
@@ -61,7 +63,10 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
 /// # Errors
 /// As [`load`].
 pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
-    let raw = if path.extension().is_some_and(|extension| extension == "json") {
+    let raw = if path
+        .extension()
+        .is_some_and(|extension| extension == "json")
+    {
         serde_json::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
             line: error.line(),
@@ -74,10 +79,16 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             message: error.message().to_owned(),
         })?
     };
-    checked::check(raw, path)
-        .map_err(|problems| ConfigError::Problems { path: path.to_owned(), problems })
+    checked::check(raw, path).map_err(|problems| ConfigError::Problems {
+        path: path.to_owned(),
+        problems,
+    })
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    text.bytes()
+        .take(offset)
+        .filter(|byte| *byte == b'\n')
+        .count()
+        + 1
 }

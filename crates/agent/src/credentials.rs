@@ -40,10 +40,15 @@ impl CredentialError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Read { path, .. } => format!("put the token's secret into `{}`, mode 0600", path.display()),
+            Self::Read { path, .. } => format!(
+                "put the token's secret into `{}`, mode 0600",
+                path.display()
+            ),
             Self::Readable { path, .. } => format!("chmod 600 {}", path.display()),
             Self::Empty { path } => format!("write the token's secret into `{}`", path.display()),
-            Self::NoCredentials(_) => "start it by its systemd unit, or use `secret_file`".to_owned(),
+            Self::NoCredentials(_) => {
+                "start it by its systemd unit, or use `secret_file`".to_owned()
+            }
         }
     }
 }
@@ -53,16 +58,24 @@ impl CredentialError {
 /// # Errors
 /// When the file is missing, empty, or readable by its group or by others.
 pub fn read_secret(path: &Path) -> Result<SecretString, CredentialError> {
-    let fail = |source| CredentialError::Read { path: path.to_owned(), source };
+    let fail = |source| CredentialError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let metadata = std::fs::metadata(path).map_err(fail)?;
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(CredentialError::Readable { path: path.to_owned(), mode });
+        return Err(CredentialError::Readable {
+            path: path.to_owned(),
+            mode,
+        });
     }
     let text = std::fs::read_to_string(path).map_err(fail)?;
     let secret = text.trim();
     if secret.is_empty() {
-        return Err(CredentialError::Empty { path: path.to_owned() });
+        return Err(CredentialError::Empty {
+            path: path.to_owned(),
+        });
     }
     Ok(SecretString::from(secret))
 }

@@ -96,7 +96,13 @@ pub struct Failure {
 impl Failure {
     /// A failure without causes.
     pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
-        Self { exit, code, message: message.into(), causes: Vec::new(), hint: None }
+        Self {
+            exit,
+            code,
+            message: message.into(),
+            causes: Vec::new(),
+            hint: None,
+        }
     }
 
     /// The same with what to do next.

@@ -7,7 +7,9 @@ pub use records::{BackupRow, Remains, TestRow};
 use std::path::{Path, PathBuf};
 
 use felhom_engine::{InstallationId, Job, JobId, Step, Timestamp};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{Row, migrate::Migrator};
 
 use crate::clock;
@@ -62,11 +64,17 @@ pub enum JournalError {
 type Result<T> = std::result::Result<T, JournalError>;
 
 fn reading(source: sqlx::Error) -> JournalError {
-    JournalError::Database { doing: "read", source }
+    JournalError::Database {
+        doing: "read",
+        source,
+    }
 }
 
 fn writing(source: sqlx::Error) -> JournalError {
-    JournalError::Database { doing: "written", source }
+    JournalError::Database {
+        doing: "written",
+        source,
+    }
 }
 
 /// A job that did not end, and the mutation whose outcome is not known.
@@ -94,13 +102,19 @@ impl Journal {
     /// # Errors
     /// When another process holds it, or it cannot be opened or brought up to date.
     pub async fn open(directory: &Path, purpose: &str) -> Result<Self> {
-        std::fs::create_dir_all(directory)
-            .map_err(|source| JournalError::Directory { path: directory.to_owned(), source })?;
+        std::fs::create_dir_all(directory).map_err(|source| JournalError::Directory {
+            path: directory.to_owned(),
+            source,
+        })?;
         let lock = Lock::take(directory, purpose)?;
         let pool = connect(options(directory).create_if_missing(true)).await?;
         MIGRATIONS.run(&pool).await.map_err(JournalError::Version)?;
         let installation = installation(&pool).await?;
-        Ok(Self { pool, installation, lock: Some(lock) })
+        Ok(Self {
+            pool,
+            installation,
+            lock: Some(lock),
+        })
     }
 
     /// Opens an existing journal for reading, beside whoever writes it.
@@ -113,10 +127,17 @@ impl Journal {
         }
         // Not `read_only`: a reader of a write-ahead log may have to make its shared-memory file.
         let pool = connect(options(directory).create_if_missing(false)).await?;
-        let row = sqlx::query("SELECT id FROM installation").fetch_one(&pool).await.map_err(reading)?;
+        let row = sqlx::query("SELECT id FROM installation")
+            .fetch_one(&pool)
+            .await
+            .map_err(reading)?;
         let id: String = row.try_get(0).map_err(reading)?;
         let installation = parse_installation(&id)?;
-        Ok(Self { pool, installation, lock: None })
+        Ok(Self {
+            pool,
+            installation,
+            lock: None,
+        })
     }
 
     /// Who we are.
@@ -229,12 +250,13 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn steps(&self, job: &JobId) -> Result<Vec<(String, String, bool, Option<String>)>> {
-        let rows =
-            sqlx::query("SELECT step, principal, mutation, outcome FROM steps WHERE job = ? ORDER BY seq")
-                .bind(job.as_str())
-                .fetch_all(&self.pool)
-                .await
-                .map_err(reading)?;
+        let rows = sqlx::query(
+            "SELECT step, principal, mutation, outcome FROM steps WHERE job = ? ORDER BY seq",
+        )
+        .bind(job.as_str())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
         rows.iter()
             .map(|row| {
                 Ok((
@@ -249,7 +271,10 @@ impl Journal {
 
     /// Lets the database fold its log away, so that nothing of a finished job lingers beside the file.
     pub async fn settle(&self) {
-        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.pool).await {
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+            .execute(&self.pool)
+            .await
+        {
             tracing::debug!(%error, "the journal's log could not be folded away");
         }
     }
@@ -274,27 +299,34 @@ async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool> {
         .max_connections(1)
         .connect_with(options)
         .await
-        .map_err(|source| JournalError::Database { doing: "opened", source })
+        .map_err(|source| JournalError::Database {
+            doing: "opened",
+            source,
+        })
 }
 
 async fn installation(pool: &SqlitePool) -> Result<InstallationId> {
-    let fresh: String = clock::random::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let fresh = format!("{:032x}", u128::from_be_bytes(clock::random::<16>()?));
     sqlx::query("INSERT OR IGNORE INTO installation (only_row, id, created_ms) VALUES (1, ?, ?)")
         .bind(fresh)
         .bind(clock::now().millis())
         .execute(pool)
         .await
         .map_err(writing)?;
-    let row = sqlx::query("SELECT id FROM installation").fetch_one(pool).await.map_err(reading)?;
+    let row = sqlx::query("SELECT id FROM installation")
+        .fetch_one(pool)
+        .await
+        .map_err(reading)?;
     let id: String = row.try_get(0).map_err(reading)?;
     parse_installation(&id)
 }
 
 fn parse_installation(id: &str) -> Result<InstallationId> {
-    id.parse().map_err(|error: felhom_engine::ParseMarkError| JournalError::Row {
-        what: "installation id",
-        source: serde::de::Error::custom(error),
-    })
+    id.parse()
+        .map_err(|error: felhom_engine::ParseMarkError| JournalError::Row {
+            what: "installation id",
+            source: serde::de::Error::custom(error),
+        })
 }
 
 fn encode(value: &impl serde::Serialize, what: &'static str) -> Result<String> {

@@ -48,7 +48,9 @@ impl Lock {
                 if file.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
                     "holder unknown".clone_into(&mut holder);
                 }
-                return Err(LockError::Held { holder: holder.trim().to_owned() });
+                return Err(LockError::Held {
+                    holder: holder.trim().to_owned(),
+                });
             }
             Err(error) => return Err(LockError::Io(error.into())),
         }

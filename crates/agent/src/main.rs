@@ -12,13 +12,20 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are asked for; anything else is a usage error. A broken pipe is neither.
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            if error.print().is_err() {}
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            error.print().is_err();
             return exit.into();
         }
     };
     log_to_stderr(&cli);
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "no runtime");
@@ -38,5 +45,9 @@ fn log_to_stderr(cli: &Cli) {
     };
     let filter = EnvFilter::try_from_env("FELHOM_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal)
+        .init();
 }

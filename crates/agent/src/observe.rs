@@ -6,7 +6,9 @@ mod evidence;
 mod scratch;
 mod subject;
 
-use felhom_engine::{ArchiveFacts, ErrorClass, NodeFacts, RemoteError, Retention, StorageFacts, ThinPool};
+use felhom_engine::{
+    ArchiveFacts, ErrorClass, NodeFacts, RemoteError, Retention, StorageFacts, ThinPool,
+};
 use felhom_ids::{StorageId, Vmid};
 use felhom_proxmox::property::InvalidProperty;
 use felhom_proxmox::pve::storage::{StorageConfig, StorageStatus, StoredVolume};
@@ -21,17 +23,7 @@ pub(crate) use subject::test_subject;
 
 /// An error of the client in the engine's words: its class, and the whole chain of causes.
 pub fn remote_error(error: &Error) -> RemoteError {
-    let class = match error {
-        Error::PinMismatch { .. } | Error::Tls { .. } | Error::Trust { .. } => ErrorClass::Untrusted,
-        Error::Unauthorized { .. } => ErrorClass::Unauthorized,
-        Error::Forbidden { .. } => ErrorClass::Forbidden,
-        Error::NotFound { .. } => ErrorClass::NotFound,
-        Error::Locked { .. } => ErrorClass::Locked,
-        Error::Decode { .. } | Error::NoTask { .. } => ErrorClass::Garbage,
-        Error::Parameter { .. } => ErrorClass::Refused,
-        other if other.delivery() == Delivery::Answered => ErrorClass::Refused,
-        _ => ErrorClass::Unreachable,
-    };
+    let class = class(error);
     let mut text = error.to_string();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
@@ -40,6 +32,28 @@ pub fn remote_error(error: &Error) -> RemoteError {
         next = cause.source();
     }
     RemoteError { class, text }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "how far a request got decides about every other error, also of later kinds"
+)]
+fn class(error: &Error) -> ErrorClass {
+    match error {
+        Error::PinMismatch { .. } | Error::Tls { .. } | Error::Trust { .. } => {
+            ErrorClass::Untrusted
+        }
+        Error::Unauthorized { .. } => ErrorClass::Unauthorized,
+        Error::Forbidden { .. } => ErrorClass::Forbidden,
+        Error::NotFound { .. } => ErrorClass::NotFound,
+        Error::Locked { .. } => ErrorClass::Locked,
+        Error::Decode { .. } | Error::NoTask { .. } => ErrorClass::Garbage,
+        Error::Parameter { .. } => ErrorClass::Refused,
+        other => match other.delivery() {
+            Delivery::Answered => ErrorClass::Refused,
+            Delivery::NotSent | Delivery::Unknown => ErrorClass::Unreachable,
+        },
+    }
 }
 
 /// A look that failed.
@@ -55,7 +69,10 @@ impl From<Error> for Trouble {
 impl From<InvalidProperty> for Trouble {
     /// A configuration whose property strings cannot be read is as good as an answer that makes no sense.
     fn from(error: InvalidProperty) -> Self {
-        Self(RemoteError { class: ErrorClass::Garbage, text: format!("the configuration makes no sense: {error}") })
+        Self(RemoteError {
+            class: ErrorClass::Garbage,
+            text: format!("the configuration makes no sense: {error}"),
+        })
     }
 }
 
@@ -63,8 +80,16 @@ impl From<InvalidProperty> for Trouble {
 pub(crate) async fn node(pve: &Pve) -> Result<NodeFacts, Trouble> {
     let nodes = pve.nodes().await?;
     let status = pve.node_status().await?;
-    let running = ListTasks { source: TaskSource::Active, kind: Some("vzdump".into()), ..ListTasks::default() };
-    let vzdump = pve.tasks(&running).await?.into_iter().find(|task| task.outcome().is_none());
+    let running = ListTasks {
+        source: TaskSource::Active,
+        kind: Some("vzdump".into()),
+        ..ListTasks::default()
+    };
+    let vzdump = pve
+        .tasks(&running)
+        .await?
+        .into_iter()
+        .find(|task| task.outcome().is_none());
     Ok(NodeFacts {
         cluster_nodes: nodes.len(),
         memory_available: status.memory.available.unwrap_or(status.memory.free),
@@ -78,10 +103,17 @@ pub(crate) async fn node(pve: &Pve) -> Result<NodeFacts, Trouble> {
 /// A storage; `None` when the node does not list it for this token.
 pub(crate) async fn storage(pve: &Pve, id: &StorageId) -> Result<Option<StorageFacts>, Trouble> {
     let listed = pve.storages().await?;
-    let Some(status) = listed.into_iter().find(|status| status.storage.as_ref() == Some(id)) else {
+    let Some(status) = listed
+        .into_iter()
+        .find(|status| status.storage.as_ref() == Some(id))
+    else {
         return Ok(None);
     };
-    let config = pve.storage_configs().await?.into_iter().find(|config| config.storage == *id);
+    let config = pve
+        .storage_configs()
+        .await?
+        .into_iter()
+        .find(|config| config.storage == *id);
     let thin_pool = match &config {
         Some(config) if status.kind == "lvmthin" => thin_pool(pve, config).await,
         _ => None,
@@ -116,15 +148,41 @@ pub(crate) fn storage_facts(
 /// The thin pool behind a storage. The list needs Sys.Audit on `/`: without it the metadata stays unknown.
 async fn thin_pool(pve: &Pve, config: &StorageConfig) -> Option<ThinPool> {
     let (vg, lv) = (config.vgname.clone()?, config.thinpool.clone()?);
-    let listed = pve.thin_pools().await.inspect_err(|error| tracing::debug!(%error, "no thin-pool metadata")).ok()?;
+    let listed = pve
+        .thin_pools()
+        .await
+        .inspect_err(|error| tracing::debug!(%error, "no thin-pool metadata"))
+        .ok()?;
     let found = listed.iter().find(|pool| pool.vg == vg && pool.lv == lv)?;
-    Some(ThinPool { vg, lv, metadata_size: found.metadata_size, metadata_used: found.metadata_used })
+    Some(ThinPool {
+        vg,
+        lv,
+        metadata_size: found.metadata_size,
+        metadata_used: found.metadata_used,
+    })
 }
 
-pub(crate) fn archive_facts(volume: &StoredVolume) -> ArchiveFacts {
+/// The backups on every storage that takes some, of one guest or of all. What this token may not see is left out silently.
+pub(crate) async fn archives(pve: &Pve, vmid: Option<Vmid>) -> Result<Vec<ArchiveFacts>, Error> {
+    let mut all = Vec::new();
+    for status in pve.storages().await? {
+        let takes_backups =
+            status.active && status.content.iter().any(|content| content == "backup");
+        let Some(storage) = status.storage.filter(|_| takes_backups) else {
+            continue;
+        };
+        all.extend(pve.backups(&storage, vmid).await?.iter().map(archive_facts));
+    }
+    Ok(all)
+}
+
+fn archive_facts(volume: &StoredVolume) -> ArchiveFacts {
     ArchiveFacts {
         volid: volume.volid.clone(),
-        vmid: volume.vmid.and_then(|number| Vmid::new(number).ok()).or_else(|| volume.volid.guest()),
+        vmid: volume
+            .vmid
+            .and_then(|number| Vmid::new(number).ok())
+            .or_else(|| volume.volid.guest()),
         size: volume.size.unwrap_or(0),
         ctime: volume.ctime.unwrap_or(0),
         notes: volume.notes.clone(),

@@ -45,7 +45,11 @@ impl Printer {
     pub fn document(&self, schema: &str, data: &impl Serialize, text: impl FnOnce() -> String) {
         if self.record.is_some() {
             let data = serde_json::to_value(data).unwrap_or_default();
-            return self.keep(Printed::Document { schema: schema.to_owned(), data, text: text() });
+            return self.keep(Printed::Document {
+                schema: schema.to_owned(),
+                data,
+                text: text(),
+            });
         }
         let out = if self.json {
             let document = json!({ "schema": schema, "version": 1, "data": data });
@@ -69,7 +73,10 @@ impl Printer {
     /// Prints why a command failed.
     pub fn failure(&self, failure: &Failure) {
         if self.record.is_some() {
-            return self.keep(Printed::Failure(failure.code.to_owned(), failure.message.clone()));
+            return self.keep(Printed::Failure(
+                failure.code.to_owned(),
+                failure.message.clone(),
+            ));
         }
         if self.json {
             let document = json!({
@@ -123,7 +130,12 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// A size for people: `934.3 MiB`.
 pub fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    const UNITS: [(&str, u64); 4] = [
+        ("TiB", 1 << 40),
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+    ];
     for (unit, factor) in UNITS {
         if bytes >= factor {
             let tenths = bytes / (factor / 10).max(1);

@@ -40,37 +40,61 @@ impl Performer {
     /// Performs one step and says what became of it. Never fails: trouble is an outcome.
     pub async fn perform(&self, step: &Step, progress: &dyn Progress) -> Outcome {
         match step {
-            Step::Observe(observe) => {
-                self.observe(observe, progress).await.unwrap_or_else(|Trouble(error)| Outcome::Failed(error))
-            }
+            Step::Observe(observe) => self
+                .observe(observe, progress)
+                .await
+                .unwrap_or_else(|Trouble(error)| Outcome::Failed(error)),
             Step::Mutate(mutation) => Outcome::Sent(mutate::send(&self.remotes, mutation).await),
-            Step::FindTask { mutation, known, settle } => {
-                find::find(&self.remotes, mutation, known, *settle).await
-            }
-            Step::Follow { principal, upid, guard, no_progress } => {
+            Step::FindTask {
+                mutation,
+                known,
+                settle,
+            } => find::find(&self.remotes, mutation, known, *settle).await,
+            Step::Follow {
+                principal,
+                upid,
+                guard,
+                no_progress,
+            } => {
                 let mut following = follow::Following::new(&self.remotes, guard.as_ref(), progress);
                 following.follow(*principal, upid, *no_progress).await
             }
         }
     }
 
-    async fn observe(&self, observe: &Observe, progress: &dyn Progress) -> Result<Outcome, Trouble> {
+    async fn observe(
+        &self,
+        observe: &Observe,
+        progress: &dyn Progress,
+    ) -> Result<Outcome, Trouble> {
         let agent = self.remotes.of(Principal::Agent);
         Ok(match observe {
-            Observe::BackupSubject { vmid, storage } => {
-                Outcome::BackupSubject(Box::new(observe::backup_subject(agent, *vmid, storage).await?))
+            Observe::BackupSubject { vmid, storage } => Outcome::BackupSubject(Box::new(
+                observe::backup_subject(agent, *vmid, storage).await?,
+            )),
+            Observe::BackupResult {
+                vmid,
+                storage,
+                known,
+            } => Outcome::BackupResult(Box::new(
+                observe::backup_result(agent, *vmid, storage, known).await?,
+            )),
+            Observe::ArchiveContent { volid, mounts } => {
+                self.read_archive(volid, mounts, progress).await?
             }
-            Observe::BackupResult { vmid, storage, known } => {
-                Outcome::BackupResult(Box::new(observe::backup_result(agent, *vmid, storage, known).await?))
-            }
-            Observe::ArchiveContent { volid, mounts } => self.read_archive(volid, mounts, progress).await?,
-            Observe::TestSubject { volid, policy } => {
-                Outcome::TestSubject(Box::new(observe::test_subject(&self.remotes, volid, policy).await?))
-            }
+            Observe::TestSubject { volid, policy } => Outcome::TestSubject(Box::new(
+                observe::test_subject(&self.remotes, volid, policy).await?,
+            )),
             Observe::Scratch { vmid, storage } => {
                 Outcome::Scratch(Box::new(observe::scratch(agent, *vmid, storage).await?))
             }
-            Observe::Evidence { vmid, nonces, wanted, stable_for, timeout } => {
+            Observe::Evidence {
+                vmid,
+                nonces,
+                wanted,
+                stable_for,
+                timeout,
+            } => {
                 let probe = Probe {
                     vmid: *vmid,
                     nonces,
@@ -84,10 +108,19 @@ impl Performer {
             Observe::Archive { volid } => {
                 Outcome::Archive(observe::archive(agent, volid).await?.map(Box::new))
             }
-            Observe::Snapshots { vmid } => Outcome::Snapshots(observe::snapshots(agent, *vmid).await?),
-            Observe::Tasks { principal, kind, id } => {
-                let list =
-                    ListTasks { kind: Some(kind.clone()), vmid: id.parse().ok(), ..ListTasks::default() };
+            Observe::Snapshots { vmid } => {
+                Outcome::Snapshots(observe::snapshots(agent, *vmid).await?)
+            }
+            Observe::Tasks {
+                principal,
+                kind,
+                id,
+            } => {
+                let list = ListTasks {
+                    kind: Some(kind.clone()),
+                    vmid: id.parse().ok(),
+                    ..ListTasks::default()
+                };
                 let tasks = self.remotes.of(*principal).tasks(&list).await?;
                 Outcome::Tasks(tasks.into_iter().map(|task| task.upid).collect())
             }
@@ -110,12 +143,17 @@ impl Performer {
             })
         });
         while receiver.changed().await.is_ok() {
-            progress.event(&Event::Bytes { done: *receiver.borrow_and_update() });
+            progress.event(&Event::Bytes {
+                done: *receiver.borrow_and_update(),
+            });
         }
         match reading.await {
             Ok(Ok(content)) => Ok(Outcome::ArchiveContent(Box::new(content))),
             Ok(Err(error)) => Err(local(&error)),
-            Err(error) => Err(Trouble(RemoteError { class: ErrorClass::Local, text: error.to_string() })),
+            Err(error) => Err(Trouble(RemoteError {
+                class: ErrorClass::Local,
+                text: error.to_string(),
+            })),
         }
     }
 }
@@ -126,5 +164,8 @@ fn local(error: &ArchiveError) -> Trouble {
         text.push_str(": ");
         text.push_str(&cause.to_string());
     }
-    Trouble(RemoteError { class: ErrorClass::Local, text })
+    Trouble(RemoteError {
+        class: ErrorClass::Local,
+        text,
+    })
 }

@@ -71,15 +71,23 @@ impl Remotes {
 /// # Errors
 /// When they make no address.
 pub fn address(config: &Config) -> Result<Address, RemoteError> {
-    config.address.parse().map_err(|error: felhom_proxmox::client::InvalidAddress| RemoteError::Address(error.to_string()))
+    config
+        .address
+        .parse()
+        .map_err(|error: felhom_proxmox::client::InvalidAddress| {
+            RemoteError::Address(error.to_string())
+        })
 }
 
 fn trust(config: &Config) -> Result<Trust, RemoteError> {
     Ok(match &config.trust {
         TrustConfig::Fingerprint(fingerprint) => Trust::PinnedLeaf(*fingerprint),
-        TrustConfig::CaFile(path) => Trust::CaFile(
-            std::fs::read(path).map_err(|source| RemoteError::CaFile { path: path.clone(), source })?,
-        ),
+        TrustConfig::CaFile(path) => {
+            Trust::CaFile(std::fs::read(path).map_err(|source| RemoteError::CaFile {
+                path: path.clone(),
+                source,
+            })?)
+        }
         TrustConfig::Insecure => Trust::Insecure,
     })
 }

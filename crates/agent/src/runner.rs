@@ -48,7 +48,11 @@ impl Runner<'_> {
     /// # Errors
     /// As [`Self::start`].
     pub async fn resume(&self, unfinished: Unfinished) -> Result<Job, RunError> {
-        let Unfinished { mut job, next_seq, mutation_pending } = unfinished;
+        let Unfinished {
+            mut job,
+            next_seq,
+            mutation_pending,
+        } = unfinished;
         tracing::info!(job.id = %job.id, job.kind = job.kind_name(), "job resumed");
         job.resume();
         if mutation_pending {
@@ -59,7 +63,9 @@ impl Runner<'_> {
             }));
             job.record(clock::now(), lost);
             let seq = next_seq.saturating_sub(1);
-            self.journal.conclude(&job, seq, "lost with the process", clock::now()).await?;
+            self.journal
+                .conclude(&job, seq, "lost with the process", clock::now())
+                .await?;
         }
         self.run(job, next_seq).await
     }
@@ -73,10 +79,16 @@ impl Runner<'_> {
             planned = job.planning().len();
             match job.next(clock::now()) {
                 Next::Do(step) => {
-                    self.journal.intend(&job.id, seq, &step, clock::now()).await?;
+                    self.journal
+                        .intend(&job.id, seq, &step, clock::now())
+                        .await?;
                     self.progress.event(&Event::Intended { seq, step: &step });
-                    let outcome = self.performer.perform(&step, self.progress).await;
-                    self.progress.event(&Event::Performed { seq, step: &step, outcome: &outcome });
+                    let outcome = Box::pin(self.performer.perform(&step, self.progress)).await;
+                    self.progress.event(&Event::Performed {
+                        seq,
+                        step: &step,
+                        outcome: &outcome,
+                    });
                     let told = describe(&outcome);
                     tracing::debug!(job.id = %job.id, step = step.name(), outcome = told, "step performed");
                     job.record(clock::now(), outcome);
@@ -109,21 +121,33 @@ impl Runner<'_> {
                 if let Some(report) = test.report() {
                     let remains = test.remains().and_then(|(mark, restore)| {
                         let finding = report.findings.last()?.clone();
-                        Some(Remains { mark, restore, finding })
+                        Some(Remains {
+                            mark,
+                            restore,
+                            finding,
+                        })
                     });
-                    self.journal.finish_test(job, report, remains.as_ref(), now).await?;
+                    self.journal
+                        .finish_test(job, report, remains.as_ref(), now)
+                        .await?;
                     log_verdict(report.judgement.verdict, job);
                 }
             }
             JobKind::Exercise(_) => self.journal.finish_exercise(job, now).await?,
             JobKind::Reap(reap) => {
                 if let Some(report) = reap.report() {
-                    let remains = report.findings.first().filter(|_| !report.gone).map(|finding| Remains {
-                        mark: reap.mark().clone(),
-                        restore: reap.restore().cloned(),
-                        finding: finding.clone(),
-                    });
-                    self.journal.finish_reap(job, report.vmid, remains.as_ref(), now).await?;
+                    let remains = report
+                        .findings
+                        .first()
+                        .filter(|_| !report.gone)
+                        .map(|finding| Remains {
+                            mark: reap.mark().clone(),
+                            restore: reap.restore().cloned(),
+                            finding: finding.clone(),
+                        });
+                    self.journal
+                        .finish_reap(job, report.vmid, remains.as_ref(), now)
+                        .await?;
                 }
             }
         }
@@ -136,11 +160,15 @@ impl Runner<'_> {
     ///
     /// # Errors
     /// When the job has to pause.
-    pub async fn rehearse(performer: &Performer, progress: &dyn Progress, mut job: Job) -> Result<Job, RunError> {
+    pub async fn rehearse(
+        performer: &Performer,
+        progress: &dyn Progress,
+        mut job: Job,
+    ) -> Result<Job, RunError> {
         loop {
             match job.next(clock::now()) {
                 Next::Do(step @ felhom_engine::Step::Observe(_)) => {
-                    let outcome = performer.perform(&step, progress).await;
+                    let outcome = Box::pin(performer.perform(&step, progress)).await;
                     job.record(clock::now(), outcome);
                 }
                 Next::Do(_) | Next::Wait { .. } | Next::Done => return Ok(job),
@@ -152,7 +180,9 @@ impl Runner<'_> {
 
 fn log_verdict(verdict: Verdict, job: &Job) {
     match verdict {
-        Verdict::Passed => tracing::info!(job.id = %job.id, verdict = %verdict, "restore test ended"),
+        Verdict::Passed => {
+            tracing::info!(job.id = %job.id, verdict = %verdict, "restore test ended");
+        }
         Verdict::Failed | Verdict::Error | Verdict::Unverified => {
             tracing::warn!(job.id = %job.id, verdict = %verdict, "restore test ended");
         }

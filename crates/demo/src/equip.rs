@@ -21,7 +21,9 @@ pub fn equip(world: &Running, directory: &Path, extra: &str) -> anyhow::Result<P
     std::fs::create_dir_all(directory.join("credentials"))?;
     let tokens = world.tokens();
     for (token, name) in [(AGENT, "agent"), (RESTORE_TEST, "restore-test")] {
-        let secret = tokens.get(token).with_context(|| format!("the world has no token `{token}`"))?;
+        let secret = tokens
+            .get(token)
+            .with_context(|| format!("the world has no token `{token}`"))?;
         write_secret(&directory.join("credentials").join(name), secret)?;
     }
     let dump = world.state_dir().join("storage/local/dump");
@@ -31,12 +33,16 @@ pub fn equip(world: &Running, directory: &Path, extra: &str) -> anyhow::Result<P
         fingerprint: world.fingerprint(),
         state_dir: "agent-state".to_owned(),
         agent: (AGENT.to_owned(), "credentials/agent".to_owned()),
-        restore_test: (RESTORE_TEST.to_owned(), "credentials/restore-test".to_owned()),
+        restore_test: (
+            RESTORE_TEST.to_owned(),
+            "credentials/restore-test".to_owned(),
+        ),
         archives: vec![("local".to_owned(), dump.display().to_string())],
         extra: extra.to_owned(),
     };
     let path = directory.join("agent.toml");
-    std::fs::write(&path, template.to_toml()).with_context(|| format!("cannot write `{}`", path.display()))?;
+    std::fs::write(&path, template.to_toml())
+        .with_context(|| format!("cannot write `{}`", path.display()))?;
     Ok(path)
 }
 

@@ -46,21 +46,31 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_env("FELHOM_LOG").unwrap_or_else(|_| "error".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("FELHOM_LOG")
+                .unwrap_or_else(|_| "error".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
-    let result = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Into::into).and_then(
-        |runtime| {
+    let result = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Into::into)
+        .and_then(|runtime| {
             runtime.block_on(async {
                 match cli.command {
-                    Command::Serve { state, pve, scenario, speed } => {
-                        serve::serve(&state, pve, &scenario, speed).await.map(|()| true)
-                    }
+                    Command::Serve {
+                        state,
+                        pve,
+                        scenario,
+                        speed,
+                    } => serve::serve(&state, pve, &scenario, speed)
+                        .await
+                        .map(|()| true),
                     Command::Demo { json, speed } => story::demo(json, speed).await,
                 }
             })
-        },
-    );
+        });
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

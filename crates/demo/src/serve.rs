@@ -14,19 +14,36 @@ use crate::equip;
 ///
 /// # Errors
 /// When the world cannot be started.
-pub async fn serve(state: &Path, pve: SocketAddr, scenario: &str, speed: f64) -> anyhow::Result<()> {
+pub async fn serve(
+    state: &Path,
+    pve: SocketAddr,
+    scenario: &str,
+    speed: f64,
+) -> anyhow::Result<()> {
     let scenario = match scenario {
         "built-in" => Scenario::BuiltIn,
         "virgin" => Scenario::Virgin,
         other => bail!("no scenario `{other}`; there are `built-in` and `virgin`"),
     };
     if !pve.ip().is_loopback() {
-        bail!("{pve} is not on the loopback: a simulated server with known passwords must not be reachable");
+        bail!(
+            "{pve} is not on the loopback: a simulated server with known passwords must not be reachable"
+        );
     }
     let time = time(speed)?;
     let with_agent = scenario == Scenario::BuiltIn;
-    let world = Simulator::start(Options { listen: pve, scenario, time, ..Options::new(state) }).await?;
-    let config = if with_agent { Some(equip::equip(&world, state, "")?) } else { None };
+    let world = Simulator::start(Options {
+        listen: pve,
+        scenario,
+        time,
+        ..Options::new(state)
+    })
+    .await?;
+    let config = if with_agent {
+        Some(equip::equip(&world, state, "")?)
+    } else {
+        None
+    };
     let line = ready_line(&world, config.as_deref());
     let mut out = std::io::stdout().lock();
     writeln!(out, "{line}")?;
@@ -43,7 +60,11 @@ pub(crate) fn time(speed: f64) -> anyhow::Result<Time> {
         bail!("--speed takes a number above 0");
     }
     // Exactly one is real time.
-    Ok(if (speed - 1.0).abs() < f64::EPSILON { Time::Real } else { Time::Scaled(speed) })
+    Ok(if (speed - 1.0).abs() < f64::EPSILON {
+        Time::Real
+    } else {
+        Time::Scaled(speed)
+    })
 }
 
 fn ready_line(world: &Running, config: Option<&Path>) -> serde_json::Value {

@@ -68,11 +68,18 @@ struct Teller<'a> {
 ///
 /// # Errors
 /// When the world cannot be started or a command breaks off.
-pub async fn tell(directory: &Path, speed: f64, say: &mut dyn FnMut(&str)) -> anyhow::Result<Story> {
+pub async fn tell(
+    directory: &Path,
+    speed: f64,
+    say: &mut dyn FnMut(&str),
+) -> anyhow::Result<Story> {
     let began = Instant::now();
     let state = directory.join("world");
-    let options =
-        Options { scenario: Scenario::BuiltIn, time: serve::time(speed)?, ..Options::new(&state) };
+    let options = Options {
+        scenario: Scenario::BuiltIn,
+        time: serve::time(speed)?,
+        ..Options::new(&state)
+    };
     let world = Simulator::start(options).await?;
     let ready = began.elapsed();
     let config = equip::equip(&world, &directory.join("box"), CONFIG)?;
@@ -82,7 +89,13 @@ pub async fn tell(directory: &Path, speed: f64, say: &mut dyn FnMut(&str)) -> an
         world.node(),
         ready.as_millis()
     ));
-    let mut teller = Teller { world: &world, config, say, chapters: Vec::new(), as_promised: true };
+    let mut teller = Teller {
+        world: &world,
+        config,
+        say,
+        chapters: Vec::new(),
+        as_promised: true,
+    };
     let told = teller.chapters().await;
     let (chapters, as_promised) = (teller.chapters, teller.as_promised);
     let total = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -94,45 +107,86 @@ pub async fn tell(directory: &Path, speed: f64, say: &mut dyn FnMut(&str)) -> an
         "schema": "felhom.demo", "version": 1,
         "data": { "as_promised": as_promised, "total_ms": total, "chapters": chapters },
     });
-    Ok(Story { document, as_promised })
+    Ok(Story {
+        document,
+        as_promised,
+    })
 }
 
 impl Teller<'_> {
     async fn chapters(&mut self) -> anyhow::Result<()> {
+        self.main_job().await?;
+        self.trouble().await?;
+        self.chapter("One page that tells the truth");
+        self.agent(&["status"], Exit::Findings).await.map(drop)
+    }
+
+    async fn main_job(&mut self) -> anyhow::Result<()> {
         self.chapter("Who are we, and may we?");
         self.agent(&["selftest"], Exit::Done).await?;
 
         self.chapter("Back both guests up, and read back what is really in the archives");
         let first = volid(&self.agent(&["backup", "run", "9001"], Exit::Done).await?)?;
-        let second = volid(&self.agent(&["backup", "run", "9010"], Exit::Findings).await?)?;
+        let second = volid(
+            &self
+                .agent(&["backup", "run", "9010"], Exit::Findings)
+                .await?,
+        )?;
 
         self.chapter("Prove that they come back: restore, boot, look, remove");
-        let passed = self.agent(&["restore-test", "run", &first], Exit::Done).await?;
-        self.promise("the verdict on 9001 is `passed`", verdict(&passed) == "passed");
-        let passed = self.agent(&["restore-test", "run", &second], Exit::Done).await?;
-        self.promise("the verdict on 9010 is `passed`, in spite of its bind mount", verdict(&passed) == "passed");
+        let passed = self
+            .agent(&["restore-test", "run", &first], Exit::Done)
+            .await?;
+        self.promise(
+            "the verdict on 9001 is `passed`",
+            verdict(&passed) == "passed",
+        );
+        let passed = self
+            .agent(&["restore-test", "run", &second], Exit::Done)
+            .await?;
+        self.promise(
+            "the verdict on 9010 is `passed`, in spite of its bind mount",
+            verdict(&passed) == "passed",
+        );
         self.nothing_left();
 
         self.chapter("The verdicts stand in the archives' notes, where PVE's own GUI shows them");
         self.agent(&["backup", "list"], Exit::Done).await?;
 
+        Ok(())
+    }
+
+    async fn trouble(&mut self) -> anyhow::Result<()> {
         self.chapter("A damaged archive is found out");
-        let damaged = volid(&self.agent(&["--quiet", "backup", "run", "9001"], Exit::Done).await?)?;
-        self.world.corrupt_archive(&damaged).await.map_err(anyhow::Error::msg)?;
+        let damaged = volid(
+            &self
+                .agent(&["--quiet", "backup", "run", "9001"], Exit::Done)
+                .await?,
+        )?;
+        self.world
+            .corrupt_archive(&damaged)
+            .await
+            .map_err(anyhow::Error::msg)?;
         (self.say)(&format!("  (somebody damages {damaged})"));
-        let failed = self.agent(&["restore-test", "run", &damaged], Exit::VerdictFailed).await?;
-        self.promise("the verdict is `failed`: a statement about the backup", verdict(&failed) == "failed");
+        let failed = self
+            .agent(&["restore-test", "run", &damaged], Exit::VerdictFailed)
+            .await?;
+        self.promise(
+            "the verdict is `failed`: a statement about the backup",
+            verdict(&failed) == "failed",
+        );
         self.nothing_left();
 
         self.chapter("Somebody else fills the thin pool while we restore");
-        let error = self.fill_during(&second).await?;
-        self.promise("the verdict is `error`: nothing is said about the backup", verdict(&error) == "error");
-        let failures = self.world.state()["world"]["production_write_failures"].as_u64();
+        let error = self.fill_during("9010").await?;
+        self.promise(
+            "the verdict is `error`: nothing is said about the backup",
+            verdict(&error) == "error",
+        );
+        let failures =
+            at(&self.world.state(), "/world/production_write_failures").and_then(Value::as_u64);
         self.promise("no production guest failed to write", failures == Some(0));
         self.nothing_left();
-
-        self.chapter("One page that tells the truth");
-        self.agent(&["status"], Exit::Findings).await?;
         Ok(())
     }
 
@@ -151,8 +205,13 @@ impl Teller<'_> {
     /// Looks at the world itself, not through the agent.
     fn nothing_left(&mut self) {
         let state = self.world.state();
-        let guests = state["world"]["guests"].as_object().map(|guests| guests.keys().cloned().collect::<Vec<_>>());
-        let scratch = guests.unwrap_or_default().iter().any(|vmid| vmid.starts_with("91"));
+        let guests = at(&state, "/world/guests")
+            .and_then(Value::as_object)
+            .map(|guests| guests.keys().cloned().collect::<Vec<_>>());
+        let scratch = guests
+            .unwrap_or_default()
+            .iter()
+            .any(|vmid| vmid.starts_with("91"));
         self.promise("nothing of the scratch guest is left", !scratch);
     }
 
@@ -167,16 +226,27 @@ impl Teller<'_> {
             match one {
                 Printed::Narration(line) if !args.contains(&"--quiet") => (self.say)(&line),
                 Printed::Narration(_) => {}
-                Printed::Document { data: document, text, .. } => {
+                Printed::Document {
+                    data: document,
+                    text,
+                    ..
+                } => {
                     (self.say)(text.trim_end());
                     data = document;
                 }
-                Printed::Failure(code, message) => bail!("`{}` failed: {message} [{code}]", args.join(" ")),
+                Printed::Failure(code, message) => {
+                    bail!("`{}` failed: {message} [{code}]", args.join(" "))
+                }
             }
         }
         (self.say)(&format!("  ({}, exit code {})", seconds(took), exit.code()));
-        ensure!(exit == expected, "`{}` ended with {exit:?}, not {expected:?}: {data}", args.join(" "));
-        self.chapters.push(json!({ "command": args, "exit": exit.code(), "took_ms": took, "data": data }));
+        ensure!(
+            exit == expected,
+            "`{}` ended with {exit:?}, not {expected:?}: {data}",
+            args.join(" ")
+        );
+        self.chapters
+            .push(json!({ "command": args, "exit": exit.code(), "took_ms": took, "data": data }));
         Ok(data)
     }
 
@@ -184,11 +254,16 @@ impl Teller<'_> {
     async fn fill_during(&mut self, volid: &str) -> anyhow::Result<Value> {
         let world = self.world;
         // A slow disk: the restore takes long enough for the pool to fill meanwhile.
-        world.inject(Fault::task("vzrestore:extract", FaultKind::TaskDelay { seconds: 30.0 }));
+        world.inject(Fault::task(
+            "vzrestore:extract",
+            FaultKind::TaskDelay { seconds: 30.0 },
+        ));
         let args = ["restore-test", "run", volid];
         let fill = async {
             loop {
-                let running = world.state()["running_tasks"].to_string();
+                let running = at(&world.state(), "/running_tasks")
+                    .map(Value::to_string)
+                    .unwrap_or_default();
                 if running.contains(":vzrestore:") {
                     return fill(world).await;
                 }
@@ -203,27 +278,54 @@ impl Teller<'_> {
 
 /// A volume of somebody else: at once to four fifths of the pool, then 4 % of it a second, up to 97 %.
 async fn fill(world: &Running) -> Result<Value, String> {
-    let size = world.state()["world"]["pool"]["size"].as_u64().unwrap_or(0);
+    let size = at(&world.state(), "/world/pool/size")
+        .and_then(Value::as_u64)
+        .unwrap_or(0);
     let percent = size / 100;
-    world.control("fill-pool", json!({ "bytes": percent * 80 })).await?;
-    world.control("fill-pool", json!({ "bytes": percent * 17, "rate": percent * 4 })).await
+    world
+        .control("fill-pool", json!({ "bytes": percent * 80 }))
+        .await?;
+    world
+        .control(
+            "fill-pool",
+            json!({ "bytes": percent * 17, "rate": percent * 4 }),
+        )
+        .await
 }
 
 async fn run(config: &Path, args: &[&str]) -> anyhow::Result<(Exit, Vec<Printed>)> {
     let config = config.display().to_string();
-    let line = ["felhom-agent", "--config", &config].into_iter().chain(args.iter().copied());
+    let line = ["felhom-agent", "--config", &config]
+        .into_iter()
+        .chain(args.iter().copied());
     let cli = Cli::try_parse_from(line)?;
     let record = Arc::new(Mutex::new(Vec::new()));
-    let printer = Printer { json: false, quiet: false, record: Some(Arc::clone(&record)) };
+    let printer = Printer {
+        json: false,
+        quiet: false,
+        record: Some(Arc::clone(&record)),
+    };
     let exit = cli::run_with(cli, printer).await;
-    let printed = record.lock().map(|mut kept| std::mem::take(&mut *kept)).unwrap_or_default();
-    Ok((exit, printed))
+    let all = record
+        .lock()
+        .map(|mut kept| std::mem::take(&mut *kept))
+        .unwrap_or_default();
+    Ok((exit, all))
 }
 
 fn volid(data: &Value) -> anyhow::Result<String> {
-    data["volid"].as_str().map(str::to_owned).context("the backup has no archive")
+    data["volid"]
+        .as_str()
+        .map(str::to_owned)
+        .context("the backup has no archive")
 }
 
 fn verdict(data: &Value) -> &str {
-    data["verdict"].as_str().unwrap_or_default()
+    at(data, "/verdict")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    value.pointer(pointer)
 }

@@ -1,5 +1,11 @@
 //! The README's transcript is what the demo really prints: times, sizes and random addresses aside.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests may fail loudly"
+)]
+
 use std::path::Path;
 
 use felhom_demo::story;
@@ -11,22 +17,45 @@ const SPEED: f64 = 4.0;
 async fn the_readme_shows_what_the_demo_prints() {
     let directory = tempfile::tempdir().unwrap();
     let mut told = Vec::new();
-    let story = story::tell(directory.path(), SPEED, &mut |line| told.push(line.to_owned())).await.unwrap();
-    assert!(story.as_promised, "a promise was broken:\n{}", told.join("\n"));
+    let story = story::tell(directory.path(), SPEED, &mut |line| {
+        told.push(line.to_owned());
+    })
+    .await
+    .unwrap();
+    assert!(
+        story.as_promised,
+        "a promise was broken:\n{}",
+        told.join("\n")
+    );
 
     let printed = normalised(&told.join("\n"));
     let shown = normalised(&transcript());
-    if let Some((line, (shown, printed))) =
-        shown.iter().zip(&printed).enumerate().find(|(_, (shown, printed))| shown != printed)
+    if let Some((line, (shown, printed))) = shown
+        .iter()
+        .zip(&printed)
+        .enumerate()
+        .find(|(_, (shown, printed))| shown != printed)
     {
-        panic!("line {} of the transcript:\n  README: {shown}\n  demo:   {printed}", line + 1);
+        panic!(
+            "line {} of the transcript:\n  README: {shown}\n  demo:   {printed}",
+            line + 1
+        );
     }
-    assert_eq!(shown.len(), printed.len(), "the README's transcript and the demo's differ in length");
+    assert_eq!(
+        shown.len(),
+        printed.len(),
+        "the README's transcript and the demo's differ in length"
+    );
 
     let chapters = story.document["data"]["chapters"].as_array().unwrap();
     assert!(chapters.len() > 10, "--json tells the whole story");
     let text = story.document.to_string();
-    for fact in ["\"verdict\":\"passed\"", "\"verdict\":\"failed\"", "\"verdict\":\"error\"", "\"level\":\"booted\""] {
+    for fact in [
+        "\"verdict\":\"passed\"",
+        "\"verdict\":\"failed\"",
+        "\"verdict\":\"error\"",
+        "\"level\":\"booted\"",
+    ] {
         assert!(text.contains(fact), "{fact}");
     }
 }
@@ -34,13 +63,26 @@ async fn the_readme_shows_what_the_demo_prints() {
 fn transcript() -> String {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
     let readme = std::fs::read_to_string(readme).unwrap();
-    let (_, behind) = readme.split_once("<!-- transcript -->\n```text\n").expect("the README has no transcript");
-    behind.split_once("\n```").expect("the transcript has no end").0.to_owned()
+    let (_, behind) = readme
+        .split_once("<!-- transcript -->\n```text\n")
+        .expect("the README has no transcript");
+    behind
+        .split_once("\n```")
+        .expect("the transcript has no end")
+        .0
+        .to_owned()
 }
 
 /// Numbers become `#` (VMIDs stay), units of time `t`, units of size `b`, runs of blanks one.
 fn normalised(text: &str) -> Vec<String> {
-    text.lines().map(|line| line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")).collect()
+    text.lines()
+        .map(|line| {
+            line.split_whitespace()
+                .map(word)
+                .collect::<Vec<_>>()
+                .join(" ")
+        })
+        .collect()
 }
 
 fn word(word: &str) -> String {

@@ -12,7 +12,9 @@ pub(super) fn check(context: &Context) -> Result<Exit, Failure> {
     // Reads the secret files too; speaks to nobody.
     Remotes::new(&config).map_err(|error| remote_failure(&error))?;
     let data = json!({ "path": config.path, "ok": true });
-    context.printer.document("felhom.config-check", &data, || format!("{}: ok", config.path.display()));
+    context.printer.document("felhom.config-check", &data, || {
+        format!("{}: ok", config.path.display())
+    });
     Ok(Exit::Done)
 }
 
@@ -29,7 +31,13 @@ pub(super) fn show(context: &Context) -> Result<Exit, Failure> {
 
 fn flatten(prefix: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
     use serde_json::Value;
-    let join = |key: &str| if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") };
+    let join = |key: &str| {
+        if prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{prefix}.{key}")
+        }
+    };
     match value {
         // A duration is serialised as seconds and nanoseconds.
         Value::Object(map) if map.contains_key("nanos") && map.len() == 2 => {
@@ -49,6 +57,8 @@ fn flatten(prefix: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
             }
         }
         Value::Null => lines.push(format!("{prefix} is not set")),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => lines.push(format!("{prefix} = {value}")),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            lines.push(format!("{prefix} = {value}"));
+        }
     }
 }

@@ -40,8 +40,14 @@ impl Context {
         }
     }
 
-    pub(crate) async fn open_journal(&self, config: &Config, purpose: &str) -> Result<Journal, Failure> {
-        Journal::open(&config.state_dir, purpose).await.map_err(|error| journal_failure(&error))
+    pub(crate) async fn open_journal(
+        &self,
+        config: &Config,
+        purpose: &str,
+    ) -> Result<Journal, Failure> {
+        Journal::open(&config.state_dir, purpose)
+            .await
+            .map_err(|error| journal_failure(&error))
     }
 }
 
@@ -79,7 +85,13 @@ pub(crate) fn journal_failure(error: &JournalError) -> Failure {
         JournalError::Lock(LockError::Held { .. }) => {
             Failure::new(Exit::Busy, "busy", error.to_string()).hint("try again when it has ended")
         }
-        _ => Failure::new(Exit::Unexpected, "journal", error.to_string()),
+        JournalError::Lock(LockError::Io(_))
+        | JournalError::Directory { .. }
+        | JournalError::Database { .. }
+        | JournalError::Version(_)
+        | JournalError::Row { .. }
+        | JournalError::Randomness(_)
+        | JournalError::Absent(_) => Failure::new(Exit::Unexpected, "journal", error.to_string()),
     };
     match std::error::Error::source(error) {
         Some(source) => failure.caused_by(source),
@@ -132,5 +144,6 @@ where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|error: T::Err| Failure::new(Exit::Usage, "usage", format!("{what}: {error}")))
+    text.parse()
+        .map_err(|error: T::Err| Failure::new(Exit::Usage, "usage", format!("{what}: {error}")))
 }

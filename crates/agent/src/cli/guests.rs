@@ -32,7 +32,11 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
                 vec![
                     guest.vmid.to_string(),
                     guest.name.clone().unwrap_or_default(),
-                    if guest.is_running() { "running".to_owned() } else { "stopped".to_owned() },
+                    if guest.is_running() {
+                        "running".to_owned()
+                    } else {
+                        "stopped".to_owned()
+                    },
                     guest.maxmem.map(size).unwrap_or_default(),
                     guest.maxdisk.map(size).unwrap_or_default(),
                     guest.lock.clone().unwrap_or_default(),

@@ -38,7 +38,10 @@ pub(crate) async fn resume_all(
     journal: &Journal,
     performer: &Performer,
 ) -> Result<Vec<Job>, Failure> {
-    let unfinished = journal.unfinished().await.map_err(|error| journal_failure(&error))?;
+    let unfinished = journal
+        .unfinished()
+        .await
+        .map_err(|error| journal_failure(&error))?;
     let mut ended = Vec::new();
     for one in unfinished {
         context.printer.narrate(&format!(
@@ -48,7 +51,11 @@ pub(crate) async fn resume_all(
             one.job.id
         ));
         let terminal = Terminal::new(context.printer.clone());
-        let runner = Runner { journal, performer, progress: &terminal };
+        let runner = Runner {
+            journal,
+            performer,
+            progress: &terminal,
+        };
         ended.push(interruptible(runner.resume(one)).await?);
     }
     Ok(ended)
@@ -62,12 +69,20 @@ pub(crate) async fn perform(
     job: Job,
 ) -> Result<Job, Failure> {
     let terminal = Terminal::new(context.printer.clone());
-    let runner = Runner { journal, performer, progress: &terminal };
+    let runner = Runner {
+        journal,
+        performer,
+        progress: &terminal,
+    };
     interruptible(runner.start(job)).await
 }
 
 /// Looks as far as reading goes.
-pub(crate) async fn rehearse(context: &Context, performer: &Performer, job: Job) -> Result<Job, Failure> {
+pub(crate) async fn rehearse(
+    context: &Context,
+    performer: &Performer,
+    job: Job,
+) -> Result<Job, Failure> {
     let terminal = Terminal::new(context.printer.clone());
     interruptible(Runner::rehearse(performer, &terminal, job)).await
 }
@@ -91,7 +106,8 @@ fn run_failure(error: &RunError) -> Failure {
         RunError::Paused(cause) => {
             let mut failure = engine_failure(cause);
             failure.message = error.to_string();
-            failure.hint("the job is in the journal; `felhom-agent restore-test reap` goes on with it")
+            failure
+                .hint("the job is in the journal; `felhom-agent restore-test reap` goes on with it")
         }
     }
 }

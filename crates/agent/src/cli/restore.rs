@@ -15,15 +15,27 @@ pub(super) async fn plan(context: &Context, volid: &str) -> Result<Exit, Failure
     let config = performer.config();
     let policy = &config.restore_test_policy;
     let pve = performer.remotes().of(Principal::RestoreTest);
-    let archived = pve.extract_lxc_config(&volid).await.map_err(|error| pve_failure(&error))?;
-    let archived = observe::guest_config(&archived)
-        .map_err(|error| Failure::new(Exit::Remote, "garbage", format!("the archived configuration: {error}")))?;
+    let archived = pve
+        .extract_lxc_config(&volid)
+        .await
+        .map_err(|error| pve_failure(&error))?;
+    let archived = observe::guest_config(&archived).map_err(|error| {
+        Failure::new(
+            Exit::Remote,
+            "garbage",
+            format!("the archived configuration: {error}"),
+        )
+    })?;
     let installation = match context.read_journal(config).await? {
         Some(journal) => journal.installation().clone(),
         None => jobs::no_installation(),
     };
     // A plan on paper: the VMID and the job are chosen when the restore is carried out.
-    let mark = Mark { installation, job: JobId::from_bits(0), vmid: policy.first_vmid };
+    let mark = Mark {
+        installation,
+        job: JobId::from_bits(0),
+        vmid: policy.first_vmid,
+    };
     let plan = plan_restore(&volid, &archived, policy.first_vmid, policy, mark, 0);
     let data = json!({
         "volid": volid, "storage": plan.storage, "mounts": plan.mounts, "lost": plan.lost, "refused": plan.refused,
@@ -31,11 +43,17 @@ pub(super) async fn plan(context: &Context, volid: &str) -> Result<Exit, Failure
     });
     context.printer.document("felhom.restore-plan", &data, || {
         let mut lines = plan.lines();
-        lines.push("  machine-id, SSH host keys and the host name stay those of the original".to_owned());
+        lines.push(
+            "  machine-id, SSH host keys and the host name stay those of the original".to_owned(),
+        );
         for refusal in &plan.refused {
             lines.extend(refusal.hint.iter().map(|hint| format!("  hint: {hint}")));
         }
         lines.join("\n")
     });
-    Ok(if plan.refused.is_empty() { Exit::Done } else { Exit::Refused })
+    Ok(if plan.refused.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Refused
+    })
 }

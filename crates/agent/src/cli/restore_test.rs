@@ -3,9 +3,7 @@
 mod choose;
 mod reap;
 
-use felhom_engine::{
-    Job, JobKind, RestoreTestJob, RestoreTestReport, RestoreTestRequest, Verdict,
-};
+use felhom_engine::{Job, JobKind, RestoreTestJob, RestoreTestReport, RestoreTestRequest, Verdict};
 use felhom_ids::{Vmid, VolumeId};
 use serde::Serialize;
 use serde_json::json;
@@ -28,26 +26,46 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
     drop(read);
     let Some(volid) = chosen else {
         if args.allow_empty {
-            context.printer.document("felhom.restore-test", &json!({ "nothing": true }), || "nothing to test".into());
+            context
+                .printer
+                .document("felhom.restore-test", &json!({ "nothing": true }), || {
+                    "nothing to test".into()
+                });
             return Ok(Exit::Done);
         }
-        return Err(Failure::new(Exit::NoSuchThing, "nothing", "there is no backup that could be tested")
-            .hint("make one with `felhom-agent backup run VMID`; `--allow-empty` makes this no error"));
+        return Err(Failure::new(
+            Exit::NoSuchThing,
+            "nothing",
+            "there is no backup that could be tested",
+        )
+        .hint(
+            "make one with `felhom-agent backup run VMID`; `--allow-empty` makes this no error",
+        ));
     };
     if args.dry_run {
         let journal = context.read_journal(config).await?;
         let job = make(&volid, &performer, journal.as_ref()).await?;
         let job = jobs::rehearse(context, &performer, job).await?;
-        return rehearsed(context, &job);
+        return Ok(rehearsed(context, &job));
     }
-    let mut journal = context.open_journal(config, &format!("restore test of {volid}")).await?;
+    let mut journal = context
+        .open_journal(config, &format!("restore test of {volid}"))
+        .await?;
     jobs::resume_all(context, &journal, &performer).await?;
     let job = make(&volid, &performer, Some(&journal)).await?;
     journal.say(&format!("restore test of {volid}, job {}", job.id));
     let job = jobs::perform(context, &journal, &performer, job).await?;
-    let JobKind::RestoreTest(test) = &job.kind else { return Ok(Exit::Unexpected) };
-    let Some(report) = test.report() else { return Ok(Exit::Unexpected) };
-    context.printer.document("felhom.restore-test", &TestView::new(&job, report), || text(report));
+    let JobKind::RestoreTest(test) = &job.kind else {
+        return Ok(Exit::Unexpected);
+    };
+    let Some(report) = test.report() else {
+        return Ok(Exit::Unexpected);
+    };
+    context
+        .printer
+        .document("felhom.restore-test", &TestView::new(&job, report), || {
+            text(report)
+        });
     Ok(exit(report))
 }
 
@@ -59,9 +77,18 @@ async fn make(
     let id = jobs::new_job_id()?;
     let (installation, leased, content_bytes) = match journal {
         Some(journal) => {
-            let known = journal.backup_of(volid).await.map_err(|error| journal_failure(&error))?;
-            let content = known.and_then(|row| row.report.content).map(|content| content.bytes);
-            (journal.installation().clone(), leased(journal).await?, content)
+            let known = journal
+                .backup_of(volid)
+                .await
+                .map_err(|error| journal_failure(&error))?;
+            let content = known
+                .and_then(|row| row.report.content)
+                .map(|content| content.bytes);
+            (
+                journal.installation().clone(),
+                leased(journal).await?,
+                content,
+            )
         }
         None => (jobs::no_installation(), Vec::new(), None),
     };
@@ -75,32 +102,49 @@ async fn make(
         content_bytes,
     };
     let kind = JobKind::RestoreTest(Box::new(RestoreTestJob::new(request)));
-    Ok(Job { id, created: jobs::now(), kind })
+    Ok(Job {
+        id,
+        created: jobs::now(),
+        kind,
+    })
 }
 
 /// Scratch VMIDs that are spoken for.
 async fn leased(journal: &Journal) -> Result<Vec<Vmid>, Failure> {
-    let unfinished = journal.unfinished().await.map_err(|error| journal_failure(&error))?;
-    let remains = journal.remains().await.map_err(|error| journal_failure(&error))?;
+    let unfinished = journal
+        .unfinished()
+        .await
+        .map_err(|error| journal_failure(&error))?;
+    let remains = journal
+        .remains()
+        .await
+        .map_err(|error| journal_failure(&error))?;
     let held = unfinished.iter().filter_map(|one| match &one.job.kind {
         JobKind::RestoreTest(test) => test.lease(),
         JobKind::Reap(reap) => Some(reap.vmid()),
         JobKind::Backup(_) | JobKind::Exercise(_) => None,
     });
-    Ok(held.chain(remains.into_iter().map(|remains| remains.mark.vmid)).collect())
+    Ok(held
+        .chain(remains.into_iter().map(|remains| remains.mark.vmid))
+        .collect())
 }
 
-fn rehearsed(context: &Context, job: &Job) -> Result<Exit, Failure> {
+fn rehearsed(context: &Context, job: &Job) -> Exit {
     if let JobKind::RestoreTest(test) = &job.kind
         && let Some(report) = test.report()
     {
-        let data = json!({ "dry_run": true, "plan": job.planning(), "judgement": report.judgement });
-        context.printer.document("felhom.plan", &data, || text(report));
-        return Ok(exit(report));
+        let data =
+            json!({ "dry_run": true, "plan": job.planning(), "judgement": report.judgement });
+        context
+            .printer
+            .document("felhom.plan", &data, || text(report));
+        return exit(report);
     }
     let data = json!({ "dry_run": true, "plan": job.planning(), "findings": job.findings() });
-    context.printer.document("felhom.plan", &data, || plan_text(job.planning(), job.findings()));
-    Ok(Exit::Done)
+    context.printer.document("felhom.plan", &data, || {
+        plan_text(job.planning(), job.findings())
+    });
+    Exit::Done
 }
 
 /// What programs get of a restore test.
@@ -114,7 +158,11 @@ pub(super) struct TestView<'a> {
 
 impl<'a> TestView<'a> {
     pub(super) fn new(job: &'a Job, report: &'a RestoreTestReport) -> Self {
-        Self { job: job.id.as_str(), verdict: report.judgement.verdict, report }
+        Self {
+            job: job.id.as_str(),
+            verdict: report.judgement.verdict,
+            report,
+        }
     }
 }
 
@@ -124,7 +172,9 @@ pub(super) fn exit(report: &RestoreTestReport) -> Exit {
         (Verdict::Passed, _) => Exit::Findings,
         (Verdict::Failed, _) => Exit::VerdictFailed,
         // Nothing was begun: the reason is the remote's, and so is the code.
-        (Verdict::Error | Verdict::Unverified, Some(class)) if report.scratch.is_none() => Exit::of(class),
+        (Verdict::Error | Verdict::Unverified, Some(class)) if report.scratch.is_none() => {
+            Exit::of(class)
+        }
         (Verdict::Error | Verdict::Unverified, _) => Exit::VerdictError,
     }
 }
@@ -136,21 +186,38 @@ pub(super) fn text(report: &RestoreTestReport) -> String {
         headline.push_str(&level.to_string());
     }
     if let Some(rto) = report.rto_ms {
-        headline.push_str(&format!(", back in {}", seconds(rto)));
+        headline.push_str(", back in ");
+        headline.push_str(&seconds(rto));
     }
     let mut lines = vec![headline];
-    lines.extend(report.judgement.reasons.iter().map(|reason| format!("  {reason}")));
-    lines.extend(report.checks.iter().map(|check| format!("  checked: {check}")));
+    lines.extend(
+        report
+            .judgement
+            .reasons
+            .iter()
+            .map(|reason| format!("  {reason}")),
+    );
+    lines.extend(
+        report
+            .checks
+            .iter()
+            .map(|check| format!("  checked: {check}")),
+    );
     if let Some(plan) = &report.plan {
         for lost in &plan.lost {
-            lines.push(format!("  not in the backup: {} ({}): {}", lost.key, lost.path, lost.why));
+            lines.push(format!(
+                "  not in the backup: {} ({}): {}",
+                lost.key, lost.path, lost.why
+            ));
         }
     }
     if let Some(age) = report.data_age_s {
         lines.push(format!("  the data is {} old", clock::age(age)));
     }
     lines.push(match (report.scratch, report.nothing_left) {
-        (Some(scratch), true) => format!("  scratch guest {scratch} is gone, nothing is left of it"),
+        (Some(scratch), true) => {
+            format!("  scratch guest {scratch} is gone, nothing is left of it")
+        }
         (Some(scratch), false) => format!("  scratch guest {scratch} could not be removed"),
         (None, _) => "  nothing was made".to_owned(),
     });
@@ -165,7 +232,10 @@ pub(super) async fn list(context: &Context, vmid: Option<&str>) -> Result<Exit, 
     let vmid: Option<Vmid> = vmid.map(|text| parse("VMID", text)).transpose()?;
     let config = context.config()?;
     let tests = match context.read_journal(&config).await? {
-        Some(journal) => journal.tests(vmid).await.map_err(|error| journal_failure(&error))?,
+        Some(journal) => journal
+            .tests(vmid)
+            .await
+            .map_err(|error| journal_failure(&error))?,
         None => Vec::new(),
     };
     let data: Vec<_> = tests
@@ -181,16 +251,33 @@ pub(super) async fn list(context: &Context, vmid: Option<&str>) -> Result<Exit, 
             .map(|row| {
                 vec![
                     clock::local(row.finished),
-                    row.report.source.map(|vmid| vmid.to_string()).unwrap_or_default(),
+                    row.report
+                        .source
+                        .map(|vmid| vmid.to_string())
+                        .unwrap_or_default(),
                     row.report.judgement.verdict.to_string(),
-                    row.report.judgement.level.map(|level| level.to_string()).unwrap_or_default(),
+                    row.report
+                        .judgement
+                        .level
+                        .map(|level| level.to_string())
+                        .unwrap_or_default(),
                     row.report.rto_ms.map(seconds).unwrap_or_default(),
                     row.report.volid.to_string(),
-                    row.report.judgement.reasons.first().cloned().unwrap_or_default(),
+                    row.report
+                        .judgement
+                        .reasons
+                        .first()
+                        .cloned()
+                        .unwrap_or_default(),
                 ]
             })
             .collect();
-        table(&["WHEN", "VMID", "VERDICT", "EVIDENCE", "RTO", "VOLID", "REASON"], &rows)
+        table(
+            &[
+                "WHEN", "VMID", "VERDICT", "EVIDENCE", "RTO", "VOLID", "REASON",
+            ],
+            &rows,
+        )
     });
     Ok(Exit::Done)
 }

@@ -1,9 +1,14 @@
 //! `status`: one page that tells the truth.
 
 use felhom_engine::{
-    ArchiveFacts, GuestConfig, GuestRecord, MountSource, Posture, Principal, Verdict, posture,
+    ArchiveFacts, Finding, GuestConfig, GuestRecord, MountSource, Posture, Principal, Verdict,
+    posture,
 };
-use felhom_ids::Vmid;
+use felhom_ids::{NodeName, Vmid};
+use felhom_proxmox::Pve;
+use felhom_proxmox::pve::guests::GuestStatus;
+use felhom_proxmox::pve::nodes::NodeStatus;
+use felhom_proxmox::pve::storage::StorageStatus;
 use serde_json::json;
 
 use super::backup::findings_text;
@@ -25,35 +30,146 @@ struct GuestLine {
     proof: Option<(Verdict, i64)>,
 }
 
+/// Everything that the page shows.
+struct Page {
+    node: NodeName,
+    version: String,
+    status: NodeStatus,
+    storages: Vec<StorageStatus>,
+    guests: Vec<GuestLine>,
+    findings: Vec<Finding>,
+}
+
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+    let page = gather(context).await?;
+    context
+        .printer
+        .document("felhom.status", &page.data(), || page.text());
+    let healthy = page.findings.is_empty()
+        && page
+            .guests
+            .iter()
+            .all(|line| line.posture == Posture::Protected);
+    Ok(if healthy { Exit::Done } else { Exit::Findings })
+}
+
+async fn gather(context: &Context) -> Result<Page, Failure> {
     let performer = context.performer()?;
     let config = performer.config();
     let journal = context.read_journal(config).await?;
     let pve = performer.remotes().of(Principal::Agent);
-    let version = pve.version().await.map_err(|error| pve_failure(&error))?;
-    let node = pve.node_status().await.map_err(|error| pve_failure(&error))?;
-    let storages = pve.storages().await.map_err(|error| pve_failure(&error))?;
-
-    let node_now = node_now(pve).await;
-    let mut archives = Vec::new();
-    for status in &storages {
-        let takes_backups = status.active && status.content.iter().any(|content| content == "backup");
-        let Some(id) = status.storage.as_ref().filter(|_| takes_backups) else { continue };
-        let listed = pve.backups(id, None).await.map_err(|error| pve_failure(&error))?;
-        archives.extend(listed.iter().map(observe::archive_facts));
+    let look = Look {
+        pve,
+        journal: journal.as_ref(),
+        archives: observe::archives(pve, None)
+            .await
+            .map_err(|error| pve_failure(&error))?,
+        node_now: node_now(pve).await,
+    };
+    let mut listed = pve.lxc_list().await.map_err(|error| pve_failure(&error))?;
+    listed.sort_by_key(|guest| guest.vmid);
+    let mut guests = Vec::new();
+    let scratch = config.restore_test_policy.range();
+    for guest in listed.iter().filter(|guest| !scratch.contains(&guest.vmid)) {
+        guests.push(look.at(guest).await?);
     }
-    let mut lines = Vec::new();
-    let mut guests = pve.lxc_list().await.map_err(|error| pve_failure(&error))?;
-    guests.sort_by_key(|guest| guest.vmid);
-    for guest in guests.iter().filter(|guest| !config.restore_test_policy.range().contains(&guest.vmid)) {
-        let stored = pve.lxc_config(guest.vmid).await.map_err(|error| pve_failure(&error))?;
+    let findings = match &journal {
+        Some(journal) => {
+            let remains = journal
+                .remains()
+                .await
+                .map_err(|error| journal_failure(&error))?;
+            remains.into_iter().map(|remains| remains.finding).collect()
+        }
+        None => Vec::new(),
+    };
+    Ok(Page {
+        node: config.node.clone(),
+        version: pve
+            .version()
+            .await
+            .map_err(|error| pve_failure(&error))?
+            .version,
+        status: pve
+            .node_status()
+            .await
+            .map_err(|error| pve_failure(&error))?,
+        storages: pve.storages().await.map_err(|error| pve_failure(&error))?,
+        guests,
+        findings,
+    })
+}
+
+impl Page {
+    fn data(&self) -> serde_json::Value {
+        json!({
+            "node": self.node, "version": self.version, "uptime_s": self.status.uptime,
+            "memory": { "total": self.status.memory.total, "used": self.status.memory.used },
+            "root": { "total": self.status.rootfs.total, "avail": self.status.rootfs.avail },
+            "guests": self.guests.iter().map(guest_json).collect::<Vec<_>>(),
+            "storages": self.storages.iter().map(|one| json!({
+                "storage": one.storage, "active": one.active, "total": one.total, "avail": one.avail,
+            })).collect::<Vec<_>>(),
+            "findings": self.findings,
+        })
+    }
+
+    fn text(&self) -> String {
+        let mut page = vec![
+            format!(
+                "{} · Proxmox VE {} · up {} · memory {} of {} · root {} free",
+                self.node,
+                self.version,
+                clock::age(self.status.uptime),
+                size(self.status.memory.used),
+                size(self.status.memory.total),
+                size(self.status.rootfs.avail)
+            ),
+            String::new(),
+            guest_table(&self.guests),
+            String::new(),
+        ];
+        for one in &self.storages {
+            let state = if one.active { "active" } else { "INACTIVE" };
+            let name = one
+                .storage
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let (avail, total) = (size(one.avail.unwrap_or(0)), size(one.total.unwrap_or(0)));
+            page.push(format!("{name}: {state}, {avail} of {total} free"));
+        }
+        page.extend(findings_text(&self.findings));
+        page.join("\n")
+    }
+}
+
+/// What is known before the guests are looked at one by one.
+struct Look<'a> {
+    pve: &'a Pve,
+    journal: Option<&'a Journal>,
+    archives: Vec<ArchiveFacts>,
+    node_now: i64,
+}
+
+impl Look<'_> {
+    async fn at(&self, guest: &GuestStatus) -> Result<GuestLine, Failure> {
+        let stored = self
+            .pve
+            .lxc_config(guest.vmid)
+            .await
+            .map_err(|error| pve_failure(&error))?;
         let stored = observe::guest_config(&stored).unwrap_or_default();
         let path = format!("/vms/{}", guest.vmid);
-        let held = pve.permissions_at(&path).await.map_err(|error| pve_failure(&error))?;
+        let held = self
+            .pve
+            .permissions_at(&path)
+            .await
+            .map_err(|error| pve_failure(&error))?;
         let shortened = !held.has(&path, "VM.Backup");
-        let record = record(guest.vmid, &stored, &archives, journal.as_ref(), shortened, node_now).await?;
+        let record = self.record(guest.vmid, &stored, shortened).await?;
         let (posture, reasons) = posture(&record);
-        lines.push(GuestLine {
+        Ok(GuestLine {
             vmid: guest.vmid,
             name: guest.name.clone().unwrap_or_default(),
             running: guest.is_running(),
@@ -61,87 +177,60 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
             reasons,
             newest_s: record.newest_archive_s,
             proof: record.last_proof,
-        });
+        })
     }
-    let findings: Vec<_> = match &journal {
-        Some(journal) => {
-            let remains = journal.remains().await.map_err(|error| journal_failure(&error))?;
-            remains.into_iter().map(|remains| remains.finding).collect()
-        }
-        None => Vec::new(),
-    };
-    let data = json!({
-        "node": config.node, "version": version.version, "uptime_s": node.uptime,
-        "memory": { "total": node.memory.total, "used": node.memory.used },
-        "root": { "total": node.rootfs.total, "avail": node.rootfs.avail },
-        "guests": lines.iter().map(guest_json).collect::<Vec<_>>(),
-        "storages": storages.iter().map(|one| json!({
-            "storage": one.storage, "active": one.active, "total": one.total, "avail": one.avail,
-        })).collect::<Vec<_>>(),
-        "findings": findings,
-    });
-    context.printer.document("felhom.status", &data, || {
-        let mut page = vec![format!(
-            "{} · Proxmox VE {} · up {} · memory {} of {} · root {} free",
-            config.node,
-            version.version,
-            clock::age(node.uptime),
-            size(node.memory.used),
-            size(node.memory.total),
-            size(node.rootfs.avail)
-        )];
-        page.push(String::new());
-        page.push(guest_table(&lines));
-        page.push(String::new());
-        for one in &storages {
-            let state = if one.active { "active" } else { "INACTIVE" };
-            let name = one.storage.as_ref().map(ToString::to_string).unwrap_or_default();
-            page.push(format!("{name}: {state}, {} of {} free", size(one.avail.unwrap_or(0)), size(one.total.unwrap_or(0))));
-        }
-        page.extend(findings_text(&findings));
-        page.join("\n")
-    });
-    let healthy = findings.is_empty() && lines.iter().all(|line| line.posture == Posture::Protected);
-    Ok(if healthy { Exit::Done } else { Exit::Findings })
-}
 
-async fn record(
-    vmid: Vmid,
-    config: &GuestConfig,
-    archives: &[ArchiveFacts],
-    journal: Option<&Journal>,
-    list_may_be_shortened: bool,
-    node_now: i64,
-) -> Result<GuestRecord, Failure> {
-    let now = clock::now();
-    let newest = archives.iter().filter(|archive| archive.vmid == Some(vmid)).map(|archive| archive.ctime).max();
-    let outside = |mount: &&felhom_engine::Mount| {
-        mount.key != "rootfs" && !(mount.backup && matches!(mount.source, MountSource::Volume(_)))
-    };
-    let mut record = GuestRecord {
-        newest_archive_s: newest.map(|ctime| node_now.saturating_sub(ctime)),
-        list_may_be_shortened,
-        outside: config.mounts.iter().filter(outside).count(),
-        ..GuestRecord::default()
-    };
-    if let Some(journal) = journal {
-        let backups = journal.backups(Some(vmid)).await.map_err(|error| journal_failure(&error))?;
-        // A reused VMID does not inherit what was proven of another guest.
-        let same: Vec<_> = backups.iter().filter(|row| row.report.fingerprint == config.fingerprint()).collect();
-        record.last_backup = same.first().map(|row| row.report.verdict);
-        let stranger = !backups.is_empty() && same.is_empty();
-        let tests = journal.tests(Some(vmid)).await.map_err(|error| journal_failure(&error))?;
-        let said = |verdict| matches!(verdict, Verdict::Passed | Verdict::Failed);
-        record.last_proof = tests
+    async fn record(
+        &self,
+        vmid: Vmid,
+        config: &GuestConfig,
+        list_may_be_shortened: bool,
+    ) -> Result<GuestRecord, Failure> {
+        let now = clock::now();
+        let newest = self
+            .archives
             .iter()
-            .find(|row| said(row.report.judgement.verdict))
-            .filter(|_| !stranger)
-            .map(|row| {
-                let age = i64::try_from(now.since(row.finished).as_secs()).unwrap_or(i64::MAX);
-                (row.report.judgement.verdict, age)
-            });
+            .filter(|archive| archive.vmid == Some(vmid))
+            .map(|archive| archive.ctime)
+            .max();
+        let outside = |mount: &&felhom_engine::Mount| {
+            mount.key != "rootfs"
+                && !(mount.backup && matches!(mount.source, MountSource::Volume(_)))
+        };
+        let mut record = GuestRecord {
+            newest_archive_s: newest.map(|ctime| self.node_now.saturating_sub(ctime)),
+            list_may_be_shortened,
+            outside: config.mounts.iter().filter(outside).count(),
+            ..GuestRecord::default()
+        };
+        if let Some(journal) = self.journal {
+            let backups = journal
+                .backups(Some(vmid))
+                .await
+                .map_err(|error| journal_failure(&error))?;
+            // A reused VMID does not inherit what was proven of another guest.
+            let same: Vec<_> = backups
+                .iter()
+                .filter(|row| row.report.fingerprint == config.fingerprint())
+                .collect();
+            record.last_backup = same.first().map(|row| row.report.verdict);
+            let stranger = !backups.is_empty() && same.is_empty();
+            let tests = journal
+                .tests(Some(vmid))
+                .await
+                .map_err(|error| journal_failure(&error))?;
+            let said = |verdict| matches!(verdict, Verdict::Passed | Verdict::Failed);
+            record.last_proof = tests
+                .iter()
+                .find(|row| said(row.report.judgement.verdict))
+                .filter(|_| !stranger)
+                .map(|row| {
+                    let age = i64::try_from(now.since(row.finished).as_secs()).unwrap_or(i64::MAX);
+                    (row.report.judgement.verdict, age)
+                });
+        }
+        Ok(record)
     }
-    Ok(record)
 }
 
 fn guest_json(line: &GuestLine) -> serde_json::Value {
@@ -162,13 +251,25 @@ fn guest_table(lines: &[GuestLine]) -> String {
             vec![
                 line.vmid.to_string(),
                 line.name.clone(),
-                if line.running { "running".to_owned() } else { "stopped".to_owned() },
+                if line.running {
+                    "running".to_owned()
+                } else {
+                    "stopped".to_owned()
+                },
                 line.posture.to_string(),
                 line.newest_s.map_or_else(|| "none".to_owned(), clock::age),
-                line.proof.map_or_else(|| "never".to_owned(), |(verdict, age)| format!("{verdict}, {}", clock::age(age))),
+                line.proof.map_or_else(
+                    || "never".to_owned(),
+                    |(verdict, age)| format!("{verdict}, {}", clock::age(age)),
+                ),
                 line.reasons.join("; "),
             ]
         })
         .collect();
-    table(&["VMID", "NAME", "STATUS", "POSTURE", "BACKUP", "PROOF", "WHY"], &rows)
+    table(
+        &[
+            "VMID", "NAME", "STATUS", "POSTURE", "BACKUP", "PROOF", "WHY",
+        ],
+        &rows,
+    )
 }

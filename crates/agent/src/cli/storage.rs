@@ -10,7 +10,10 @@ use crate::output::{size, table};
 pub(super) async fn list(context: &Context) -> Result<Exit, Failure> {
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
-    let configs = pve.storage_configs().await.map_err(|error| pve_failure(&error))?;
+    let configs = pve
+        .storage_configs()
+        .await
+        .map_err(|error| pve_failure(&error))?;
     let mut storages = Vec::new();
     for status in pve.storages().await.map_err(|error| pve_failure(&error))? {
         let Some(id) = &status.storage else { continue };
@@ -25,7 +28,11 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Failure> {
                 vec![
                     storage.id.to_string(),
                     storage.kind.clone(),
-                    if storage.active { "active".to_owned() } else { "inactive".to_owned() },
+                    if storage.active {
+                        "active".to_owned()
+                    } else {
+                        "inactive".to_owned()
+                    },
                     size(storage.total),
                     size(storage.avail),
                     match storage.retention {
@@ -33,11 +40,27 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Failure> {
                         Retention::Limited => "prunes".to_owned(),
                         Retention::Unknown => "unknown".to_owned(),
                     },
-                    storage.content.iter().cloned().collect::<Vec<_>>().join(","),
+                    storage
+                        .content
+                        .iter()
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .join(","),
                 ]
             })
             .collect();
-        table(&["STORAGE", "TYPE", "STATE", "SIZE", "FREE", "RETENTION", "CONTENT"], &rows)
+        table(
+            &[
+                "STORAGE",
+                "TYPE",
+                "STATE",
+                "SIZE",
+                "FREE",
+                "RETENTION",
+                "CONTENT",
+            ],
+            &rows,
+        )
     });
     Ok(Exit::Done)
 }

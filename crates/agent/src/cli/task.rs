@@ -36,8 +36,14 @@ pub(super) async fn watch(context: &Context, upid: &str) -> Result<Exit, Failure
             return Err(Failure::new(Exit::Undetermined, "interrupted", "no longer watching; the task goes on"));
         }
     };
-    let (verdict, exit) = match outcome {
-        Outcome::Followed(Followed::Ended { verdict, .. }) => {
+    if let Outcome::Failed(error) = outcome {
+        return Err(engine_failure(&error));
+    }
+    let Outcome::Followed(followed) = outcome else {
+        return Ok(Exit::Unexpected);
+    };
+    let (verdict, exit) = match followed {
+        Followed::Ended { verdict, .. } => {
             let exit = match &verdict {
                 TaskVerdict::Succeeded => Exit::Done,
                 TaskVerdict::Warnings(_) => Exit::Findings,
@@ -46,12 +52,19 @@ pub(super) async fn watch(context: &Context, upid: &str) -> Result<Exit, Failure
             };
             (verdict.to_string(), exit)
         }
-        Outcome::Followed(Followed::Stuck { silent_ms }) => {
-            (format!("no progress for {} s; the task still runs", silent_ms / 1000), Exit::Undetermined)
-        }
-        Outcome::Failed(error) => return Err(engine_failure(&error)),
-        _ => ("unknown".to_owned(), Exit::Unexpected),
+        Followed::Stuck { silent_ms } => (
+            format!(
+                "no progress for {} s; the task still runs",
+                silent_ms / 1000
+            ),
+            Exit::Undetermined,
+        ),
+        Followed::Tripped { reason } => (reason, Exit::Undetermined),
     };
-    context.printer.document("felhom.task", &json!({ "upid": upid, "verdict": verdict }), || verdict.clone());
+    context.printer.document(
+        "felhom.task",
+        &json!({ "upid": upid, "verdict": verdict }),
+        || verdict.clone(),
+    );
     Ok(exit)
 }

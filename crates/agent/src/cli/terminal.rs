@@ -19,7 +19,10 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn new(printer: Printer) -> Self {
-        let wanted = printer.record.is_none() && !printer.quiet && !printer.json && std::io::stderr().is_terminal();
+        let wanted = printer.record.is_none()
+            && !printer.quiet
+            && !printer.json
+            && std::io::stderr().is_terminal();
         let bar = wanted.then(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -29,7 +32,11 @@ impl Terminal {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        Self { printer, bar, phase: Mutex::new(String::new()) }
+        Self {
+            printer,
+            bar,
+            phase: Mutex::new(String::new()),
+        }
     }
 
     fn say(&self, line: &str) {
@@ -41,7 +48,11 @@ impl Terminal {
 
     fn show(&self, detail: &str) {
         if let (Some(bar), Ok(phase)) = (&self.bar, self.phase.lock()) {
-            bar.set_message(if detail.is_empty() { phase.clone() } else { format!("{phase}: {detail}") });
+            bar.set_message(if detail.is_empty() {
+                phase.clone()
+            } else {
+                format!("{phase}: {detail}")
+            });
         }
     }
 }

@@ -21,14 +21,18 @@ pub(super) async fn show(context: &Context) -> Result<Exit, Failure> {
         TrustConfig::CaFile(path) => (format!("whatever `{}` vouches for", path.display()), None),
         TrustConfig::Insecure => ("anybody (insecure)".to_owned(), None),
     };
-    let data = json!({ "address": config.address, "trusted": pinned, "seen": seen, "agrees": agrees });
+    let data =
+        json!({ "address": config.address, "trusted": pinned, "seen": seen, "agrees": agrees });
     context.printer.document("felhom.trust", &data, || {
         let verdict = match agrees {
             Some(true) => "the server shows the pinned certificate",
             Some(false) => "THE SERVER SHOWS ANOTHER CERTIFICATE",
             None => "no certificate is pinned",
         };
-        format!("{}\n  trusted: {pinned}\n  seen:    {seen}\n  {verdict}", config.address)
+        format!(
+            "{}\n  trusted: {pinned}\n  seen:    {seen}\n  {verdict}",
+            config.address
+        )
     });
     if agrees == Some(false) {
         context.printer.narrate(&how_to_look(&seen));
@@ -37,21 +41,37 @@ pub(super) async fn show(context: &Context) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub(super) async fn repin(context: &Context, accept: Option<&str>, dry_run: bool) -> Result<Exit, Failure> {
+pub(super) async fn repin(
+    context: &Context,
+    accept: Option<&str>,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
     let config = context.config()?;
     let TrustConfig::Fingerprint(pinned) = config.trust else {
-        return Err(Failure::new(Exit::Refused, "no-pin", "the configuration does not pin a certificate")
-            .hint("write `fingerprint = \"…\"` into [pve], with the fingerprint that `trust show` prints"));
+        return Err(Failure::new(
+            Exit::Refused,
+            "no-pin",
+            "the configuration does not pin a certificate",
+        )
+        .hint(
+            "write `fingerprint = \"…\"` into [pve], with the fingerprint that `trust show` prints",
+        ));
     };
     let seen = seen(&config).await?;
     if seen == pinned {
         let data = json!({ "pinned": pinned, "changed": false });
-        context.printer.document("felhom.trust", &data, || "the server shows the pinned certificate".into());
+        context.printer.document("felhom.trust", &data, || {
+            "the server shows the pinned certificate".into()
+        });
         return Ok(Exit::Done);
     }
     let Some(accept) = accept else {
-        return Err(Failure::new(Exit::Refused, "not-accepted", format!("the server shows {seen}, pinned is {pinned}"))
-            .hint(how_to_look(&seen)));
+        return Err(Failure::new(
+            Exit::Refused,
+            "not-accepted",
+            format!("the server shows {seen}, pinned is {pinned}"),
+        )
+        .hint(how_to_look(&seen)));
     };
     let accepted: Fingerprint = parse("--accept", accept)?;
     if accepted != seen {
@@ -66,13 +86,17 @@ pub(super) async fn repin(context: &Context, accept: Option<&str>, dry_run: bool
     }
     let data = json!({ "pinned": seen, "before": pinned, "changed": !dry_run, "dry_run": dry_run });
     let verb = if dry_run { "would be" } else { "is" };
-    context.printer.document("felhom.trust", &data, || format!("{seen} {verb} pinned in `{}`", config.path.display()));
+    context.printer.document("felhom.trust", &data, || {
+        format!("{seen} {verb} pinned in `{}`", config.path.display())
+    });
     Ok(Exit::Done)
 }
 
 async fn seen(config: &Config) -> Result<Fingerprint, Failure> {
     let address = remote::address(config).map_err(|error| remote_failure(&error))?;
-    let leaf = fetch_leaf(&address, config.request_timeout).await.map_err(|error| pve_failure(&error))?;
+    let leaf = fetch_leaf(&address, config.request_timeout)
+        .await
+        .map_err(|error| pve_failure(&error))?;
     Ok(leaf.fingerprint)
 }
 
@@ -86,14 +110,32 @@ fn how_to_look(seen: &Fingerprint) -> String {
 /// Replaces the pinned fingerprint and nothing else, so that comments stay; the file is replaced as a whole.
 fn replace_pin(path: &Path, old: &Fingerprint, new: &Fingerprint) -> Result<(), Failure> {
     let fail = |error: std::io::Error| {
-        Failure::new(Exit::Configuration, "config", format!("`{}` cannot be changed", path.display())).caused_by(&error)
+        Failure::new(
+            Exit::Configuration,
+            "config",
+            format!("`{}` cannot be changed", path.display()),
+        )
+        .caused_by(&error)
     };
     let text = std::fs::read_to_string(path).map_err(fail)?;
     let line = text
         .lines()
-        .find(|line| line.trim_start().trim_start_matches('"').starts_with("fingerprint"))
-        .ok_or_else(|| Failure::new(Exit::Configuration, "config", format!("no line of the file names {old}")))?;
-    let written = line.split('"').find(|part| part.parse::<Fingerprint>().is_ok()).unwrap_or_default();
+        .find(|line| {
+            line.trim_start()
+                .trim_start_matches('"')
+                .starts_with("fingerprint")
+        })
+        .ok_or_else(|| {
+            Failure::new(
+                Exit::Configuration,
+                "config",
+                format!("no line of the file names {old}"),
+            )
+        })?;
+    let written = line
+        .split('"')
+        .find(|part| part.parse::<Fingerprint>().is_ok())
+        .unwrap_or_default();
     let changed = text.replacen(line, &line.replace(written, &new.to_string()), 1);
     let mode = std::fs::metadata(path).map_err(fail)?.permissions().mode();
     let beside = path.with_extension("new");
@@ -104,6 +146,8 @@ fn replace_pin(path: &Path, old: &Fingerprint, new: &Fingerprint) -> Result<(), 
         .mode(mode)
         .open(&beside)
         .map_err(fail)?;
-    file.write_all(changed.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
+    file.write_all(changed.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(fail)?;
     std::fs::rename(&beside, path).map_err(fail)
 }

@@ -76,16 +76,16 @@ mod default {
 
     pub(super) const STATE_DIR: &str = "/var/lib/felhom-agent";
     /// A guest can be locked for the length of somebody else's backup.
-    pub(super) const WAIT: Duration = Duration::from_secs(15 * 60);
-    /// Longer than any silence of a healthy vzdump on a slow disk.
-    pub(super) const NO_PROGRESS: Duration = Duration::from_secs(20 * 60);
-    /// PVE waits 10 s for a guest's file lock and 10 s for a cluster lock (PVE::AbstractConfig, PVE::Cluster), so a request
+    pub(super) const WAIT: Duration = Duration::from_mins(15);
+    /// A tar of a large volume says nothing until it is done: silence of two hours is what a slow disk may need.
+    pub(super) const NO_PROGRESS: Duration = Duration::from_hours(2);
+    /// PVE waits 10 s for a guest's file lock and 10 s for a cluster lock (`PVE::AbstractConfig`, `PVE::Cluster`), so a request
     /// whose answer was lost has either become a task within 20 s or never will.
     pub(super) const SETTLE: Duration = Duration::from_secs(25);
     /// pveproxy gives up on pvedaemon after 30 s; our own deadline is later, so that its answer is heard.
     pub(super) const REQUEST: Duration = Duration::from_secs(45);
     pub(super) const STABLE_FOR: Duration = Duration::from_secs(5);
-    pub(super) const EVIDENCE_TIMEOUT: Duration = Duration::from_secs(120);
+    pub(super) const EVIDENCE_TIMEOUT: Duration = Duration::from_mins(2);
 }
 
 /// Collects every problem instead of stopping at the first.
@@ -98,7 +98,9 @@ impl Problems {
         T: FromStr,
         T::Err: std::fmt::Display,
     {
-        text.parse().map_err(|error| self.0.push(format!("{key}: {error}"))).ok()
+        text.parse()
+            .map_err(|error| self.0.push(format!("{key}: {error}")))
+            .ok()
     }
 
     fn parse_or<T>(&mut self, key: &str, text: Option<&str>, default: &str) -> Option<T>
@@ -147,7 +149,10 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     Some(Config {
         path: path.to_owned(),
         node: node?,
-        state_dir: base.join(raw.state_dir.unwrap_or_else(|| PathBuf::from(default::STATE_DIR))),
+        state_dir: base.join(
+            raw.state_dir
+                .unwrap_or_else(|| PathBuf::from(default::STATE_DIR)),
+        ),
         address: address?,
         trust: trust?,
         agent: agent?,
@@ -161,21 +166,35 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
 }
 
 fn address(url: &str, problems: &mut Problems) -> Option<String> {
-    let rest = url.strip_prefix("https://").map(|rest| rest.trim_end_matches('/'));
-    let Some(rest) = rest.filter(|rest| !rest.is_empty() && !rest.contains(['/', '@', '?', '#', ' '])) else {
-        problems.0.push(format!("pve.url: `{url}` is no address like `https://127.0.0.1:8006`"));
+    let rest = url
+        .strip_prefix("https://")
+        .map(|rest| rest.trim_end_matches('/'));
+    let Some(rest) =
+        rest.filter(|rest| !rest.is_empty() && !rest.contains(['/', '@', '?', '#', ' ']))
+    else {
+        problems.0.push(format!(
+            "pve.url: `{url}` is no address like `https://127.0.0.1:8006`"
+        ));
         return None;
     };
     // `[::1]` has colons of its own.
     let after_host = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
-    Some(if after_host.contains(':') { rest.to_owned() } else { format!("{rest}:8006") })
+    Some(if after_host.contains(':') {
+        rest.to_owned()
+    } else {
+        format!("{rest}:8006")
+    })
 }
 
 fn trust(pve: &RawPve, base: &Path, problems: &mut Problems) -> Option<TrustConfig> {
-    match (&pve.fingerprint, &pve.ca_file, pve.insecure.unwrap_or(false)) {
-        (Some(fingerprint), None, false) => {
-            problems.parse("pve.fingerprint", fingerprint).map(TrustConfig::Fingerprint)
-        }
+    match (
+        &pve.fingerprint,
+        &pve.ca_file,
+        pve.insecure.unwrap_or(false),
+    ) {
+        (Some(fingerprint), None, false) => problems
+            .parse("pve.fingerprint", fingerprint)
+            .map(TrustConfig::Fingerprint),
         (None, Some(file), false) => Some(TrustConfig::CaFile(base.join(file))),
         (None, None, true) => Some(TrustConfig::Insecure),
         _ => {
@@ -201,27 +220,44 @@ fn principal(
             .map_err(|error| problems.0.push(format!("{key}.credential: {error}")))
             .ok(),
         _ => {
-            problems.0.push(format!("{key}: exactly one of `secret_file` and `credential` is needed"));
+            problems.0.push(format!(
+                "{key}: exactly one of `secret_file` and `credential` is needed"
+            ));
             None
         }
     };
-    Some(PrincipalConfig { token: token?, secret_file: secret_file? })
+    Some(PrincipalConfig {
+        token: token?,
+        secret_file: secret_file?,
+    })
 }
 
 fn backup(raw: &RawConfig, problems: &mut Problems) -> Option<BackupPolicy> {
     let section = raw.backup.as_ref();
     let limits = raw.limits.as_ref();
-    let storage =
-        problems.parse_or("backup.storage", section.and_then(|s| s.storage.as_deref()), "local");
-    let mode: Option<BackupMode> =
-        problems.parse_or("backup.mode", section.and_then(|s| s.mode.as_deref()), "snapshot");
+    let storage = problems.parse_or(
+        "backup.storage",
+        section.and_then(|s| s.storage.as_deref()),
+        "local",
+    );
+    let mode: Option<BackupMode> = problems.parse_or(
+        "backup.mode",
+        section.and_then(|s| s.mode.as_deref()),
+        "snapshot",
+    );
     Some(BackupPolicy {
         storage: storage?,
         mode: mode?,
-        wait_limit: section.and_then(|s| s.wait).map_or(default::WAIT, Span::get),
+        wait_limit: section
+            .and_then(|s| s.wait)
+            .map_or(default::WAIT, Span::get),
         lockwait_min: limits.and_then(|l| l.lockwait_min).unwrap_or(1),
-        no_progress: limits.and_then(|l| l.no_progress).map_or(default::NO_PROGRESS, Span::get),
-        settle: limits.and_then(|l| l.settle).map_or(default::SETTLE, Span::get),
+        no_progress: limits
+            .and_then(|l| l.no_progress)
+            .map_or(default::NO_PROGRESS, Span::get),
+        settle: limits
+            .and_then(|l| l.settle)
+            .map_or(default::SETTLE, Span::get),
         storage_floor: section.and_then(|s| s.storage_floor_mib).unwrap_or(1024) << 20,
     })
 }
@@ -231,17 +267,39 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
     let section = raw.restore_test.as_ref().unwrap_or(&none);
     let limits = raw.limits.as_ref();
     let vmid = |problems: &mut Problems, key: &str, number: Option<u32>, default: u32| {
-        Vmid::new(number.unwrap_or(default)).map_err(|error| problems.0.push(format!("{key}: {error}"))).ok()
+        Vmid::new(number.unwrap_or(default))
+            .map_err(|error| problems.0.push(format!("{key}: {error}")))
+            .ok()
     };
-    let first = vmid(problems, "restore-test.first_vmid", section.first_vmid, 9100);
+    let first = vmid(
+        problems,
+        "restore-test.first_vmid",
+        section.first_vmid,
+        9100,
+    );
     let last = vmid(problems, "restore-test.last_vmid", section.last_vmid, 9199);
-    let pool = problems.parse_or("restore-test.pool", section.pool.as_deref(), "felhom-scratch");
+    let pool = problems.parse_or(
+        "restore-test.pool",
+        section.pool.as_deref(),
+        "felhom-scratch",
+    );
     let bridge = problems.parse_or("restore-test.bridge", section.bridge.as_deref(), "vmbr9");
-    let target = problems.parse_or("restore-test.storage", section.storage.as_deref(), "local-lvm");
-    let evidence: Option<EvidenceLevel> =
-        problems.parse_or("restore-test.evidence", section.evidence.as_deref(), "booted");
+    let target = problems.parse_or(
+        "restore-test.storage",
+        section.storage.as_deref(),
+        "local-lvm",
+    );
+    let evidence: Option<EvidenceLevel> = problems.parse_or(
+        "restore-test.evidence",
+        section.evidence.as_deref(),
+        "booted",
+    );
     let (first, last) = (first?, last?);
-    problems.require(first <= last, "restore-test: first_vmid is above last_vmid", ());
+    problems.require(
+        first <= last,
+        "restore-test: first_vmid is above last_vmid",
+        (),
+    );
     Some(RestoreTestPolicy {
         first_vmid: first,
         last_vmid: last,
@@ -252,11 +310,17 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
         cores: section.cores.unwrap_or(1),
         evidence: evidence?,
         stable_for: section.stable_for.map_or(default::STABLE_FOR, Span::get),
-        evidence_timeout: section.evidence_timeout.map_or(default::EVIDENCE_TIMEOUT, Span::get),
+        evidence_timeout: section
+            .evidence_timeout
+            .map_or(default::EVIDENCE_TIMEOUT, Span::get),
         floors: floors(section.floors.as_ref(), problems)?,
         wait_limit: section.wait.map_or(default::WAIT, Span::get),
-        no_progress: limits.and_then(|l| l.no_progress).map_or(default::NO_PROGRESS, Span::get),
-        settle: limits.and_then(|l| l.settle).map_or(default::SETTLE, Span::get),
+        no_progress: limits
+            .and_then(|l| l.no_progress)
+            .map_or(default::NO_PROGRESS, Span::get),
+        settle: limits
+            .and_then(|l| l.settle)
+            .map_or(default::SETTLE, Span::get),
     })
 }
 
@@ -285,7 +349,10 @@ fn archives(
     let mut all = Vec::new();
     for (index, entry) in raw.archives.iter().enumerate() {
         let storage = problems.parse(&format!("archives[{index}].storage"), &entry.storage)?;
-        all.push(ArchiveDirectory { storage, path: base.join(&entry.path) });
+        all.push(ArchiveDirectory {
+            storage,
+            path: base.join(&entry.path),
+        });
     }
     Some(all)
 }

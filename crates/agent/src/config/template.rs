@@ -34,8 +34,14 @@ impl Template {
         };
         line(format!("node = {}", quote(&self.node)));
         line(format!("state_dir = {}", quote(&self.state_dir)));
-        line(format!("\n[pve]\nurl = {}\nfingerprint = {}", quote(&self.url), quote(&self.fingerprint)));
-        for (name, (token, secret_file)) in [("agent", &self.agent), ("restore-test", &self.restore_test)] {
+        line(format!(
+            "\n[pve]\nurl = {}\nfingerprint = {}",
+            quote(&self.url),
+            quote(&self.fingerprint)
+        ));
+        for (name, (token, secret_file)) in
+            [("agent", &self.agent), ("restore-test", &self.restore_test)]
+        {
             line(format!(
                 "\n[principals.{name}]\ntoken = {}\nsecret_file = {}",
                 quote(token),
@@ -43,7 +49,11 @@ impl Template {
             ));
         }
         for (storage, path) in &self.archives {
-            line(format!("\n[[archives]]\nstorage = {}\npath = {}", quote(storage), quote(path)));
+            line(format!(
+                "\n[[archives]]\nstorage = {}\npath = {}",
+                quote(storage),
+                quote(path)
+            ));
         }
         if !self.extra.is_empty() {
             line(format!("\n{}", self.extra.trim_end()));

@@ -45,7 +45,12 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn finish_backup(&self, job: &Job, report: &BackupReport, now: Timestamp) -> Result<()> {
+    pub async fn finish_backup(
+        &self,
+        job: &Job,
+        report: &BackupReport,
+        now: Timestamp,
+    ) -> Result<()> {
         let mut transaction = self.finishing(job, now).await?;
         sqlx::query(
             "INSERT OR REPLACE INTO backups (job, vmid, volid, verdict, finished_ms, report) \
@@ -122,7 +127,11 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be written.
     pub async fn finish_exercise(&self, job: &Job, now: Timestamp) -> Result<()> {
-        self.finishing(job, now).await?.commit().await.map_err(writing)
+        self.finishing(job, now)
+            .await?
+            .commit()
+            .await
+            .map_err(writing)
     }
 
     async fn finishing(&self, job: &Job, now: Timestamp) -> Result<Transaction<'static, Sqlite>> {
@@ -154,7 +163,11 @@ impl Journal {
         rows.iter()
             .map(|row| {
                 let (job, finished, report) = record(row)?;
-                Ok(BackupRow { job, finished, report: decode(&report, "backup")? })
+                Ok(BackupRow {
+                    job,
+                    finished,
+                    report: decode(&report, "backup")?,
+                })
             })
             .collect()
     }
@@ -173,7 +186,11 @@ impl Journal {
         .map_err(reading)?;
         row.map(|row| {
             let (job, finished, report) = record(&row)?;
-            Ok(BackupRow { job, finished, report: decode(&report, "backup")? })
+            Ok(BackupRow {
+                job,
+                finished,
+                report: decode(&report, "backup")?,
+            })
         })
         .transpose()
     }
@@ -194,7 +211,11 @@ impl Journal {
         rows.iter()
             .map(|row| {
                 let (job, finished, report) = record(row)?;
-                Ok(TestRow { job, finished, report: decode(&report, "restore test")? })
+                Ok(TestRow {
+                    job,
+                    finished,
+                    report: decode(&report, "restore test")?,
+                })
             })
             .collect()
     }

@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 
 use felhom_engine::{ArchiveFacts, BackupResult, BackupSubject, GuestState};
 use felhom_ids::{StorageId, Vmid, VolumeId};
-use felhom_proxmox::pve::tasks::ListTasks;
 use felhom_proxmox::Pve;
+use felhom_proxmox::pve::tasks::ListTasks;
 
 use super::{Trouble, archive_facts, guest_config, missing_privileges, node, storage};
 
-pub(crate) async fn backup_subject(pve: &Pve, vmid: Vmid, id: &StorageId) -> Result<BackupSubject, Trouble> {
+pub(crate) async fn backup_subject(
+    pve: &Pve,
+    vmid: Vmid,
+    id: &StorageId,
+) -> Result<BackupSubject, Trouble> {
     let config = pve.lxc_config(vmid).await?;
     let config = guest_config(&config)?;
     let state = guest_state(pve, vmid).await?;
@@ -24,7 +28,11 @@ pub(crate) async fn backup_subject(pve: &Pve, vmid: Vmid, id: &StorageId) -> Res
         Some(storage) if storage.active => pve.backups(id, Some(vmid)).await?,
         _ => Vec::new(),
     };
-    let tasks = ListTasks { kind: Some("vzdump".into()), vmid: Some(vmid), ..ListTasks::default() };
+    let tasks = ListTasks {
+        kind: Some("vzdump".into()),
+        vmid: Some(vmid),
+        ..ListTasks::default()
+    };
     Ok(BackupSubject {
         config,
         state,
@@ -32,7 +40,12 @@ pub(crate) async fn backup_subject(pve: &Pve, vmid: Vmid, id: &StorageId) -> Res
         storage,
         known_backups: listed.iter().map(|volume| volume.volid.clone()).collect(),
         protected_backups: listed.iter().filter(|volume| volume.protected).count(),
-        tasks: pve.tasks(&tasks).await?.into_iter().map(|task| task.upid).collect(),
+        tasks: pve
+            .tasks(&tasks)
+            .await?
+            .into_iter()
+            .map(|task| task.upid)
+            .collect(),
         missing_privileges,
     })
 }
@@ -44,8 +57,11 @@ pub(crate) async fn backup_result(
     known: &BTreeSet<VolumeId>,
 ) -> Result<BackupResult, Trouble> {
     let listed = pve.backups(storage, Some(vmid)).await?;
-    let new_archives: Vec<ArchiveFacts> =
-        listed.iter().filter(|volume| !known.contains(&volume.volid)).map(archive_facts).collect();
+    let new_archives: Vec<ArchiveFacts> = listed
+        .iter()
+        .filter(|volume| !known.contains(&volume.volid))
+        .map(archive_facts)
+        .collect();
     let archived_config = match new_archives.as_slice() {
         [archive] => {
             let config = pve.extract_lxc_config(&archive.volid).await;
@@ -53,13 +69,19 @@ pub(crate) async fn backup_result(
         }
         _ => None,
     };
-    Ok(BackupResult { new_archives, state: guest_state(pve, vmid).await?, archived_config })
+    Ok(BackupResult {
+        new_archives,
+        state: guest_state(pve, vmid).await?,
+        archived_config,
+    })
 }
 
 /// One archive with its whole notes.
 pub(crate) async fn archive(pve: &Pve, volid: &VolumeId) -> Result<Option<ArchiveFacts>, Trouble> {
     let listed = pve.backups(volid.storage(), volid.guest()).await?;
-    let Some(volume) = listed.iter().find(|volume| volume.volid == *volid) else { return Ok(None) };
+    let Some(volume) = listed.iter().find(|volume| volume.volid == *volid) else {
+        return Ok(None);
+    };
     let mut facts = archive_facts(volume);
     // The list shows the first line only.
     let whole = pve.volume(volid).await?;
@@ -74,8 +96,15 @@ pub(crate) async fn guest_state(pve: &Pve, vmid: Vmid) -> Result<GuestState, Tro
     Ok(GuestState {
         running: status.is_running(),
         pid: status.pid.map(u64::from),
-        uptime_s: status.uptime.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0),
+        uptime_s: status
+            .uptime
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .unwrap_or(0),
         lock: status.lock,
-        snapshots: snapshots.list.iter().map(|snapshot| snapshot.name.to_string()).collect(),
+        snapshots: snapshots
+            .list
+            .iter()
+            .map(|snapshot| snapshot.name.to_string())
+            .collect(),
     })
 }

@@ -20,9 +20,21 @@ pub(crate) fn guest_config(config: &LxcConfig) -> Result<GuestConfig, InvalidPro
         protection: config.is_on("protection"),
         template: config.is_on("template"),
         hookscript: config.hookscript().map(str::to_owned),
-        devices: config.devices().keys().map(|number| format!("dev{number}")).collect(),
-        raw_lxc: config.raw_lxc().iter().map(|(key, _)| key.clone()).collect(),
-        nics: config.nets()?.into_iter().map(|(index, net)| nic(index, &net)).collect(),
+        devices: config
+            .devices()
+            .keys()
+            .map(|number| format!("dev{number}"))
+            .collect(),
+        raw_lxc: config
+            .raw_lxc()
+            .iter()
+            .map(|(key, _)| key.clone())
+            .collect(),
+        nics: config
+            .nets()?
+            .into_iter()
+            .map(|(index, net)| nic(index, &net))
+            .collect(),
         mounts: mounts(config)?,
         keys,
     })
@@ -68,6 +80,8 @@ fn source(source: &Source) -> MountSource {
         Source::Bind(path) => MountSource::Bind(path.to_string()),
         Source::Device(path) => MountSource::Device(path.to_string()),
         // Only requests hold it; a stored configuration that does is as good as unknown.
-        Source::New { storage, size } => MountSource::Device(format!("{storage}:{}", ByteSize::bytes(*size))),
+        Source::New { storage, size } => {
+            MountSource::Device(format!("{storage}:{}", ByteSize::bytes(*size)))
+        }
     }
 }

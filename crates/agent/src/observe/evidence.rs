@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Trouble;
 use felhom_engine::{Evidence, EvidenceLevel};
 use felhom_ids::Vmid;
 use felhom_proxmox::Pve;
-use super::Trouble;
 use tokio::time::{Instant, sleep};
 
 /// What to look for, and for how long.
@@ -25,7 +25,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Looks until the wanted level is reached and the copy has been stable for long enough, until it is down, or until time is up.
 /// `node` reads the node's own uptime: a copy that is down after a reboot of the node says nothing.
-pub(crate) async fn evidence(tester: &Pve, node: &Pve, probe: Probe<'_>) -> Result<Evidence, Trouble> {
+pub(crate) async fn evidence(
+    tester: &Pve,
+    node: &Pve,
+    probe: Probe<'_>,
+) -> Result<Evidence, Trouble> {
     let began = Instant::now();
     let mut evidence = Evidence::default();
     let mut pause = FIRST_PAUSE;
@@ -34,7 +38,10 @@ pub(crate) async fn evidence(tester: &Pve, node: &Pve, probe: Probe<'_>) -> Resu
     loop {
         let status = tester.lxc_status(probe.vmid).await?;
         let pid = status.pid.map(u64::from);
-        evidence.uptime_s = status.uptime.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
+        evidence.uptime_s = status
+            .uptime
+            .and_then(|seconds| u64::try_from(seconds).ok())
+            .unwrap_or(0);
         if !status.is_running() {
             evidence.stable = false;
             break;
@@ -67,11 +74,18 @@ async fn look_inside(
 ) -> Result<(), Trouble> {
     let mut addresses: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for interface in tester.lxc_interfaces(probe.vmid).await?.unwrap_or_default() {
-        let seen = interface.addresses.iter().map(|address| address.address.to_string()).collect();
+        let seen = interface
+            .addresses
+            .iter()
+            .map(|address| address.address.to_string())
+            .collect();
         addresses.insert(interface.name, seen);
     }
     for (interface, nonce) in probe.nonces {
-        if addresses.get(interface).is_some_and(|seen| seen.contains(nonce)) {
+        if addresses
+            .get(interface)
+            .is_some_and(|seen| seen.contains(nonce))
+        {
             evidence.nonces_seen.push(nonce.clone());
             evidence.booted_after_ms = u64::try_from(began.elapsed().as_millis()).ok();
         }

@@ -1,6 +1,8 @@
 //! What a restore test's preflight looks at.
 
-use felhom_engine::{BridgeFacts, ErrorClass, GuestConfig, Principal, RemoteError, RestoreTestPolicy, TestSubject};
+use felhom_engine::{
+    BridgeFacts, ErrorClass, GuestConfig, Principal, RemoteError, RestoreTestPolicy, TestSubject,
+};
 use felhom_ids::{BridgeName, Vmid, VolumeId};
 use felhom_proxmox::Pve;
 
@@ -45,7 +47,13 @@ async fn archived(
             Ok(config) => (config, None),
             Err(error) => {
                 let text = format!("the archived configuration makes no sense: {error}");
-                (GuestConfig::default(), Some(RemoteError { class: ErrorClass::Garbage, text }))
+                (
+                    GuestConfig::default(),
+                    Some(RemoteError {
+                        class: ErrorClass::Garbage,
+                        text,
+                    }),
+                )
             }
         }),
         Err(error) if error.is_transient() => Err(error.into()),
@@ -55,7 +63,9 @@ async fn archived(
 
 async fn bridge(pve: &Pve, name: &BridgeName) -> Result<Option<BridgeFacts>, Trouble> {
     let interfaces = pve.host_interfaces().await?;
-    let found = interfaces.into_iter().find(|interface| interface.iface == name.to_string());
+    let found = interfaces
+        .into_iter()
+        .find(|interface| interface.iface == name.to_string());
     Ok(found.map(|interface| BridgeFacts {
         name: name.clone(),
         ports: interface
@@ -65,14 +75,19 @@ async fn bridge(pve: &Pve, name: &BridgeName) -> Result<Option<BridgeFacts>, Tro
             .filter(|port| *port != "none")
             .map(str::to_owned)
             .collect(),
-        addresses: [interface.cidr.or(interface.address), interface.address6].into_iter().flatten().collect(),
+        addresses: [interface.cidr.or(interface.address), interface.address6]
+            .into_iter()
+            .flatten()
+            .collect(),
     }))
 }
 
 async fn free_vmids(pve: &Pve, policy: &RestoreTestPolicy) -> Result<Vec<Vmid>, Trouble> {
     let mut free = Vec::new();
     for number in policy.first_vmid.get()..=policy.last_vmid.get() {
-        let Ok(vmid) = Vmid::new(number) else { continue };
+        let Ok(vmid) = Vmid::new(number) else {
+            continue;
+        };
         if pve.is_free(vmid).await? {
             free.push(vmid);
         }
@@ -103,9 +118,18 @@ async fn missing(
                 "VM.PowerMgmt",
             ],
         ),
-        (format!("/storage/{}", volid.storage()), &["Datastore.AllocateSpace"]),
-        (format!("/storage/{}", policy.target), &["Datastore.AllocateSpace"]),
-        (format!("/sdn/zones/localnetwork/{}", policy.bridge), &["SDN.Use"]),
+        (
+            format!("/storage/{}", volid.storage()),
+            &["Datastore.AllocateSpace"],
+        ),
+        (
+            format!("/storage/{}", policy.target),
+            &["Datastore.AllocateSpace"],
+        ),
+        (
+            format!("/sdn/zones/localnetwork/{}", policy.bridge),
+            &["SDN.Use"],
+        ),
     ];
     if let Some(source) = volid.guest() {
         wanted.push((format!("/vms/{source}"), &["VM.Backup"]));

@@ -29,11 +29,19 @@ pub(super) async fn find(
     let mut pause = FIRST_PAUSE;
     loop {
         match ours(pve, mutation, known).await {
-            Ok(Some(upid)) => return Outcome::Found { upid: Some(upid), effect: EffectSeen::Unknown },
+            Ok(Some(upid)) => {
+                return Outcome::Found {
+                    upid: Some(upid),
+                    effect: EffectSeen::Unknown,
+                };
+            }
             Ok(None) => {
                 let since: Instant = *absent_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= settle {
-                    return Outcome::Found { upid: None, effect: effect(pve, mutation).await };
+                    return Outcome::Found {
+                        upid: None,
+                        effect: effect(pve, mutation).await,
+                    };
                 }
             }
             Err(error) => {
@@ -49,9 +57,19 @@ pub(super) async fn find(
     }
 }
 
-async fn ours(pve: &Pve, mutation: &Mutation, known: &BTreeSet<Upid>) -> Result<Option<Upid>, Error> {
-    let Some((kind, id)) = mutation.task() else { return Ok(None) };
-    let list = ListTasks { kind: Some(kind.to_owned()), vmid: id.parse().ok(), ..ListTasks::default() };
+async fn ours(
+    pve: &Pve,
+    mutation: &Mutation,
+    known: &BTreeSet<Upid>,
+) -> Result<Option<Upid>, Error> {
+    let Some((kind, id)) = mutation.task() else {
+        return Ok(None);
+    };
+    let list = ListTasks {
+        kind: Some(kind.to_owned()),
+        vmid: id.parse().ok(),
+        ..ListTasks::default()
+    };
     let token = pve.client().settings().token.id().clone();
     let mut fresh: Vec<_> = pve
         .tasks(&list)
@@ -65,20 +83,33 @@ async fn ours(pve: &Pve, mutation: &Mutation, known: &BTreeSet<Upid>) -> Result<
 
 async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
     let seen = match mutation {
-        Mutation::Backup { vmid, storage, known, .. } => pve
+        Mutation::Backup {
+            vmid,
+            storage,
+            known,
+            ..
+        } => pve
             .backups(storage, Some(*vmid))
             .await
             .map(|listed| listed.iter().any(|volume| !known.contains(&volume.volid))),
         Mutation::Restore(plan) => pve.is_free(plan.vmid).await.map(|free| !free),
         Mutation::Destroy(vmid) => pve.is_free(*vmid).await,
-        Mutation::Start(vmid) => pve.lxc_status(*vmid).await.map(|status| status.is_running()),
-        Mutation::Stop(vmid) => pve.lxc_status(*vmid).await.map(|status| !status.is_running()),
-        Mutation::Snapshot { vmid, name, .. } => {
-            pve.lxc_snapshots(*vmid).await.map(|snapshots| snapshots.get(name).is_some())
-        }
-        Mutation::DeleteSnapshot { vmid, name } => {
-            pve.lxc_snapshots(*vmid).await.map(|snapshots| snapshots.get(name).is_none())
-        }
+        Mutation::Start(vmid) => pve
+            .lxc_status(*vmid)
+            .await
+            .map(|status| status.is_running()),
+        Mutation::Stop(vmid) => pve
+            .lxc_status(*vmid)
+            .await
+            .map(|status| !status.is_running()),
+        Mutation::Snapshot { vmid, name, .. } => pve
+            .lxc_snapshots(*vmid)
+            .await
+            .map(|snapshots| snapshots.get(name).is_some()),
+        Mutation::DeleteSnapshot { vmid, name } => pve
+            .lxc_snapshots(*vmid)
+            .await
+            .map(|snapshots| snapshots.get(name).is_none()),
         Mutation::StopTask { .. } | Mutation::SetNotes { .. } => return EffectSeen::Unknown,
     };
     match seen {

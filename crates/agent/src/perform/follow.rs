@@ -31,12 +31,31 @@ pub(super) struct Following<'a> {
 }
 
 impl<'a> Following<'a> {
-    pub(super) fn new(remotes: &'a Remotes, guard: Option<&'a Guard>, progress: &'a dyn Progress) -> Self {
-        Self { remotes, guard, progress, head: Vec::new(), tail: VecDeque::new(), looked: None }
+    pub(super) fn new(
+        remotes: &'a Remotes,
+        guard: Option<&'a Guard>,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Self {
+            remotes,
+            guard,
+            progress,
+            head: Vec::new(),
+            tail: VecDeque::new(),
+            looked: None,
+        }
     }
 
-    pub(super) async fn follow(&mut self, principal: Principal, upid: &Upid, no_progress: Duration) -> Outcome {
-        let mut options = FollowOptions { no_progress, ..FollowOptions::default() };
+    pub(super) async fn follow(
+        &mut self,
+        principal: Principal,
+        upid: &Upid,
+        no_progress: Duration,
+    ) -> Outcome {
+        let mut options = FollowOptions {
+            no_progress,
+            ..FollowOptions::default()
+        };
         if self.guard.is_some() {
             options.longest_pause = GUARD_PAUSE;
         }
@@ -47,10 +66,14 @@ impl<'a> Following<'a> {
                 log: self.log(),
                 elapsed_ms: u64::try_from(finished.took.as_millis()).unwrap_or(u64::MAX),
             }),
-            Ok(Ending::LeftRunning { why: Left::Watch(reason), .. }) => {
-                Outcome::Followed(Followed::Tripped { reason })
-            }
-            Ok(Ending::LeftRunning { why: Left::NoProgress(silent), .. }) => {
+            Ok(Ending::LeftRunning {
+                why: Left::Watch(reason),
+                ..
+            }) => Outcome::Followed(Followed::Tripped { reason }),
+            Ok(Ending::LeftRunning {
+                why: Left::NoProgress(silent),
+                ..
+            }) => {
                 let silent_ms = u64::try_from(silent.as_millis()).unwrap_or(u64::MAX);
                 Outcome::Followed(Followed::Stuck { silent_ms })
             }
@@ -82,17 +105,28 @@ impl<'a> Following<'a> {
         }
         let root = agent.node_status().await?.rootfs.avail;
         Ok((root < guard.min_root_avail).then(|| {
-            format!("the root disk has {} MiB left, below the floor of {} MiB", root >> 20, guard.min_root_avail >> 20)
+            format!(
+                "the root disk has {} MiB left, below the floor of {} MiB",
+                root >> 20,
+                guard.min_root_avail >> 20
+            )
         }))
     }
 }
 
 async fn metadata_shortage(agent: &Pve, guard: &Guard) -> Result<Option<String>, Error> {
-    let Some((vg, lv, most)) = &guard.max_metadata else { return Ok(None) };
+    let Some((vg, lv, most)) = &guard.max_metadata else {
+        return Ok(None);
+    };
     let pools = agent.thin_pools().await?;
-    let Some(pool) = pools.iter().find(|pool| pool.vg == *vg && pool.lv == *lv) else { return Ok(None) };
+    let Some(pool) = pools.iter().find(|pool| pool.vg == *vg && pool.lv == *lv) else {
+        return Ok(None);
+    };
     Ok((pool.metadata_used > *most).then(|| {
-        format!("thin pool `{vg}/{lv}` has used {} of {} bytes of its metadata", pool.metadata_used, pool.metadata_size)
+        format!(
+            "thin pool `{vg}/{lv}` has used {} of {} bytes of its metadata",
+            pool.metadata_used, pool.metadata_size
+        )
     }))
 }
 
@@ -110,7 +144,9 @@ impl Watch for Following<'_> {
     }
 
     async fn check(&mut self, _progress: Polled) -> Seen {
-        let Some(guard) = self.guard else { return Seen::Nothing };
+        let Some(guard) = self.guard else {
+            return Seen::Nothing;
+        };
         if self.looked.is_some_and(|at| at.elapsed() < GUARD_PAUSE) {
             return Seen::Nothing;
         }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, Sent};
-use felhom_proxmox::property::{InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs};
+use felhom_ids::Vmid;
+use felhom_proxmox::property::{
+    InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs,
+};
 use felhom_proxmox::pve::backup::{BackupMode as PveMode, Vzdump};
-use felhom_proxmox::pve::guests::{CreateSnapshot, DestroyLxc, Neutral, RestoreLxc};
+use felhom_proxmox::pve::guests::{CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc};
 use felhom_proxmox::pve::storage::SetVolumeAttributes;
 use felhom_proxmox::{Delivery, Error, TaskHandle};
 
@@ -16,13 +19,17 @@ use crate::remote::Remotes;
 pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
     let pve = remotes.of(mutation.principal());
     match mutation {
-        Mutation::Backup { vmid, storage, mode, protected, notes, lockwait_min, known: _ } => {
+        Mutation::Backup {
+            vmid,
+            storage,
+            mode,
+            protected,
+            notes,
+            lockwait_min,
+            known: _,
+        } => {
             let backup = Vzdump {
-                mode: match mode {
-                    BackupMode::Snapshot => PveMode::Snapshot,
-                    BackupMode::Suspend => PveMode::Suspend,
-                    BackupMode::Stop => PveMode::Stop,
-                },
+                mode: pve_mode(*mode),
                 protected: protected.then_some(true),
                 notes: Some(notes.clone()),
                 lockwait: Some(*lockwait_min),
@@ -32,28 +39,51 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
         }
         Mutation::Restore(plan) => match restore(plan) {
             Ok(restore) => started(pve.restore_lxc(&restore).await),
-            Err(error) => Sent::Refused(RemoteError { class: ErrorClass::Local, text: error.to_string() }),
+            Err(error) => Sent::Refused(RemoteError {
+                class: ErrorClass::Local,
+                text: error.to_string(),
+            }),
         },
         Mutation::Start(vmid) => started(pve.start_lxc(*vmid).await),
         Mutation::Stop(vmid) => started(pve.stop_lxc(*vmid).await),
-        Mutation::Destroy(vmid) => {
-            let destroy = DestroyLxc { vmid: *vmid, unreferenced_disks: true };
-            started(pve.destroy_lxc(&destroy).await)
-        }
-        Mutation::Snapshot { vmid, name, description } => {
-            let snapshot =
-                CreateSnapshot { vmid: *vmid, name: name.clone(), description: Some(description.clone()) };
+        Mutation::Destroy(vmid) => started(pve.destroy_lxc(&destroy(*vmid)).await),
+        Mutation::Snapshot {
+            vmid,
+            name,
+            description,
+        } => {
+            let snapshot = CreateSnapshot {
+                vmid: *vmid,
+                name: name.clone(),
+                description: Some(description.clone()),
+            };
             started(pve.create_snapshot(&snapshot).await)
         }
-        Mutation::DeleteSnapshot { vmid, name } => {
-            started(pve.delete_snapshot(*vmid, name).await)
-        }
+        Mutation::DeleteSnapshot { vmid, name } => started(pve.delete_snapshot(*vmid, name).await),
         Mutation::StopTask { upid, .. } => done(pve.stop_task(upid).await),
         Mutation::SetNotes { volid, notes } => {
-            let change =
-                SetVolumeAttributes { volume: volid.clone(), notes: Some(notes.clone()), protected: None };
+            let change = SetVolumeAttributes {
+                volume: volid.clone(),
+                notes: Some(notes.clone()),
+                protected: None,
+            };
             done(pve.set_volume_attributes(&change).await)
         }
+    }
+}
+
+fn destroy(vmid: Vmid) -> DestroyLxc {
+    DestroyLxc {
+        vmid,
+        unreferenced_disks: true,
+    }
+}
+
+fn pve_mode(mode: BackupMode) -> PveMode {
+    match mode {
+        BackupMode::Snapshot => PveMode::Snapshot,
+        BackupMode::Suspend => PveMode::Suspend,
+        BackupMode::Stop => PveMode::Stop,
     }
 }
 
@@ -75,7 +105,9 @@ fn done(answer: Result<(), Error>) -> Sent {
 fn failed(error: &Error) -> Sent {
     let told = remote_error(error);
     match (error, error.delivery()) {
-        (Error::Decode { .. } | Error::NoTask { .. }, _) | (_, Delivery::Unknown) => Sent::Lost(told),
+        (Error::Decode { .. } | Error::NoTask { .. }, _) | (_, Delivery::Unknown) => {
+            Sent::Lost(told)
+        }
         (_, Delivery::NotSent) => Sent::NotSent(told),
         (_, Delivery::Answered) => Sent::Refused(told),
     }
@@ -83,7 +115,7 @@ fn failed(error: &Error) -> Sent {
 
 /// The one request that carries everything that keeps a copy from the world.
 fn restore(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> {
-    let mut settings = Neutral {
+    let mut settings = LxcSettings {
         pool: Some(plan.pool.clone()),
         description: Some(format!(
             "scratch guest of a restore test by felhom-agent, removed when the test ends\n{}",
@@ -94,12 +126,17 @@ fn restore(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> {
         cores: Some(plan.cores),
         onboot: Some(false),
         protection: Some(false),
-        ..Neutral::default()
+        ..LxcSettings::default()
     };
     for mount in &plan.mounts {
-        match mount.key.strip_prefix("mp").and_then(|number| number.parse().ok()) {
+        match mount
+            .key
+            .strip_prefix("mp")
+            .and_then(|number| number.parse().ok())
+        {
             Some(number) => {
-                let mut point = MountPoint::new(plan.storage.clone(), mount.size, mount.path.parse()?);
+                let mut point =
+                    MountPoint::new(plan.storage.clone(), mount.size, mount.path.parse()?);
                 point.backup = Some(true);
                 settings.mounts.insert(number, point);
             }
@@ -123,7 +160,10 @@ fn nets(plan: &RestorePlan) -> Result<BTreeMap<u16, NetworkInterface>, InvalidPr
             let mut net = NetworkInterface::new(nic.name.parse()?);
             net.bridge = Some(plan.bridge.clone());
             net.link_down = Some(true);
-            net.ip = Some(Ipv4Setting::Static { address: nic.address, prefix: 32 });
+            net.ip = Some(Ipv4Setting::Static {
+                address: nic.address,
+                prefix: 32,
+            });
             Ok((u16::try_from(nic.index).unwrap_or(u16::MAX), net))
         })
         .collect()

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
 }
 
 /// Crate → our crates that its product code may use. Tests may use the simulator besides.
@@ -29,8 +32,14 @@ fn manifest(name: &str) -> toml::Table {
 }
 
 fn ours(manifest: &toml::Table, section: &str) -> BTreeSet<String> {
-    let Some(table) = manifest.get(section).and_then(toml::Value::as_table) else { return BTreeSet::new() };
-    table.keys().filter_map(|name| name.strip_prefix("felhom-")).map(str::to_owned).collect()
+    let Some(table) = manifest.get(section).and_then(toml::Value::as_table) else {
+        return BTreeSet::new();
+    };
+    table
+        .keys()
+        .filter_map(|name| name.strip_prefix("felhom-"))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn crates() -> Vec<String> {
@@ -46,10 +55,15 @@ fn crates() -> Vec<String> {
 fn a_library_depends_on_ids_and_only_programs_compose() {
     let allowed = allowed();
     for name in crates() {
-        let may = allowed.get(name.as_str()).unwrap_or_else(|| panic!("`{name}` is not in the table of allowed edges"));
+        let may = allowed
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("`{name}` is not in the table of allowed edges"));
         let manifest = manifest(&name);
         for used in ours(&manifest, "dependencies") {
-            assert!(may.contains(used.as_str()), "`{name}` must not depend on `{used}`");
+            assert!(
+                may.contains(used.as_str()),
+                "`{name}` must not depend on `{used}`"
+            );
         }
         for used in ours(&manifest, "dev-dependencies") {
             let fine = used == "simulator" || may.contains(used.as_str());
@@ -64,10 +78,21 @@ fn the_pure_crates_cannot_do_io() {
         let manifest = manifest(name);
         let dependencies = manifest["dependencies"].as_table().unwrap();
         for outside in ["tokio", "hyper", "sqlx", "rustls", "aws-lc-rs", "rand"] {
-            assert!(!dependencies.contains_key(outside), "`{name}` must not depend on `{outside}`");
+            assert!(
+                !dependencies.contains_key(outside),
+                "`{name}` must not depend on `{outside}`"
+            );
         }
         for (path, text) in sources(name) {
-            for outside in ["std::fs", "TcpStream", "UdpSocket", "std::env", "std::thread", "Instant::now", "SystemTime"] {
+            for outside in [
+                "std::fs",
+                "TcpStream",
+                "UdpSocket",
+                "std::env",
+                "std::thread",
+                "Instant::now",
+                "SystemTime",
+            ] {
                 assert!(!text.contains(outside), "`{outside}` in {}", path.display());
             }
         }
@@ -77,12 +102,19 @@ fn the_pure_crates_cannot_do_io() {
 #[test]
 fn only_the_journal_holds_sql_and_only_the_clock_reads_time() {
     for (path, text) in sources("agent") {
-        let name = path.strip_prefix(root().join("crates/agent/src")).unwrap().to_owned();
+        let name = path
+            .strip_prefix(root().join("crates/agent/src"))
+            .unwrap()
+            .to_owned();
         if !name.starts_with("journal") && name != Path::new("journal.rs") {
             assert!(!text.contains("sqlx::"), "SQL in {}", path.display());
         }
         if name != Path::new("clock.rs") {
-            assert!(!text.contains("SystemTime"), "wall-clock time in {}", path.display());
+            assert!(
+                !text.contains("SystemTime"),
+                "wall-clock time in {}",
+                path.display()
+            );
         }
     }
 }
@@ -90,7 +122,12 @@ fn only_the_journal_holds_sql_and_only_the_clock_reads_time() {
 #[test]
 fn the_simulator_shares_no_type_with_our_client() {
     for (path, text) in sources("simulator") {
-        for ours in ["felhom_ids", "felhom_proxmox", "felhom_engine", "felhom_agent"] {
+        for ours in [
+            "felhom_ids",
+            "felhom_proxmox",
+            "felhom_engine",
+            "felhom_agent",
+        ] {
             assert!(!text.contains(ours), "{} uses {ours}", path.display());
         }
     }
@@ -102,10 +139,17 @@ fn no_source_file_grows_out_of_hand() {
         for (path, text) in sources(&name) {
             assert_ne!(path.file_name().unwrap(), "mod.rs", "{}", path.display());
             // Tests at the end of a file are left out.
-            let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            let product = text
+                .split("#[cfg(test)]\nmod tests {")
+                .next()
+                .unwrap_or_default();
             let lines = product.lines().count();
             assert!(lines <= 600, "{} has {lines} lines", path.display());
-            assert!(text.starts_with("//!"), "{} does not say what it is", path.display());
+            assert!(
+                text.starts_with("//!"),
+                "{} does not say what it is",
+                path.display()
+            );
         }
     }
 }

@@ -32,12 +32,21 @@ impl Subject {
     /// A task that is told to stop has five seconds before it is killed: in time that runs too fast a busy machine would
     /// kill a worker that was about to clean up.
     fn speed(self) -> f64 {
-        if self == Self::FloorReached { 10.0 } else { SPEED }
+        if self == Self::FloorReached {
+            10.0
+        } else {
+            SPEED
+        }
     }
 }
 
-const SUBJECTS: [Subject; 5] =
-    [Subject::Backup, Subject::RestoreTest, Subject::FloorReached, Subject::Reap, Subject::Exercise];
+const SUBJECTS: [Subject; 5] = [
+    Subject::Backup,
+    Subject::RestoreTest,
+    Subject::FloorReached,
+    Subject::Reap,
+    Subject::Exercise,
+];
 
 /// The instant of death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,12 +70,31 @@ fn faults() -> Vec<(&'static str, Option<FaultKind>, bool)> {
         ("stall", Some(FaultKind::Stall), false),
         ("cut answer", Some(FaultKind::CutAnswer), false),
         ("delay", Some(FaultKind::Delay { seconds: 20.0 }), false),
-        ("596", Some(FaultKind::Status { code: 596, text: "Connection timed out".into() }), false),
+        (
+            "596",
+            Some(FaultKind::Status {
+                code: 596,
+                text: "Connection timed out".into(),
+            }),
+            false,
+        ),
         ("html", Some(FaultKind::Html), false),
         ("garbage", Some(FaultKind::Garbage), false),
         ("truncated", Some(FaultKind::Truncated), false),
-        ("task fails", Some(FaultKind::TaskFail { text: "simulated".into() }), true),
-        ("task warns", Some(FaultKind::TaskWarn { text: "simulated".into() }), true),
+        (
+            "task fails",
+            Some(FaultKind::TaskFail {
+                text: "simulated".into(),
+            }),
+            true,
+        ),
+        (
+            "task warns",
+            Some(FaultKind::TaskWarn {
+                text: "simulated".into(),
+            }),
+            true,
+        ),
     ]
 }
 
@@ -96,7 +124,11 @@ struct Killer {
 
 impl Killer {
     fn new(seq: Option<(i64, Death)>) -> Arc<Self> {
-        Arc::new(Self { seq, trace: Mutex::new(vec![]), reached: Mutex::new(None) })
+        Arc::new(Self {
+            seq,
+            trace: Mutex::new(vec![]),
+            reached: Mutex::new(None),
+        })
     }
 }
 
@@ -134,7 +166,11 @@ impl Origins {
         let plain = directory.path().join("plain");
         let left = directory.path().join("left");
         let path = bench.world.state_dir().to_owned();
-        let Bench { world, directory: first, .. } = bench;
+        let Bench {
+            world,
+            directory: first,
+            ..
+        } = bench;
         world.stop().await.unwrap();
         copy(&path, &plain);
         drop(first);
@@ -148,11 +184,20 @@ impl Origins {
         let path = bench.world.state_dir().to_owned();
         bench.world.stop().await.unwrap();
         copy(&path, &left);
-        Self { directory, volid, mark, restore }
+        Self {
+            directory,
+            volid,
+            mark,
+            restore,
+        }
     }
 
     fn of(&self, subject: Subject) -> PathBuf {
-        let name = if subject == Subject::Reap { "left" } else { "plain" };
+        let name = if subject == Subject::Reap {
+            "left"
+        } else {
+            "plain"
+        };
         self.directory.path().join(name)
     }
 }
@@ -175,19 +220,29 @@ async fn until_started(
             other => panic!("{other:?}"),
         }
     }
-    let JobKind::RestoreTest(test) = &job.kind else { unreachable!() };
+    let JobKind::RestoreTest(test) = &job.kind else {
+        unreachable!()
+    };
     test.remains().unwrap()
 }
 
-fn make(subject: Subject, bench: &Bench, journal: &felhom_agent::journal::Journal, origins: &Origins) -> Job {
+fn make(
+    subject: Subject,
+    bench: &Bench,
+    journal: &felhom_agent::journal::Journal,
+    origins: &Origins,
+) -> Job {
     match subject {
         Subject::Backup => backup_job(bench, journal, 9010, 1),
         Subject::RestoreTest | Subject::FloorReached => test_job(bench, journal, &origins.volid, 2),
         Subject::Exercise => exercise_job(bench, journal, 9001, 3),
         Subject::Reap => {
             let config = felhom_agent::config::load(&bench.config).unwrap();
-            let reap =
-                ReapJob::new(&config.restore_test_policy, origins.mark.clone(), origins.restore.clone());
+            let reap = ReapJob::new(
+                &config.restore_test_policy,
+                origins.mark.clone(),
+                origins.restore.clone(),
+            );
             Job {
                 id: JobId::from_bits(4),
                 created: felhom_agent::clock::now(),
@@ -201,11 +256,18 @@ fn make(subject: Subject, bench: &Bench, journal: &felhom_agent::journal::Journa
 /// works. Never ends.
 async fn disturb(subject: Subject, bench: &Bench) -> std::convert::Infallible {
     if subject == Subject::FloorReached {
-        bench.world.inject(Fault::task("vzrestore:extract", FaultKind::TaskStall));
-        while !bench.world.state()["running_tasks"].to_string().contains(":vzrestore:") {
+        bench
+            .world
+            .inject(Fault::task("vzrestore:extract", FaultKind::TaskStall));
+        while !bench.world.state()["running_tasks"]
+            .to_string()
+            .contains(":vzrestore:")
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let size = bench.world.state()["world"]["pool"]["size"].as_u64().unwrap();
+        let size = bench.world.state()["world"]["pool"]["size"]
+            .as_u64()
+            .unwrap();
         bench.world.fill_pool(size / 100 * 92).await.unwrap();
     }
     std::future::pending().await
@@ -218,7 +280,11 @@ async fn trace(subject: Subject, origins: &Origins) -> Vec<(i64, &'static str)> 
     let performer = bench.performer();
     let killer = Killer::new(None);
     let job = make(subject, &bench, &journal, origins);
-    let runner = Runner { journal: &journal, performer: &performer, progress: &*killer };
+    let runner = Runner {
+        journal: &journal,
+        performer: &performer,
+        progress: &*killer,
+    };
     tokio::select! {
         ended = runner.start(job) => drop(ended.unwrap()),
         never = disturb(subject, &bench) => match never {},
@@ -238,7 +304,11 @@ struct Case {
 
 impl std::fmt::Display for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}, {} ({}), {:?}, {}", self.subject, self.step, self.seq, self.death, self.fault.0)
+        write!(
+            f,
+            "{:?}, {} ({}), {:?}, {}",
+            self.subject, self.step, self.seq, self.death, self.fault.0
+        )
     }
 }
 
@@ -256,7 +326,11 @@ async fn play(case: &Case, origins: &Origins) -> Result<(), String> {
         never = disturb(case.subject, &bench) => match never {},
     }
     let judged = check(case, &bench, &production, &counts_before).await;
-    bench.world.stop().await.map_err(|error| error.to_string())?;
+    bench
+        .world
+        .stop()
+        .await
+        .map_err(|error| error.to_string())?;
     judged
 }
 
@@ -268,17 +342,34 @@ async fn die(case: &Case, bench: &Bench, origins: &Origins) -> Result<(), String
     let (method, path) = request_of(case.step).ok_or("no request is known for this step")?;
     if case.death == Death::Unread {
         // The same path may be used by an earlier step: only the one that dies is held.
-        bench.world.inject(Fault { count: Some(1), ..Fault::request(method, path, FaultKind::HoldAnswer) });
+        bench.world.inject(Fault {
+            count: Some(1),
+            ..Fault::request(method, path, FaultKind::HoldAnswer)
+        });
     }
     let watched = Arc::clone(&killer);
     let task = tokio::spawn(async move {
-        let runner = Runner { journal: &journal, performer: &performer, progress: &*watched };
-        runner.start(job).await.map(|_| ()).map_err(|error| error.to_string())
+        let runner = Runner {
+            journal: &journal,
+            performer: &performer,
+            progress: &*watched,
+        };
+        runner
+            .start(job)
+            .await
+            .map(|_| ())
+            .map_err(|error| error.to_string())
     });
     if case.death == Death::Unread {
-        eventually("the answer is held", || bench.world.held_answers() == 1 || task.is_finished()).await;
+        eventually("the answer is held", || {
+            bench.world.held_answers() == 1 || task.is_finished()
+        })
+        .await;
         if task.is_finished() {
-            return Err(format!("the job ended before it could be killed: {:?}", task.await));
+            return Err(format!(
+                "the job ended before it could be killed: {:?}",
+                task.await
+            ));
         }
         task.abort();
     }
@@ -298,7 +389,11 @@ fn inject(case: &Case, bench: &Bench) {
         bench.world.inject(Fault::task("*", kind));
     } else {
         // The first request after the restart may be a look; the second is hit as well.
-        bench.world.inject(Fault { count: Some(2), skip: 1, ..Fault::request("*", "*", kind) });
+        bench.world.inject(Fault {
+            count: Some(2),
+            skip: 1,
+            ..Fault::request("*", "*", kind)
+        });
     }
 }
 
@@ -308,12 +403,19 @@ async fn restart(bench: &Bench) -> Result<(), String> {
     for _ in 0..6 {
         let journal = bench.journal().await;
         let performer = bench.performer();
-        let unfinished = journal.unfinished().await.map_err(|error| error.to_string())?;
+        let unfinished = journal
+            .unfinished()
+            .await
+            .map_err(|error| error.to_string())?;
         if unfinished.is_empty() {
             return Ok(());
         }
         for one in unfinished {
-            let runner = Runner { journal: &journal, performer: &performer, progress: &Silent };
+            let runner = Runner {
+                journal: &journal,
+                performer: &performer,
+                progress: &Silent,
+            };
             if let Err(error) = runner.resume(one).await {
                 last = error.to_string();
             }
@@ -331,10 +433,18 @@ async fn check(
     let scratch = bench.scratch_guests();
     if !scratch.is_empty() || !bench.scratch_volumes().is_empty() {
         let told = half_destroyed_and_told(bench).await;
-        told.map_err(|error| format!("left behind: {scratch:?} {:?}: {error}", bench.scratch_volumes()))?;
+        told.map_err(|error| {
+            format!(
+                "left behind: {scratch:?} {:?}: {error}",
+                bench.scratch_volumes()
+            )
+        })?;
     }
     if bench.production() != *production {
-        return Err(format!("a production guest was changed: {:?} was {production:?}", bench.production()));
+        return Err(format!(
+            "a production guest was changed: {:?} was {production:?}",
+            bench.production()
+        ));
     }
     let verdicts = verdicts(case.subject, bench).await;
     if verdicts != 1 {
@@ -359,9 +469,21 @@ async fn half_destroyed_and_told(bench: &Bench) -> Result<(), String> {
     if guest["config"] != "lock: destroyed\n" || !bench.scratch_volumes().is_empty() {
         return Err(guest.to_string());
     }
-    let remains = bench.journal().await.remains().await.map_err(|error| error.to_string())?;
-    let hint = remains.first().and_then(|remains| remains.finding.hint.clone()).unwrap_or_default();
-    if hint.contains("pct unlock 9100 && pct destroy 9100") { Ok(()) } else { Err(format!("not told: {remains:?}")) }
+    let remains = bench
+        .journal()
+        .await
+        .remains()
+        .await
+        .map_err(|error| error.to_string())?;
+    let hint = remains
+        .first()
+        .and_then(|remains| remains.finding.hint.clone())
+        .unwrap_or_default();
+    if hint.contains("pct unlock 9100 && pct destroy 9100") {
+        Ok(())
+    } else {
+        Err(format!("not told: {remains:?}"))
+    }
 }
 
 async fn verdicts(subject: Subject, bench: &Bench) -> usize {
@@ -369,7 +491,9 @@ async fn verdicts(subject: Subject, bench: &Bench) -> usize {
     match subject {
         Subject::Backup => journal.backups(None).await.unwrap().len(),
         Subject::RestoreTest | Subject::FloorReached => journal.tests(None).await.unwrap().len(),
-        Subject::Reap | Subject::Exercise => usize::from(journal.unfinished().await.unwrap().is_empty()),
+        Subject::Reap | Subject::Exercise => {
+            usize::from(journal.unfinished().await.unwrap().is_empty())
+        }
     }
 }
 
@@ -384,12 +508,21 @@ async fn after_a_crash_anywhere_the_same_end_is_reached() {
             covered.insert(step);
             for death in DEATHS {
                 for fault in faults() {
-                    cases.push(Case { subject, seq, step, death, fault });
+                    cases.push(Case {
+                        subject,
+                        seq,
+                        step,
+                        death,
+                        fault,
+                    });
                 }
             }
         }
     }
-    let missing: Vec<_> = Mutation::NAMES.iter().filter(|name| !covered.contains(*name)).collect();
+    let missing: Vec<_> = Mutation::NAMES
+        .iter()
+        .filter(|name| !covered.contains(*name))
+        .collect();
     assert!(missing.is_empty(), "mutations without a case: {missing:?}");
 
     let only = std::env::var("FELHOM_CRASH_ONLY").unwrap_or_default();
@@ -402,7 +535,9 @@ async fn after_a_crash_anywhere_the_same_end_is_reached() {
         running.spawn(async move {
             let _slot = slots.acquire_owned().await.unwrap();
             let limit = tokio::time::timeout(Duration::from_secs(60), play(&case, &origins));
-            let result = limit.await.unwrap_or_else(|_| Err("did not end within a minute".into()));
+            let result = limit
+                .await
+                .unwrap_or_else(|_| Err("did not end within a minute".into()));
             result.map_err(|error| format!("{case}: {error}"))
         });
     }
@@ -412,8 +547,19 @@ async fn after_a_crash_anywhere_the_same_end_is_reached() {
             failures.push(failure);
         }
     }
-    println!("crash matrix: {total} cases, {} failed", failures.len());
-    assert!(failures.is_empty(), "{} of {total} failed:\n{}", failures.len(), failures.join("\n"));
+    #[expect(
+        clippy::print_stdout,
+        reason = "the number of cases is part of the result"
+    )]
+    {
+        println!("crash matrix: {total} cases, {} failed", failures.len());
+    }
+    assert!(
+        failures.is_empty(),
+        "{} of {total} failed:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 #[test]

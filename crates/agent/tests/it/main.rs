@@ -1,5 +1,13 @@
 //! The agent against the simulator, end to end.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "helpers of tests may fail loudly"
+)]
+
 mod architecture;
 mod bad_input;
 mod canary;

@@ -22,7 +22,11 @@ async fn cut_when(
     let performer = bench.performer();
     let job = make(&journal);
     let agent = tokio::spawn(async move {
-        let runner = Runner { journal: &journal, performer: &performer, progress: &Silent };
+        let runner = Runner {
+            journal: &journal,
+            performer: &performer,
+            progress: &Silent,
+        };
         runner.start(job).await.map(|_| ())
     });
     eventually("the instant of the cut", || sign(bench)).await;
@@ -32,7 +36,9 @@ async fn cut_when(
 }
 
 fn runs(bench: &Bench, task: &str) -> bool {
-    bench.world.state()["running_tasks"].to_string().contains(task)
+    bench.world.state()["running_tasks"]
+        .to_string()
+        .contains(task)
 }
 
 /// Goes on after the restart. The node's services may need a moment longer than ours.
@@ -41,7 +47,11 @@ async fn resume(bench: &Bench) -> Job {
         let journal = bench.journal().await;
         let performer = bench.performer();
         let unfinished = journal.unfinished().await.unwrap().remove(0);
-        let runner = Runner { journal: &journal, performer: &performer, progress: &Silent };
+        let runner = Runner {
+            journal: &journal,
+            performer: &performer,
+            progress: &Silent,
+        };
         if let Ok(job) = runner.resume(unfinished).await {
             return job;
         }
@@ -64,16 +74,34 @@ async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_
     let bench = Bench::at(10.0, FAST, None).await;
     let volid = bench.backup(9010).await;
     let production = bench.production();
-    cut_when(&bench, |journal| test_job(&bench, journal, &volid, 5), |bench| !bench.scratch_volumes().is_empty()).await;
+    cut_when(
+        &bench,
+        |journal| test_job(&bench, journal, &volid, 5),
+        |bench| !bench.scratch_volumes().is_empty(),
+    )
+    .await;
 
     let job = resume(&bench).await;
-    let JobKind::RestoreTest(test) = &job.kind else { unreachable!() };
+    let JobKind::RestoreTest(test) = &job.kind else {
+        unreachable!()
+    };
     let report = test.report().unwrap();
-    assert_eq!(report.judgement.verdict, Verdict::Error, "a power cut says nothing about the backup");
+    assert_eq!(
+        report.judgement.verdict,
+        Verdict::Error,
+        "a power cut says nothing about the backup"
+    );
     assert!(!report.nothing_left);
-    let finding = report.findings.iter().find(|finding| finding.code == "unfinished-restore").unwrap();
+    let finding = report
+        .findings
+        .iter()
+        .find(|finding| finding.code == "unfinished-restore")
+        .unwrap();
     let hint = finding.hint.clone().unwrap();
-    assert!(hint.contains("pct unlock 9100 && pct destroy 9100 --destroy-unreferenced-disks 1"), "{hint}");
+    assert!(
+        hint.contains("pct unlock 9100 && pct destroy 9100 --destroy-unreferenced-disks 1"),
+        "{hint}"
+    );
 
     // Exactly what PVE leaves: a stub that holds nothing but its lock, and volumes that nothing mentions.
     let state = bench.world.state();
@@ -88,10 +116,18 @@ async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_
     // The admin does what the hint says.
     let poked = serde_json::json!({ "vmid": 9100, "delete": ["lock"] });
     bench.world.control("poke-guest", poked).await.unwrap();
-    let destroy = DestroyLxc { vmid: vmid(9100), unreferenced_disks: true };
+    let destroy = DestroyLxc {
+        vmid: vmid(9100),
+        unreferenced_disks: true,
+    };
     let task = root(&bench).destroy_lxc(&destroy).await.unwrap();
     let upid = task.into_upid().to_string();
-    eventually("the stub is gone", || !bench.world.state()["running_tasks"].to_string().contains(&upid)).await;
+    eventually("the stub is gone", || {
+        !bench.world.state()["running_tasks"]
+            .to_string()
+            .contains(&upid)
+    })
+    .await;
     assert_eq!(bench.scratch_volumes(), Vec::<String>::new());
 
     let ran = bench.run(&["restore-test", "reap"]).await;
@@ -104,11 +140,23 @@ async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_
 async fn a_copy_that_a_power_cut_stopped_is_no_failed_backup_and_is_removed() {
     let bench = Bench::at(20.0, FAST, None).await;
     let volid = bench.backup(9010).await;
-    cut_when(&bench, |journal| test_job(&bench, journal, &volid, 6), |bench| runs(bench, ":vzstart:9100")).await;
+    cut_when(
+        &bench,
+        |journal| test_job(&bench, journal, &volid, 6),
+        |bench| runs(bench, ":vzstart:9100"),
+    )
+    .await;
     let job = resume(&bench).await;
-    let JobKind::RestoreTest(test) = &job.kind else { unreachable!() };
+    let JobKind::RestoreTest(test) = &job.kind else {
+        unreachable!()
+    };
     let report = test.report().unwrap();
-    assert_eq!(report.judgement.verdict, Verdict::Error, "{:?}", report.judgement.reasons);
+    assert_eq!(
+        report.judgement.verdict,
+        Verdict::Error,
+        "{:?}",
+        report.judgement.reasons
+    );
     assert!(report.nothing_left, "{:?}", report.findings);
     assert!(bench.scratch_guests().is_empty());
 }
@@ -116,14 +164,37 @@ async fn a_copy_that_a_power_cut_stopped_is_no_failed_backup_and_is_removed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_that_a_power_cut_ended_is_undetermined_and_not_repeated() {
     let bench = Bench::at(10.0, FAST, None).await;
-    cut_when(&bench, |journal| backup_job(&bench, journal, 9001, 7), |bench| runs(bench, ":vzdump:9001")).await;
+    cut_when(
+        &bench,
+        |journal| backup_job(&bench, journal, 9001, 7),
+        |bench| runs(bench, ":vzdump:9001"),
+    )
+    .await;
     let job = resume(&bench).await;
-    let JobKind::Backup(backup) = &job.kind else { unreachable!() };
+    let JobKind::Backup(backup) = &job.kind else {
+        unreachable!()
+    };
     let report = backup.report().unwrap();
-    assert_eq!(report.verdict, BackupVerdict::Undetermined, "{:?}", report.reasons);
+    assert_eq!(
+        report.verdict,
+        BackupVerdict::Undetermined,
+        "{:?}",
+        report.reasons
+    );
     assert_eq!(report.volid, None);
-    assert_eq!(bench.world.counts().get("POST /nodes/{node}/vzdump 9001").copied().unwrap_or(1), 1);
+    assert_eq!(
+        bench
+            .world
+            .counts()
+            .get("POST /nodes/{node}/vzdump 9001")
+            .copied()
+            .unwrap_or(1),
+        1
+    );
     // The node cleared the guest's lock when it booted, and the guest runs again.
     let state = bench.world.state();
-    assert_eq!(state["world"]["guests"]["9001"]["lock"], serde_json::Value::Null);
+    assert_eq!(
+        state["world"]["guests"]["9001"]["lock"],
+        serde_json::Value::Null
+    );
 }

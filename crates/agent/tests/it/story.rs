@@ -15,15 +15,37 @@ async fn both_guests_are_backed_up_proven_restored_and_noted() {
     let journal = bench.journal().await;
     let of_second = journal.backup_of(&second).await.unwrap().unwrap().report;
     assert_eq!(of_second.verdict, BackupVerdict::Good);
-    let members = |key: &str| of_second.content.as_ref().unwrap().mounts.get(key).map_or(0, |tally| tally.members);
+    let members = |key: &str| {
+        of_second
+            .content
+            .as_ref()
+            .unwrap()
+            .mounts
+            .get(key)
+            .map_or(0, |tally| tally.members)
+    };
     assert!(members("rootfs") > 0 && members("mp1") > 0);
-    assert_eq!((members("mp2"), members("mp3")), (0, 0), "what is out is out");
-    let volumes: Vec<_> = of_second.docker_volumes.iter().map(|volume| volume.name.as_str()).collect();
-    assert_eq!(volumes, ["b2vol"], "the trap: a named volume lies in the rootfs and is in");
+    assert_eq!(
+        (members("mp2"), members("mp3")),
+        (0, 0),
+        "what is out is out"
+    );
+    let volumes: Vec<_> = of_second
+        .docker_volumes
+        .iter()
+        .map(|volume| volume.name.as_str())
+        .collect();
+    assert_eq!(
+        volumes,
+        ["b2vol"],
+        "the trap: a named volume lies in the rootfs and is in"
+    );
     drop(journal);
 
     for volid in [&first, &second] {
-        let ran = bench.run(&["restore-test", "run", &volid.to_string()]).await;
+        let ran = bench
+            .run(&["restore-test", "run", &volid.to_string()])
+            .await;
         assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
         let data = ran.data();
         assert_eq!(data["verdict"], "passed");
@@ -41,16 +63,33 @@ async fn both_guests_are_backed_up_proven_restored_and_noted() {
     assert_eq!(tests.len(), 2);
     for test in &tests {
         assert_eq!(test.report.judgement.verdict, Verdict::Passed);
-        assert_eq!(test.report.evidence.as_ref().unwrap().level(), Some(EvidenceLevel::Booted));
+        assert_eq!(
+            test.report.evidence.as_ref().unwrap().level(),
+            Some(EvidenceLevel::Booted)
+        );
     }
-    let lost: Vec<_> = tests[0].report.plan.as_ref().unwrap().lost.iter().map(|lost| lost.key.clone()).collect();
+    let lost: Vec<_> = tests[0]
+        .report
+        .plan
+        .as_ref()
+        .unwrap()
+        .lost
+        .iter()
+        .map(|lost| lost.key.clone())
+        .collect();
     assert_eq!(lost, ["mp2", "mp3"]);
     drop(journal);
 
     let ran = bench.run(&["backup", "list"]).await;
     let rows = ran.data();
     for row in rows.as_array().unwrap() {
-        assert!(row["notes"].as_str().unwrap().starts_with("restore-tested "), "{row}");
+        assert!(
+            row["notes"]
+                .as_str()
+                .unwrap()
+                .starts_with("restore-tested "),
+            "{row}"
+        );
     }
     let ran = bench.run(&["status"]).await;
     let data = ran.data();
@@ -58,8 +97,14 @@ async fn both_guests_are_backed_up_proven_restored_and_noted() {
         let guests = data["guests"].as_array().unwrap();
         guests.iter().find(|guest| guest["vmid"] == vmid).unwrap()["posture"].clone()
     };
-    assert_eq!(posture(9001), serde_json::to_value(Posture::Protected).unwrap());
-    assert_eq!(posture(9010), serde_json::to_value(Posture::Attention).unwrap());
+    assert_eq!(
+        posture(9001),
+        serde_json::to_value(Posture::Protected).unwrap()
+    );
+    assert_eq!(
+        posture(9010),
+        serde_json::to_value(Posture::Attention).unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,11 +113,18 @@ async fn a_damaged_archive_fails_and_a_cut_one_too() {
         let bench = Bench::new().await;
         let volid = bench.backup(9001).await;
         let damage = serde_json::json!({ "volid": volid.to_string(), "truncate": truncate });
-        bench.world.control("corrupt-archive", damage).await.unwrap();
+        bench
+            .world
+            .control("corrupt-archive", damage)
+            .await
+            .unwrap();
         let ran = bench.run(&["restore-test", "run", "9001"]).await;
         assert_eq!(ran.exit, Exit::VerdictFailed, "{}", ran.text());
         assert!(bench.scratch_guests().is_empty() && bench.scratch_volumes().is_empty());
-        let notes = bench.run(&["backup", "list"]).await.data()[0]["notes"].as_str().unwrap().to_owned();
+        let notes = bench.run(&["backup", "list"]).await.data()[0]["notes"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         assert!(notes.contains(": failed"), "{notes}");
         let ran = bench.run(&["backup", "proof", &volid.to_string()]).await;
         assert_eq!(ran.exit, Exit::VerdictFailed, "{}", ran.text());

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use felhom_engine::{ArchiveFacts, Candidate, Principal, Timestamp, Verdict, least_recently_proven};
+use felhom_engine::{
+    ArchiveFacts, Candidate, Principal, Timestamp, Verdict, least_recently_proven,
+};
 use felhom_ids::{GuestKind, Vmid, VolumeId};
 
 use super::super::context::{journal_failure, parse, pve_failure};
@@ -20,14 +22,21 @@ pub(super) async fn subject(
         Some(text) if text.contains(':') => parse("VOLID", text).map(Some),
         Some(text) => {
             let vmid: Vmid = parse("VMID", text)?;
-            Ok(newest(performer, Some(vmid)).await?.remove(&vmid).map(|archive| archive.volid))
+            Ok(newest(performer, Some(vmid))
+                .await?
+                .remove(&vmid)
+                .map(|archive| archive.volid))
         }
         None => {
             let newest = newest(performer, None).await?;
             let mut candidates = Vec::new();
             for (vmid, archive) in newest {
                 let last_verdict = last_verdict(journal, vmid).await?;
-                candidates.push(Candidate { vmid, newest: archive.volid, last_verdict });
+                candidates.push(Candidate {
+                    vmid,
+                    newest: archive.volid,
+                    last_verdict,
+                });
             }
             Ok(least_recently_proven(&candidates).map(|candidate| candidate.newest.clone()))
         }
@@ -41,18 +50,22 @@ async fn newest(
 ) -> Result<BTreeMap<Vmid, ArchiveFacts>, Failure> {
     let pve = performer.remotes().of(Principal::Agent);
     let mut newest: BTreeMap<Vmid, ArchiveFacts> = BTreeMap::new();
-    for status in pve.storages().await.map_err(|error| pve_failure(&error))? {
-        let takes_backups = status.active && status.content.iter().any(|content| content == "backup");
-        let Some(storage) = status.storage.filter(|_| takes_backups) else { continue };
-        for volume in pve.backups(&storage, vmid).await.map_err(|error| pve_failure(&error))? {
-            if volume.guest_kind() == Some(GuestKind::Qemu) {
-                continue;
-            }
-            let archive = observe::archive_facts(&volume);
-            let Some(vmid) = archive.vmid else { continue };
-            if newest.get(&vmid).is_none_or(|best| best.ctime < archive.ctime) {
-                newest.insert(vmid, archive);
-            }
+    for archive in observe::archives(pve, vmid)
+        .await
+        .map_err(|error| pve_failure(&error))?
+    {
+        let of_container = archive
+            .volid
+            .backup()
+            .is_none_or(|backup| backup.kind != GuestKind::Qemu);
+        let Some(vmid) = archive.vmid.filter(|_| of_container) else {
+            continue;
+        };
+        if newest
+            .get(&vmid)
+            .is_none_or(|best| best.ctime < archive.ctime)
+        {
+            newest.insert(vmid, archive);
         }
     }
     Ok(newest)
@@ -60,8 +73,16 @@ async fn newest(
 
 /// When a guest last passed or failed; an *error* leaves the previous verdict standing.
 async fn last_verdict(journal: Option<&Journal>, vmid: Vmid) -> Result<Option<Timestamp>, Failure> {
-    let Some(journal) = journal else { return Ok(None) };
-    let tests = journal.tests(Some(vmid)).await.map_err(|error| journal_failure(&error))?;
+    let Some(journal) = journal else {
+        return Ok(None);
+    };
+    let tests = journal
+        .tests(Some(vmid))
+        .await
+        .map_err(|error| journal_failure(&error))?;
     let said = |verdict| matches!(verdict, Verdict::Passed | Verdict::Failed);
-    Ok(tests.iter().find(|row| said(row.report.judgement.verdict)).map(|row| row.finished))
+    Ok(tests
+        .iter()
+        .find(|row| said(row.report.judgement.verdict))
+        .map(|row| row.finished))
 }

@@ -22,7 +22,11 @@ pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<E
     let journal = context.open_journal(performer.config(), "reap").await?;
     let resumed = jobs::resume_all(context, &journal, &performer).await?;
     let mut reports = Vec::new();
-    for remains in journal.remains().await.map_err(|error| journal_failure(&error))? {
+    for remains in journal
+        .remains()
+        .await
+        .map_err(|error| journal_failure(&error))?
+    {
         reports.push(one(context, &journal, &performer, remains.mark, remains.restore).await?);
     }
     if let Some(text) = &args.adopt {
@@ -35,7 +39,9 @@ pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<E
             .collect::<Vec<_>>(),
         "reaped": reports,
     });
-    context.printer.document("felhom.reap", &data, || text(&resumed, &reports));
+    context
+        .printer
+        .document("felhom.reap", &data, || text(&resumed, &reports));
     Ok(if all_gone { Exit::Done } else { Exit::Findings })
 }
 
@@ -47,7 +53,11 @@ async fn one(
     restore: Option<felhom_ids::Upid>,
 ) -> Result<ReapReport, Failure> {
     let reap = ReapJob::new(&performer.config().restore_test_policy, mark, restore);
-    let job = Job { id: jobs::new_job_id()?, created: jobs::now(), kind: JobKind::Reap(Box::new(reap)) };
+    let job = Job {
+        id: jobs::new_job_id()?,
+        created: jobs::now(),
+        kind: JobKind::Reap(Box::new(reap)),
+    };
     let job = jobs::perform(context, journal, performer, job).await?;
     match &job.kind {
         JobKind::Reap(reap) => reap.report(),
@@ -57,21 +67,48 @@ async fn one(
 }
 
 async fn rehearse(context: &Context, performer: &Performer) -> Result<Exit, Failure> {
-    let (unfinished, remains): (Vec<_>, Vec<Remains>) = match context.read_journal(performer.config()).await? {
-        Some(journal) => (
-            journal.unfinished().await.map_err(|error| journal_failure(&error))?,
-            journal.remains().await.map_err(|error| journal_failure(&error))?,
-        ),
-        None => (Vec::new(), Vec::new()),
-    };
+    let (unfinished, remains): (Vec<_>, Vec<Remains>) =
+        match context.read_journal(performer.config()).await? {
+            Some(journal) => (
+                journal
+                    .unfinished()
+                    .await
+                    .map_err(|error| journal_failure(&error))?,
+                journal
+                    .remains()
+                    .await
+                    .map_err(|error| journal_failure(&error))?,
+            ),
+            None => (Vec::new(), Vec::new()),
+        };
     let mut plan: Vec<String> = unfinished
         .iter()
-        .map(|one| format!("go on with {} of {} ({})", one.job.kind_name(), one.job.subject(), one.job.id))
+        .map(|one| {
+            format!(
+                "go on with {} of {} ({})",
+                one.job.kind_name(),
+                one.job.subject(),
+                one.job.id
+            )
+        })
         .collect();
-    plan.extend(remains.iter().map(|one| format!("look at scratch {} again: {}", one.mark.vmid, one.finding.detail)));
-    context.printer.document("felhom.plan", &json!({ "dry_run": true, "plan": plan }), || {
-        if plan.is_empty() { "nothing was interrupted, and nothing is left".to_owned() } else { plan.join("\n") }
-    });
+    plan.extend(remains.iter().map(|one| {
+        format!(
+            "look at scratch {} again: {}",
+            one.mark.vmid, one.finding.detail
+        )
+    }));
+    context.printer.document(
+        "felhom.plan",
+        &json!({ "dry_run": true, "plan": plan }),
+        || {
+            if plan.is_empty() {
+                "nothing was interrupted, and nothing is left".to_owned()
+            } else {
+                plan.join("\n")
+            }
+        },
+    );
     Ok(Exit::Done)
 }
 
@@ -82,7 +119,9 @@ async fn adopted(context: &Context, performer: &Performer, vmid: Vmid) -> Result
     let policy = &performer.config().restore_test_policy;
     if !policy.range().contains(&vmid) {
         let (first, last) = (policy.first_vmid, policy.last_vmid);
-        return Err(refuse(format!("{vmid} lies outside the scratch range {first} to {last}")));
+        return Err(refuse(format!(
+            "{vmid} lies outside the scratch range {first} to {last}"
+        )));
     }
     let agent = performer.remotes().of(Principal::Agent);
     let facts = observe::scratch(agent, vmid, &policy.target)
@@ -90,13 +129,21 @@ async fn adopted(context: &Context, performer: &Performer, vmid: Vmid) -> Result
         .map_err(|Trouble(error)| engine_failure(&error))?;
     let config = match facts.existence {
         Existence::Container(config) => config,
-        Existence::Absent => return Err(Failure::new(Exit::NoSuchThing, "not-found", format!("there is no guest {vmid}"))),
+        Existence::Absent => {
+            return Err(Failure::new(
+                Exit::NoSuchThing,
+                "not-found",
+                format!("there is no guest {vmid}"),
+            ));
+        }
         Existence::Unreadable(why) => return Err(refuse(why)),
     };
     let mark = config.description.as_deref().and_then(Mark::find);
-    let mark = mark
-        .filter(|mark| mark.vmid == vmid)
-        .ok_or_else(|| refuse(format!("guest {vmid} carries no mark of felhom-agent for this VMID")))?;
+    let mark = mark.filter(|mark| mark.vmid == vmid).ok_or_else(|| {
+        refuse(format!(
+            "guest {vmid} carries no mark of felhom-agent for this VMID"
+        ))
+    })?;
     let name = config.hostname.unwrap_or_default();
     context.printer.narrate(&format!(
         "guest {vmid} (`{name}`) carries the mark of installation {}, job {}; it will be stopped and destroyed",
@@ -106,7 +153,9 @@ async fn adopted(context: &Context, performer: &Performer, vmid: Vmid) -> Result
     if typed().as_deref() == Some(vmid.to_string().as_str()) {
         Ok(mark)
     } else {
-        Err(refuse("the VMID was not typed; nothing was done".to_owned()))
+        Err(refuse(
+            "the VMID was not typed; nothing was done".to_owned(),
+        ))
     }
 }
 
@@ -123,7 +172,14 @@ fn typed() -> Option<String> {
 fn text(resumed: &[Job], reports: &[ReapReport]) -> String {
     let mut lines: Vec<String> = resumed
         .iter()
-        .map(|job| format!("{} of {} ({}) was brought to its end", job.kind_name(), job.subject(), job.id))
+        .map(|job| {
+            format!(
+                "{} of {} ({}) was brought to its end",
+                job.kind_name(),
+                job.subject(),
+                job.id
+            )
+        })
         .collect();
     for report in reports {
         if report.gone {

@@ -1,0 +1,83 @@
+//! A backup in words: the verdict, the three witnesses, what to do about what was found.
+
+use felhom_engine::{BackupReport, BackupVerdict, Finding};
+
+use crate::output::{seconds, size};
+
+pub(in crate::cli) fn plan_text(plan: &[String], findings: &[Finding]) -> String {
+    let mut lines = plan.to_vec();
+    lines.extend(findings_text(findings));
+    lines.join("\n")
+}
+
+pub(super) fn text(report: &BackupReport) -> String {
+    let name = report.name.as_deref().unwrap_or("guest");
+    let mut lines = vec![match report.verdict {
+        BackupVerdict::Good => format!(
+            "{name} ({}) is backed up, and the archive holds what it should",
+            report.vmid
+        ),
+        BackupVerdict::Failed => format!("the backup of {name} ({}) failed", report.vmid),
+        BackupVerdict::Refused => format!("the backup of {name} ({}) was not begun", report.vmid),
+        BackupVerdict::Undetermined => format!(
+            "nobody can say whether {name} ({}) was backed up",
+            report.vmid
+        ),
+    }];
+    lines.extend(report.reasons.iter().map(|reason| format!("  {reason}")));
+    if let Some(volid) = &report.volid {
+        let mode = report.actual_mode.as_deref().unwrap_or("unknown");
+        let bytes = report.size.map(size).unwrap_or_default();
+        lines.push(format!(
+            "  {volid}, {bytes}, mode {mode}, {}",
+            seconds(report.task_ms)
+        ));
+    }
+    lines.extend(proof_lines(report));
+    lines.extend(findings_text(&report.findings));
+    lines.join("\n")
+}
+
+/// The three witnesses, a line a mount point, and the named Docker volumes.
+fn proof_lines(report: &BackupReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    for proof in &report.inclusion {
+        let place = if proof.planned.included { "in " } else { "out" };
+        let seen = match (proof.archived, &proof.difference) {
+            (_, Some(difference)) => format!("CONTRADICTION: {difference}"),
+            (Some(tally), None) => format!(
+                "{} members, {} in the archive",
+                tally.members,
+                size(tally.bytes)
+            ),
+            (None, None) => "by vzdump's log only".to_owned(),
+        };
+        lines.push(format!(
+            "  {place} {} ({}): {}; {seen}",
+            proof.planned.key, proof.planned.path, proof.planned.why
+        ));
+    }
+    for volume in &report.docker_volumes {
+        lines.push(format!(
+            "  in  Docker volume `{}`: {} members, {} (a named volume lies in the rootfs, so it is always in)",
+            volume.name,
+            volume.tally.members,
+            size(volume.tally.bytes)
+        ));
+    }
+    lines
+}
+
+pub(in crate::cli) fn findings_text(findings: &[Finding]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for finding in findings {
+        lines.push(format!(
+            "{}: {}: {} [{}]",
+            finding.severity, finding.subject, finding.detail, finding.code
+        ));
+        if let Some(hint) = &finding.hint {
+            lines.push(format!("  hint: {hint}"));
+        }
+    }
+    lines
+}
