@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod alike;
 mod backups;
 mod client;
 mod confined;
