@@ -17,7 +17,8 @@ fn main() -> ExitCode {
             } else {
                 Exit::Done
             };
-            error.print().is_err();
+            // Whoever closed the pipe has read enough.
+            drop(error.print());
             return exit.into();
         }
     };

@@ -373,13 +373,11 @@ async fn die(case: &Case, bench: &Bench, origins: &Origins) -> Result<(), String
         }
         task.abort();
     }
-    match task.await {
-        Ok(ended) => Err(format!("the job was not killed, it ended: {ended:?}")),
-        Err(_) => {
-            bench.world.release();
-            Ok(())
-        }
+    if let Ok(ended) = task.await {
+        return Err(format!("the job was not killed, it ended: {ended:?}"));
     }
+    bench.world.release();
+    Ok(())
 }
 
 fn inject(case: &Case, bench: &Bench) {
@@ -534,7 +532,7 @@ async fn after_a_crash_anywhere_the_same_end_is_reached() {
         let (origins, slots) = (Arc::clone(&origins), Arc::clone(&slots));
         running.spawn(async move {
             let _slot = slots.acquire_owned().await.unwrap();
-            let limit = tokio::time::timeout(Duration::from_secs(60), play(&case, &origins));
+            let limit = tokio::time::timeout(Duration::from_mins(1), play(&case, &origins));
             let result = limit
                 .await
                 .unwrap_or_else(|_| Err("did not end within a minute".into()));

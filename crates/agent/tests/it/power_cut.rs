@@ -32,7 +32,7 @@ async fn cut_when(
     eventually("the instant of the cut", || sign(bench)).await;
     agent.abort();
     assert!(agent.await.is_err(), "the job ended before the power did");
-    bench.world.power_cut(Duration::from_secs(60)).await;
+    bench.world.power_cut(Duration::from_mins(1)).await;
 }
 
 fn runs(bench: &Bench, task: &str) -> bool {

@@ -12,8 +12,18 @@ async fn both_guests_are_backed_up_proven_restored_and_noted() {
     let first = bench.backup(9001).await;
     let second = bench.backup(9010).await;
 
+    the_content_is_proven(&bench, &second).await;
+    for volid in [&first, &second] {
+        it_comes_back(&bench, volid).await;
+    }
+    assert!(bench.scratch_guests().is_empty() && bench.scratch_volumes().is_empty());
+    assert_eq!(bench.production(), production);
+    it_is_written_down(&bench).await;
+}
+
+async fn the_content_is_proven(bench: &Bench, second: &felhom_ids::VolumeId) {
     let journal = bench.journal().await;
-    let of_second = journal.backup_of(&second).await.unwrap().unwrap().report;
+    let of_second = journal.backup_of(second).await.unwrap().unwrap().report;
     assert_eq!(of_second.verdict, BackupVerdict::Good);
     let members = |key: &str| {
         of_second
@@ -40,24 +50,23 @@ async fn both_guests_are_backed_up_proven_restored_and_noted() {
         ["b2vol"],
         "the trap: a named volume lies in the rootfs and is in"
     );
-    drop(journal);
+}
 
-    for volid in [&first, &second] {
-        let ran = bench
-            .run(&["restore-test", "run", &volid.to_string()])
-            .await;
-        assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
-        let data = ran.data();
-        assert_eq!(data["verdict"], "passed");
-        assert_eq!(data["judgement"]["level"], "booted");
-        assert_eq!(data["nothing_left"], true);
-        assert!(data["rto_ms"].as_u64().unwrap() > 0);
-        let restore: felhom_ids::Upid = data["restore_upid"].as_str().unwrap().parse().unwrap();
-        assert_eq!(restore.user(), TESTER, "the confined principal did it");
-    }
-    assert!(bench.scratch_guests().is_empty() && bench.scratch_volumes().is_empty());
-    assert_eq!(bench.production(), production);
+async fn it_comes_back(bench: &Bench, volid: &felhom_ids::VolumeId) {
+    let ran = bench
+        .run(&["restore-test", "run", &volid.to_string()])
+        .await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    let data = ran.data();
+    assert_eq!(data["verdict"], "passed");
+    assert_eq!(data["judgement"]["level"], "booted");
+    assert_eq!(data["nothing_left"], true);
+    assert!(data["rto_ms"].as_u64().unwrap() > 0);
+    let restore: felhom_ids::Upid = data["restore_upid"].as_str().unwrap().parse().unwrap();
+    assert_eq!(restore.user(), TESTER, "the confined principal did it");
+}
 
+async fn it_is_written_down(bench: &Bench) {
     let journal = bench.journal().await;
     let tests = journal.tests(None).await.unwrap();
     assert_eq!(tests.len(), 2);
