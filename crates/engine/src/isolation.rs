@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::restore::RestorePlan;
-use crate::world::GuestConfig;
+use crate::world::{GuestConfig, MountSource};
 
 /// One reason not to boot a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,18 +89,42 @@ pub fn isolation_violations(config: &GuestConfig, plan: &RestorePlan) -> Vec<Vio
         let present = config.nics.iter().any(|nic| nic.index == planned.index);
         require(present, format!("net{} is missing", planned.index));
     }
-    for mount in &config.mounts {
-        let ours = plan.mounts.iter().any(|planned| planned.key == mount.key);
-        require(ours, format!("{} is not one of ours", mount.key));
-        require(
-            matches!(mount.source, crate::world::MountSource::Volume(_)),
-            format!("{} reaches the host", mount.key),
-        );
-    }
     require(
         config.memory_mib.unwrap_or(512) <= plan.memory_mib,
         format!("it may use more than {} MiB of memory", plan.memory_mib),
     );
+    found.extend(mount_violations(config, plan).into_iter().map(Violation));
+    found
+}
+
+/// The mount points: exactly the planned ones, each a volume that was made for this copy.
+fn mount_violations(config: &GuestConfig, plan: &RestorePlan) -> Vec<String> {
+    let mut found = Vec::new();
+    for mount in &config.mounts {
+        let key = &mount.key;
+        if !plan.mounts.iter().any(|planned| planned.key == *key) {
+            found.push(format!("{key} is not one of ours"));
+        }
+        match &mount.source {
+            // Somebody else's volume would be written to by the boot.
+            MountSource::Volume(volume)
+                if volume.guest() != Some(plan.vmid) || *volume.storage() != plan.storage =>
+            {
+                found.push(format!(
+                    "{key} is `{volume}`, which was not made for this copy"
+                ));
+            }
+            MountSource::Volume(_) => {}
+            MountSource::Bind(_) | MountSource::Device(_) => {
+                found.push(format!("{key} reaches the host"));
+            }
+        }
+    }
+    for planned in &plan.mounts {
+        if !config.mounts.iter().any(|mount| mount.key == planned.key) {
+            found.push(format!("{} is missing", planned.key));
+        }
+    }
     found
 }
 

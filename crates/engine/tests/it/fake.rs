@@ -458,6 +458,10 @@ pub(crate) fn restored(plan: &RestorePlan) -> Scratch {
         .mounts
         .retain(|mount| plan.mounts.iter().any(|planned| planned.key == mount.key));
     config.keys.retain(|key| key != "mp2" && key != "mp3");
+    for (place, mount) in config.mounts.iter_mut().enumerate() {
+        let volume = format!("{}:vm-{}-disk-{place}", plan.storage, plan.vmid);
+        mount.source = MountSource::Volume(volume.parse().unwrap());
+    }
     for nic in &mut config.nics {
         nic.bridge = Some(plan.bridge.to_string());
         nic.link_down = true;
