@@ -73,6 +73,14 @@ pub fn headroom(subject: &TestSubject, floors: &Floors, growth: u64, memory_mib:
             pool.lv.clone(),
             pool.metadata_size.saturating_sub(floor),
         ));
+    } else if target.kind == "lvmthin" {
+        result.shortages.push(Shortage {
+            resource: "thin-pool metadata".into(),
+            detail: format!(
+                "how full the metadata of the thin pool behind `{}` is cannot be seen (the agent token needs Sys.Audit on /)",
+                target.id
+            ),
+        });
     }
     result.check("root disk", subject.node.root_avail, 0, floors.root_bytes);
     let memory = memory_mib.saturating_mul(1 << 20);
