@@ -49,6 +49,8 @@ pub struct GuestRecord {
 
 /// A backup older than this is stale: two nights missed.
 const STALE_S: i64 = 2 * 86_400 + 6 * 3600;
+/// A backup from further ahead than this tells of a clock that was wrong, and its age of nothing.
+const FUTURE_S: i64 = 6 * 3600;
 /// A proof older than this is stale: a week and a day.
 const PROOF_STALE_S: i64 = 8 * 86_400;
 
@@ -84,6 +86,12 @@ pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
         Some((Verdict::Error | Verdict::Unverified, _)) | None => {
             worsen(Posture::Attention, "never restore-tested".into());
         }
+    }
+    if age < -FUTURE_S {
+        worsen(
+            Posture::Unknown,
+            "the newest backup is dated in the future, so a clock was wrong".into(),
+        );
     }
     if age > STALE_S {
         worsen(
@@ -153,6 +161,10 @@ mod tests {
         assert_eq!(
             posture_of(|r| r.newest_archive_s = Some(5 * 86_400)),
             Posture::Attention
+        );
+        assert_eq!(
+            posture_of(|r| r.newest_archive_s = Some(-86_400)),
+            Posture::Unknown
         );
         assert_eq!(posture_of(|r| r.last_proof = None), Posture::Attention);
         assert_eq!(
