@@ -37,6 +37,12 @@ impl VzdumpLog {
         log
     }
 
+    /// Whether it says nothing of a backup at all. Every backup says in which mode it runs, and a failed one says why: such
+    /// a log was not read.
+    pub fn is_silent(&self) -> bool {
+        self.mode.is_none() && self.mounts.is_empty() && self.errors.is_empty()
+    }
+
     fn take(&mut self, line: &str) {
         if let Some(error) = line.strip_prefix("ERROR: ") {
             self.errors.push(error.to_owned());

@@ -54,7 +54,7 @@ pub(super) fn report(
 }
 
 impl BackupReport {
-    fn worsen(&mut self, verdict: BackupVerdict, reason: impl Into<String>) {
+    pub(super) fn worsen(&mut self, verdict: BackupVerdict, reason: impl Into<String>) {
         // `Failed` is certain and outweighs `Undetermined`.
         if self.verdict != BackupVerdict::Failed {
             self.verdict = verdict;
@@ -225,6 +225,10 @@ fn take_log(
         return;
     }
     let read = take_content(report, request, content);
+    if log.is_silent() {
+        let reason = "vzdump's log could not be read, so nothing says what it put in";
+        return report.worsen(BackupVerdict::Undetermined, reason);
+    }
     let proofs = prove_inclusion(&prepared.plan, log, read.as_ref());
     for proof in &proofs {
         if let Some(difference) = &proof.difference {
