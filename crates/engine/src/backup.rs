@@ -15,6 +15,7 @@ use crate::job::Next;
 use crate::mark::Mark;
 use crate::mutation::{Ended, Mutating, Mutation};
 use crate::outcome::{ErrorClass, Outcome, RemoteError};
+use crate::patience::Patience;
 use crate::policy::{BackupMode, BackupPolicy};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
@@ -139,7 +140,11 @@ pub struct BackupJob {
     state: State,
     findings: Vec<Finding>,
     planning: Vec<String>,
-    waiting_since: Option<Timestamp>,
+    #[serde(default)]
+    patience: Patience,
+    /// Whether the process was restarted: then nobody waits at a terminal to be told that the server is away.
+    #[serde(default)]
+    resumed: bool,
     not_before: Option<Timestamp>,
     tries: u8,
     paused: Option<RemoteError>,
@@ -156,7 +161,8 @@ impl BackupJob {
             state: State::Observing,
             findings: Vec::new(),
             planning: Vec::new(),
-            waiting_since: None,
+            patience: Patience::default(),
+            resumed: false,
             not_before: None,
             tries: 0,
             paused: None,
@@ -191,6 +197,8 @@ impl BackupJob {
         self.paused = None;
         self.not_before = None;
         self.tries = 0;
+        self.patience = Patience::default();
+        self.resumed = true;
         if let State::Dumping { mutating, .. } = &mut self.state {
             mutating.resume();
         }
@@ -200,15 +208,13 @@ impl BackupJob {
         if let Some(error) = &self.paused {
             return Next::Pause(error.clone());
         }
-        if let Some(until) = self.not_before.filter(|until| *until > now) {
+        if let Some(until) = self.not_before.filter(|until| until.is_ahead_of(now)) {
             let reason = self.planning.last().cloned().unwrap_or_default();
             return Next::Wait { until, reason };
         }
         match &self.state {
-            State::Observing => observe(Observe::BackupSubject {
-                vmid: self.request.vmid,
-                storage: self.storage(),
-            }),
+            State::Observing => self.look(),
+            State::Dumping { mutating, .. } if mutating.is_from_before() => self.look(),
             State::Dumping { mutating, .. } => mutating.next(now),
             State::ReadingBack { prepared, .. } => observe(Observe::BackupResult {
                 vmid: self.request.vmid,
@@ -222,12 +228,22 @@ impl BackupJob {
         }
     }
 
+    fn look(&self) -> Next {
+        observe(Observe::BackupSubject {
+            vmid: self.request.vmid,
+            storage: self.storage(),
+        })
+    }
+
     fn storage(&self) -> StorageId {
         self.request.policy.storage.clone()
     }
 
     pub(crate) fn record(&mut self, now: Timestamp, outcome: Outcome) {
         self.not_before = None;
+        if !matches!(outcome, Outcome::Sent(_)) {
+            self.look_again();
+        }
         match (
             std::mem::replace(&mut self.state, State::Observing),
             outcome,
@@ -256,8 +272,7 @@ impl BackupJob {
                 };
             }
             (State::ReadingBack { prepared, ended }, Outcome::Failed(error)) => {
-                self.state = State::ReadingBack { prepared, ended };
-                self.retry_or_pause(now, error);
+                self.not_read_back(now, prepared, ended, error);
             }
             (
                 State::ReadingArchive {
@@ -283,22 +298,31 @@ impl BackupJob {
         }
     }
 
+    /// Nothing was sent, and what was seen before the restart may be days old.
+    fn look_again(&mut self) {
+        if let State::Dumping { mutating, .. } = &self.state
+            && mutating.is_from_before()
+        {
+            self.findings.clear();
+            self.state = State::Observing;
+        }
+    }
+
     fn prepare(&mut self, now: Timestamp, subject: &BackupSubject) {
         self.tries = 0;
         match preflight::check(&self.request, subject) {
             Preflight::Go { protected } => self.begin(subject, protected),
             Preflight::Wait(reason) => {
-                let since = *self.waiting_since.get_or_insert(now);
-                if now.since(since) >= self.request.policy.wait_limit {
+                let Some(pause) = self.patience.pause(self.request.policy.wait_limit) else {
                     self.refuse(
                         subject.config.hostname.clone(),
                         vec![format!("gave up waiting: {reason}")],
                         None,
                     );
-                } else {
-                    self.plan_line(format!("waiting: {reason}"));
-                    self.not_before = Some(now.plus(preflight::WAIT_STEP));
-                }
+                    return;
+                };
+                self.plan_line(format!("waiting: {reason}"));
+                self.not_before = Some(now.plus(pause));
             }
             Preflight::Refuse(reasons) => {
                 self.refuse(subject.config.hostname.clone(), reasons, None);
@@ -374,11 +398,28 @@ impl BackupJob {
 
     fn not_observed(&mut self, now: Timestamp, error: RemoteError) {
         self.tries = self.tries.saturating_add(1);
-        if error.class == ErrorClass::Locked && self.tries < MAX_TRIES {
+        let passing =
+            error.class == ErrorClass::Locked || (self.resumed && error.class.is_transient());
+        if passing && self.tries < MAX_TRIES {
             self.not_before = Some(now.plus(preflight::WAIT_STEP));
         } else {
             // Nothing has happened yet, so there is nothing to come back for.
             self.refuse(None, vec![error.text], Some(error.class));
+        }
+    }
+
+    fn not_read_back(
+        &mut self,
+        now: Timestamp,
+        prepared: Box<Prepared>,
+        ended: Ended,
+        error: RemoteError,
+    ) {
+        if self.tries.saturating_add(1) >= MAX_TRIES && error.class.is_lasting() {
+            self.state = self.finish_unread(&prepared, &ended, &error);
+        } else {
+            self.state = State::ReadingBack { prepared, ended };
+            self.retry_or_pause(now, error);
         }
     }
 
@@ -390,6 +431,18 @@ impl BackupJob {
             self.tries = 0;
             self.paused = Some(error);
         }
+    }
+
+    /// The guest or the storage is gone, or hidden from us now: no later look will tell what the backup left.
+    fn finish_unread(&mut self, prepared: &Prepared, ended: &Ended, error: &RemoteError) -> State {
+        let mut report =
+            verdict::report(&self.request, prepared, ended, None, None, &self.findings);
+        report.worsen(
+            BackupVerdict::Undetermined,
+            format!("what the backup left cannot be looked at: {}", error.text),
+        );
+        self.findings.clone_from(&report.findings);
+        State::Finished(Box::new(report))
     }
 
     fn finish(

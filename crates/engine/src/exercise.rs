@@ -57,6 +57,8 @@ pub struct ExerciseJob {
     tries: u8,
     deletes: u8,
     not_before: Option<Timestamp>,
+    #[serde(default)]
+    paused: Option<RemoteError>,
 }
 
 const MAX_TRIES: u8 = 4;
@@ -89,6 +91,7 @@ impl ExerciseJob {
             tries: 0,
             deletes: 0,
             not_before: None,
+            paused: None,
         }
     }
 
@@ -109,31 +112,48 @@ impl ExerciseJob {
     pub(crate) fn resume(&mut self) {
         self.tries = 0;
         self.not_before = None;
+        self.paused = None;
         if let State::Creating(mutating) | State::Deleting(mutating) = &mut self.state {
             mutating.resume();
         }
     }
 
     pub(crate) fn next(&self, now: Timestamp) -> Next {
-        if let Some(until) = self.not_before.filter(|until| *until > now) {
+        if let Some(error) = &self.paused {
+            return Next::Pause(error.clone());
+        }
+        if let Some(until) = self.not_before.filter(|until| until.is_ahead_of(now)) {
             return Next::Wait {
                 until,
                 reason: "before looking again".into(),
             };
         }
         match &self.state {
-            State::Looking | State::Created | State::Deleted => {
-                Next::Do(Step::Observe(Observe::Snapshots {
-                    vmid: self.report.vmid,
-                }))
-            }
+            State::Looking | State::Created | State::Deleted => self.look(),
+            // Right before the call, or not at all.
+            State::Deleting(mutating) if mutating.is_stale() => match mutating.next(now) {
+                wait @ Next::Wait { .. } => wait,
+                Next::Do(_) | Next::Pause(_) | Next::Done => self.look(),
+            },
             State::Creating(mutating) | State::Deleting(mutating) => mutating.next(now),
             State::Finished => Next::Done,
         }
     }
 
+    fn look(&self) -> Next {
+        Next::Do(Step::Observe(Observe::Snapshots {
+            vmid: self.report.vmid,
+        }))
+    }
+
     pub(crate) fn record(&mut self, now: Timestamp, outcome: Outcome) {
         self.not_before = None;
+        if let State::Deleting(mutating) = &self.state
+            && mutating.is_stale()
+            && !matches!(outcome, Outcome::Sent(_))
+        {
+            self.state = State::Deleted;
+        }
         match (&mut self.state, outcome) {
             (State::Creating(mutating) | State::Deleting(mutating), outcome) => {
                 mutating.record(now, outcome);
@@ -252,6 +272,10 @@ impl ExerciseJob {
         self.tries = self.tries.saturating_add(1);
         if self.tries < MAX_TRIES && error.class.is_transient() {
             self.not_before = Some(now.plus(Duration::from_millis(250 << self.tries)));
+        } else if !matches!(self.state, State::Looking) && error.class != ErrorClass::NotFound {
+            // There may be a snapshot of ours on somebody's guest: the job stays until it can be looked for.
+            self.tries = 0;
+            self.paused = Some(error.clone());
         } else {
             self.report.trouble = Some(error.class);
             self.give_up(&error.text);

@@ -17,6 +17,7 @@ mod judgement;
 mod mark;
 mod mutation;
 mod outcome;
+mod patience;
 mod policy;
 mod posture;
 mod principal;

@@ -9,7 +9,7 @@ use felhom_ids::{SnapshotName, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::job::Next;
-use crate::outcome::{EffectSeen, Followed, Outcome, RemoteError, Sent, TaskVerdict};
+use crate::outcome::{EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict};
 use crate::policy::BackupMode;
 use crate::principal::Principal;
 use crate::restore::RestorePlan;
@@ -218,6 +218,12 @@ pub struct Mutating {
     tries: u8,
     not_before: Option<Timestamp>,
     paused: Option<RemoteError>,
+    /// Whether the process was restarted since the caller's last look.
+    #[serde(default)]
+    resumed: bool,
+    /// Whether a first attempt was lost on the way.
+    #[serde(default)]
+    retried: bool,
 }
 
 impl Mutating {
@@ -241,6 +247,8 @@ impl Mutating {
             tries: 0,
             not_before: None,
             paused: None,
+            resumed: false,
+            retried: false,
         }
     }
 
@@ -256,6 +264,22 @@ impl Mutating {
     pub fn guarded(mut self, guard: Guard) -> Self {
         self.guard = Some(guard);
         self
+    }
+
+    /// Whether the request is still to be sent (or to be sent once more), and what the caller saw before it is no longer
+    /// fresh: the process was restarted, or a first attempt was lost on the way. Whoever needs a proof right before the
+    /// request looks again and begins anew.
+    pub fn is_stale(&self) -> bool {
+        (self.resumed || self.retried) && self.is_unsent()
+    }
+
+    /// Whether the process was restarted before the request was sent: what was seen may be days old.
+    pub fn is_from_before(&self) -> bool {
+        self.resumed && self.is_unsent()
+    }
+
+    fn is_unsent(&self) -> bool {
+        matches!(self.stage, Stage::List | Stage::Send { .. })
     }
 
     /// The name of the mutation.
@@ -296,7 +320,7 @@ impl Mutating {
         if let Some(error) = &self.paused {
             return Next::Pause(error.clone());
         }
-        if let Some(until) = self.not_before.filter(|until| *until > now) {
+        if let Some(until) = self.not_before.filter(|until| until.is_ahead_of(now)) {
             return Next::Wait {
                 until,
                 reason: format!("before trying `{}` again", self.mutation.name()),
@@ -385,6 +409,7 @@ impl Mutating {
         self.paused = None;
         self.not_before = None;
         self.tries = 0;
+        self.resumed = true;
     }
 
     fn sent(&mut self, now: Timestamp, known: BTreeSet<Upid>, sent: Sent) {
@@ -401,6 +426,7 @@ impl Mutating {
             }
             Sent::Refused(error) => self.end(Ended::Refused(error)),
             Sent::NotSent(error) if self.sends < MAX_SENDS => {
+                self.retried = true;
                 self.not_before = Some(now.plus(Duration::from_millis(250 << self.sends)));
                 drop(error);
             }
@@ -419,7 +445,10 @@ impl Mutating {
             (Some(upid), _) => self.stage = Stage::Follow { upid },
             (None, EffectSeen::Yes) => self.end(Ended::EffectOnly),
             // Neither a task nor the effect after the settle time: it did not happen, and may be sent once more.
-            (None, EffectSeen::No) if self.sends < MAX_SENDS => self.stage = Stage::List,
+            (None, EffectSeen::No) if self.sends < MAX_SENDS => {
+                self.retried = true;
+                self.stage = Stage::List;
+            }
             (None, EffectSeen::No | EffectSeen::Unknown) => {
                 self.end(Ended::Undetermined(
                     "the answer was lost, and no task of ours can be found".into(),
@@ -488,7 +517,13 @@ impl Mutating {
 
     fn failed(&mut self, now: Timestamp, error: RemoteError) {
         self.tries = self.tries.saturating_add(1);
-        if error.class.is_transient() && self.tries < MAX_TRIES {
+        // A look after the request costs nothing; a task that is left alone may cost the box.
+        let looking = !self.is_unsent();
+        if let (ErrorClass::NotFound, Some(upid)) = (error.class, self.upid()) {
+            // The server forgets old tasks; waiting does not bring them back.
+            let text = format!("the server does not know `{upid}` any more: {}", error.text);
+            self.end(Ended::Undetermined(text));
+        } else if (looking || error.class.is_transient()) && self.tries < MAX_TRIES {
             self.not_before = Some(now.plus(Duration::from_millis(250 << self.tries)));
         } else if matches!(self.stage, Stage::List) && !error.class.is_transient() {
             self.end(Ended::Refused(error));

@@ -41,6 +41,11 @@ impl ErrorClass {
     pub fn is_transient(self) -> bool {
         matches!(self, Self::Unreachable | Self::Locked)
     }
+
+    /// Whether the server has spoken, and will say the same as long as nobody changes something there.
+    pub fn is_lasting(self) -> bool {
+        matches!(self, Self::Forbidden | Self::NotFound | Self::Refused)
+    }
 }
 
 /// An error of a remote, as a value that can be written down.

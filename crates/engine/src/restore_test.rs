@@ -5,6 +5,9 @@
 mod judge;
 mod noting;
 mod preflight;
+mod records;
+
+pub use records::{RestoreTestReport, RestoreTestRequest};
 
 use felhom_ids::{Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
@@ -14,73 +17,16 @@ use crate::finding::{Finding, codes};
 use crate::isolation::isolation_violations;
 use crate::job::Next;
 use crate::judgement::{Judgement, Verdict};
-use crate::mark::{InstallationId, Mark};
+use crate::mark::Mark;
 use crate::mutation::{Ended, Mutating, Mutation};
 use crate::outcome::{ErrorClass, Outcome, RemoteError};
-use crate::policy::RestoreTestPolicy;
-use crate::restore::RestorePlan;
+use crate::patience::Patience;
 use crate::restore_test::noting::Noting;
 use crate::restore_test::preflight::Preflight;
 use crate::scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
-use crate::world::{Existence, ScratchFacts, TestSubject};
-
-/// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestoreTestRequest {
-    /// The archive.
-    pub volid: VolumeId,
-    /// Whose journal this is in.
-    pub installation: InstallationId,
-    /// This job.
-    pub job: crate::job::JobId,
-    /// Drawn by the agent; picks the addresses that only the guest's init can put on its interfaces.
-    pub nonce: u64,
-    /// How.
-    pub policy: RestoreTestPolicy,
-    /// Scratch VMIDs that other unfinished jobs hold.
-    pub leased: Vec<Vmid>,
-    /// Bytes that the archive unpacks to, where an earlier proof tells.
-    pub content_bytes: Option<u64>,
-}
-
-/// The record of one restore test.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RestoreTestReport {
-    /// The archive.
-    pub volid: VolumeId,
-    /// The guest it is of.
-    pub source: Option<Vmid>,
-    /// Where it was restored to, if it came that far.
-    pub scratch: Option<Vmid>,
-    /// The verdict and why.
-    pub judgement: Judgement,
-    /// What kind of trouble a remote gave, when that decided it.
-    pub trouble: Option<ErrorClass>,
-    /// The plan.
-    pub plan: Option<RestorePlan>,
-    /// What the booted copy showed.
-    pub evidence: Option<Evidence>,
-    /// What was checked, one line each.
-    pub checks: Vec<String>,
-    /// From the restore request to the evidence, by a monotonic clock.
-    pub rto_ms: Option<u64>,
-    /// How long the restore task took.
-    pub restore_ms: Option<u64>,
-    /// How old the data was when the test began, in seconds.
-    pub data_age_s: Option<i64>,
-    /// The restore task.
-    pub restore_upid: Option<Upid>,
-    /// The start task.
-    pub start_upid: Option<Upid>,
-    /// Whether nothing of the copy is left.
-    pub nothing_left: bool,
-    /// Whether the verdict stands in the archive's notes.
-    pub noted: bool,
-    /// What a person should know.
-    pub findings: Vec<Finding>,
-}
+use crate::world::{Existence, GuestFingerprint, ScratchFacts, TestSubject};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -104,12 +50,32 @@ pub struct RestoreTestJob {
     report: RestoreTestReport,
     planning: Vec<String>,
     started_at: Option<Timestamp>,
-    waiting_since: Option<Timestamp>,
+    #[serde(default)]
+    patience: Patience,
+    #[serde(default)]
+    course: Course,
     not_before: Option<Timestamp>,
     tries: u8,
     paused: Option<RemoteError>,
 }
 
+/// What happened on the way, as far as it decides what may be said at the end.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Course {
+    /// Whether the process was restarted at all: then nobody waits at a terminal to be told that the server is away.
+    resumed: bool,
+    /// How often the copy was about to be started.
+    starts: u8,
+    /// How long the start task took.
+    start_ms: u64,
+    /// Whether the process was restarted between the restore request and the evidence: then nobody measured it all.
+    unmeasured: bool,
+    /// Whether the process was restarted after the start request: then the node may have been restarted, too.
+    interrupted: bool,
+}
+
+/// How often the copy is checked and the start request tried anew.
+const MAX_STARTS: u8 = 4;
 /// How often a look that failed is tried again before the job gives the test up.
 const MAX_TRIES: u8 = 4;
 
@@ -119,6 +85,7 @@ impl RestoreTestJob {
         let report = RestoreTestReport {
             volid: request.volid.clone(),
             source: request.volid.guest(),
+            fingerprint: GuestFingerprint::default(),
             scratch: None,
             judgement: Judgement {
                 verdict: Verdict::Unverified,
@@ -144,7 +111,8 @@ impl RestoreTestJob {
             report,
             planning: Vec::new(),
             started_at: None,
-            waiting_since: None,
+            patience: Patience::default(),
+            course: Course::default(),
             not_before: None,
             tries: 0,
             paused: None,
@@ -188,15 +156,22 @@ impl RestoreTestJob {
         self.paused = None;
         self.not_before = None;
         self.tries = 0;
+        self.patience = Patience::default();
+        self.course.resumed = true;
         match &mut self.state {
-            State::Restoring(mutating) | State::Starting(mutating) => mutating.resume(),
+            State::Restoring(mutating) => {
+                self.course.unmeasured = true;
+                mutating.resume();
+            }
+            State::Starting(mutating) => {
+                (self.course.unmeasured, self.course.interrupted) = (true, true);
+                mutating.resume();
+            }
             State::CleaningUp(clean_up) => clean_up.resume(),
             State::Noting(noting) => noting.resume(),
-            State::Observing
-            | State::Checking
-            | State::Probing
-            | State::Doubting
-            | State::Finished => {}
+            State::Checking => self.course.unmeasured = true,
+            State::Probing => (self.course.unmeasured, self.course.interrupted) = (true, true),
+            State::Observing | State::Doubting | State::Finished => {}
         }
     }
 
@@ -204,15 +179,18 @@ impl RestoreTestJob {
         if let Some(error) = &self.paused {
             return Next::Pause(error.clone());
         }
-        if let Some(until) = self.not_before.filter(|until| *until > now) {
+        if let Some(until) = self.not_before.filter(|until| until.is_ahead_of(now)) {
             let reason = self.planning.last().cloned().unwrap_or_default();
             return Next::Wait { until, reason };
         }
         match &self.state {
-            State::Observing => Next::Do(Step::Observe(Observe::TestSubject {
-                volid: self.request.volid.clone(),
-                policy: Box::new(self.request.policy.clone()),
-            })),
+            State::Observing => self.look_at_subject(),
+            State::Restoring(mutating) if mutating.is_from_before() => self.look_at_subject(),
+            // Right before the first boot, or not at all.
+            State::Starting(mutating) if mutating.is_stale() => match mutating.next(now) {
+                wait @ Next::Wait { .. } => wait,
+                Next::Do(_) | Next::Pause(_) | Next::Done => self.look_at_scratch(),
+            },
             State::Restoring(mutating) | State::Starting(mutating) => mutating.next(now),
             State::Checking | State::Doubting => self.look_at_scratch(),
             State::Probing => self.probe(),
@@ -220,6 +198,13 @@ impl RestoreTestJob {
             State::Noting(noting) => noting.next(now),
             State::Finished => Next::Done,
         }
+    }
+
+    fn look_at_subject(&self) -> Next {
+        Next::Do(Step::Observe(Observe::TestSubject {
+            volid: self.request.volid.clone(),
+            policy: Box::new(self.request.policy.clone()),
+        }))
     }
 
     fn look_at_scratch(&self) -> Next {
@@ -243,19 +228,27 @@ impl RestoreTestJob {
                     .collect(),
                 wanted: policy.evidence,
                 stable_for: policy.stable_for,
-                timeout: policy.evidence_timeout,
+                // A copy that runs well and was not given the time to be stable is no failed backup.
+                timeout: policy
+                    .evidence_timeout
+                    .max(policy.stable_for.saturating_mul(2)),
             }))
         })
     }
 
     pub(crate) fn record(&mut self, now: Timestamp, outcome: Outcome) {
         self.not_before = None;
+        if !matches!(outcome, Outcome::Sent(_)) {
+            self.look_again();
+        }
         match (&mut self.state, outcome) {
             (State::Observing, Outcome::TestSubject(subject)) => self.prepare(now, &subject),
             (State::Observing, Outcome::Failed(error)) => self.not_observed(now, error),
             (State::Restoring(mutating), outcome) => {
                 mutating.record(now, outcome);
-                self.report.restore_upid = mutating.upid().cloned();
+                // A task that could not be followed to its end has still been ours.
+                let upid = mutating.upid().cloned();
+                self.report.restore_upid = upid.or(self.report.restore_upid.take());
                 if let Some(ended) = mutating.ended().cloned() {
                     self.restored(&ended);
                 }
@@ -263,7 +256,8 @@ impl RestoreTestJob {
             (State::Checking, Outcome::Scratch(facts)) => self.check(now, &facts),
             (State::Starting(mutating), outcome) => {
                 mutating.record(now, outcome);
-                self.report.start_upid = mutating.upid().cloned();
+                let upid = mutating.upid().cloned();
+                self.report.start_upid = upid.or(self.report.start_upid.take());
                 if let Some(ended) = mutating.ended().cloned() {
                     self.started(&ended);
                 }
@@ -289,12 +283,38 @@ impl RestoreTestJob {
         }
     }
 
+    /// A request that is still to be sent, and was planned on what may have changed since, is planned anew.
+    fn look_again(&mut self) {
+        match &self.state {
+            State::Restoring(mutating) if mutating.is_from_before() => {
+                self.report.plan = None;
+                self.report.scratch = None;
+                self.course = Course {
+                    resumed: true,
+                    ..Course::default()
+                };
+                self.state = State::Observing;
+            }
+            State::Starting(mutating) if mutating.is_stale() => self.state = State::Checking,
+            State::Restoring(_)
+            | State::Starting(_)
+            | State::Observing
+            | State::Checking
+            | State::Probing
+            | State::Doubting
+            | State::CleaningUp(_)
+            | State::Noting(_)
+            | State::Finished => {}
+        }
+    }
+
     fn prepare(&mut self, now: Timestamp, subject: &TestSubject) {
         self.tries = 0;
         if let Some(archive) = &subject.archive {
             let node_now = subject.node.now_s.unwrap_or_else(|| now.secs());
             self.report.data_age_s = Some(node_now.saturating_sub(archive.ctime));
         }
+        self.report.fingerprint = subject.archived.fingerprint();
         match preflight::check(&self.request, subject) {
             Preflight::Go {
                 plan,
@@ -316,13 +336,15 @@ impl RestoreTestJob {
                 self.state = State::Restoring(Box::new(mutating));
             }
             Preflight::Wait(reason) => {
-                let since = *self.waiting_since.get_or_insert(now);
-                if now.since(since) >= self.request.policy.wait_limit {
-                    self.end_early(now, Judgement::error(format!("gave up waiting: {reason}")));
-                } else {
-                    self.planning.push(format!("waiting: {reason}"));
-                    self.not_before = Some(now.plus(preflight::WAIT_STEP));
+                let Some(pause) = self.patience.pause(self.request.policy.wait_limit) else {
+                    return self
+                        .end_early(now, Judgement::error(format!("gave up waiting: {reason}")));
+                };
+                let line = format!("waiting: {reason}");
+                if self.planning.last() != Some(&line) {
+                    self.planning.push(line);
                 }
+                self.not_before = Some(now.plus(pause));
             }
             Preflight::Stop {
                 judgement,
@@ -354,7 +376,9 @@ impl RestoreTestJob {
 
     fn not_observed(&mut self, now: Timestamp, error: RemoteError) {
         self.tries = self.tries.saturating_add(1);
-        if error.class == ErrorClass::Locked && self.tries < MAX_TRIES {
+        let passing = error.class == ErrorClass::Locked
+            || (self.course.resumed && error.class.is_transient());
+        if passing && self.tries < MAX_TRIES {
             self.not_before = Some(now.plus(preflight::WAIT_STEP));
         } else {
             self.report.trouble = Some(error.class);
@@ -429,6 +453,10 @@ impl RestoreTestJob {
         self.report
             .checks
             .push("configuration re-read against the allow-list".to_owned());
+        self.course.starts = self.course.starts.saturating_add(1);
+        if self.course.starts > MAX_STARTS {
+            return self.clean_up(Judgement::error("the start request does not get through"));
+        }
         let policy = &self.request.policy;
         let mutating = Mutating::new(
             Mutation::Start(plan.vmid),
@@ -441,6 +469,9 @@ impl RestoreTestJob {
     }
 
     fn started(&mut self, ended: &Ended) {
+        if let Ended::Task { elapsed_ms, .. } = ended {
+            self.course.start_ms = *elapsed_ms;
+        }
         match judge::start(ended) {
             Some(judgement) => self.clean_up(judgement),
             None => self.state = State::Probing,
@@ -454,13 +485,20 @@ impl RestoreTestJob {
         let rebooted = evidence
             .node_uptime_s
             .is_some_and(|uptime| uptime < since_start);
-        if let (Some(restore), Some(boot)) = (self.report.restore_ms, evidence.booted_after_ms) {
-            self.report.rto_ms = Some(restore.saturating_add(boot));
-        }
+        let measured = self.report.restore_ms.zip(evidence.booted_after_ms);
+        self.report.rto_ms = measured
+            .filter(|_| !self.course.unmeasured)
+            .map(|(restore, boot)| {
+                restore
+                    .saturating_add(self.course.start_ms)
+                    .saturating_add(boot)
+            });
         self.report.evidence = Some(evidence.clone());
-        if rebooted {
+        // A copy that runs and shows what is asked for needs no excuse. One that is down is no statement about the backup
+        // when the node may have gone down with it, whatever the clocks say.
+        if level.is_none() && (rebooted || self.course.interrupted) {
             return self.clean_up(Judgement::error(
-                "the node was restarted while the copy ran",
+                "the node or the agent was restarted while the copy ran",
             ));
         }
         match judge::evidence(evidence, self.request.policy.evidence) {

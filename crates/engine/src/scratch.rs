@@ -184,6 +184,9 @@ pub struct CleanUp {
     rounds: u8,
     not_before: Option<Timestamp>,
     trouble: Option<String>,
+    /// The cut-off task that the last look showed.
+    #[serde(default)]
+    unfinished: Option<Upid>,
 }
 
 /// Looks, stops, destroys, and looks again: a guest needs three rounds, the rest is patience with locks.
@@ -202,6 +205,7 @@ impl CleanUp {
             rounds: 0,
             not_before: None,
             trouble: None,
+            unfinished: None,
         }
     }
 
@@ -215,25 +219,39 @@ impl CleanUp {
 
     /// What to do next; `Next::Done` when it has ended.
     pub fn next(&self, now: Timestamp) -> Next {
-        if let Some(until) = self.not_before.filter(|until| *until > now) {
+        if let Some(until) = self.not_before.filter(|until| until.is_ahead_of(now)) {
             let reason = self.trouble.clone().unwrap_or_default();
             return Next::Wait { until, reason };
         }
         match &self.stage {
-            Stage::Look => Next::Do(Step::Observe(Observe::Scratch {
-                vmid: self.vmid,
-                storage: self.storage.clone(),
-            })),
+            Stage::Look => self.look(),
+            // Right before the call, or not at all.
+            Stage::Acting(mutating) if mutating.is_stale() => match mutating.next(now) {
+                wait @ Next::Wait { .. } => wait,
+                Next::Do(_) | Next::Pause(_) | Next::Done => self.look(),
+            },
             Stage::Acting(mutating) => mutating.next(now),
             Stage::Ended(_) => Next::Done,
         }
     }
 
+    fn look(&self) -> Next {
+        Next::Do(Step::Observe(Observe::Scratch {
+            vmid: self.vmid,
+            storage: self.storage.clone(),
+        }))
+    }
+
     /// Takes up what became of the step that [`Self::next`] asked for.
     pub fn record(&mut self, now: Timestamp, outcome: Outcome) {
         self.not_before = None;
+        let told = matches!(outcome, Outcome::Sent(_));
         match &mut self.stage {
             Stage::Look => self.looked(now, outcome),
+            Stage::Acting(mutating) if mutating.is_stale() && !told => {
+                self.stage = Stage::Look;
+                self.looked(now, outcome);
+            }
             Stage::Acting(mutating) => {
                 mutating.record(now, outcome);
                 if mutating.mutation_name() == "destroy" {
@@ -284,6 +302,13 @@ impl CleanUp {
             } => self.again(now, format!("locked ({lock})")),
             Standing::Restoring(upid) => self.again(now, format!("`{upid}` still runs")),
             Standing::Unknown(why) => self.again(now, why),
+            // Configuration and tasks are read one after the other: a restore that ends in between looks like one that was
+            // cut off, and only a second look tells them apart.
+            Standing::Unfinished(upid) if self.unfinished.as_ref() != Some(&upid) => {
+                let why = format!("`{upid}` seems to have been cut off");
+                self.unfinished = Some(upid);
+                self.again(now, why);
+            }
             Standing::Unfinished(upid) => self.leave(unfinished(self.vmid, &upid)),
             Standing::Orphans(volumes) => self.leave(orphans(self.vmid, &volumes)),
             Standing::Foreign(why) => self.leave(

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// The longest that a job waits before it looks again.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
 /// Milliseconds since the Unix epoch, by the clock of whoever calls the engine.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -46,6 +49,12 @@ impl Timestamp {
             |_| "unknown date".to_owned(),
             |time| time.strftime("%Y-%m-%d").to_string(),
         )
+    }
+
+    /// Whether this is a time that is worth waiting for. No wait of the engine is longer than ten seconds: what lies
+    /// further ahead was set before the clock went backwards, and is over.
+    pub fn is_ahead_of(self, now: Self) -> bool {
+        self > now && self.since(now) <= LONGEST_WAIT
     }
 
     /// The time that passed since `earlier`; zero when the clock went backwards.

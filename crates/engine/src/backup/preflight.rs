@@ -23,7 +23,7 @@ pub(super) enum Preflight {
 
 pub(super) fn check(request: &BackupRequest, subject: &BackupSubject) -> Preflight {
     let mut reasons = Vec::new();
-    if subject.node.cluster_nodes > 1 {
+    if subject.node.cluster_nodes != 1 {
         reasons.push(format!(
             "the cluster has {} nodes; only single nodes are supported",
             subject.node.cluster_nodes

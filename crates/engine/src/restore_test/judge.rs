@@ -48,7 +48,14 @@ fn restore_failed(text: &str, log: &[String]) -> Judgement {
         "Input/output error",
         "Read-only file system",
         "Cannot allocate memory",
-        "signal",
+        "not enough memory",
+        "Disk quota exceeded",
+        "Stale file handle",
+        "got signal",
+        "by signal",
+        "received interrupt",
+        "exit code 137",
+        "exit code 143",
     ];
     let hosts_fault = host
         .iter()
@@ -59,6 +66,18 @@ fn restore_failed(text: &str, log: &[String]) -> Judgement {
             Judgement::error(format!("unpacking failed on the host ({sign}): {text}"))
         }
         _ => Judgement::error(format!("the restore failed: {text}")),
+    }
+}
+
+/// The judgement on an archive whose configuration the server could not read: only when `tar` found none in it is it the
+/// archive's fault (pve-storage Storage.pm `extract_vzdump_config_tar`); a storage that is away says nothing about it.
+pub(super) fn unreadable(text: &str) -> Judgement {
+    let blamed = text.contains("archive contains no configuration file")
+        || (text.contains("command 'tar") && text.contains("' failed: exit code"));
+    if blamed {
+        Judgement::failed(format!("its configuration cannot be read: {text}"))
+    } else {
+        Judgement::error(format!("its configuration cannot be read: {text}"))
     }
 }
 
@@ -129,6 +148,12 @@ fn start_failed(text: &str, log: &[String]) -> Judgement {
         "Cannot allocate memory",
         "no quorum",
         "No space left",
+        "Input/output error",
+        "Read-only file system",
+        "Too many open files",
+        "got signal",
+        "by signal",
+        "received interrupt",
     ];
     let hosts_fault = host
         .iter()

@@ -9,7 +9,7 @@ use crate::judgement::Judgement;
 use crate::mark::Mark;
 use crate::outcome::ErrorClass;
 use crate::restore::{RestorePlan, plan_restore};
-use crate::restore_test::RestoreTestRequest;
+use crate::restore_test::{RestoreTestRequest, judge};
 use crate::step::Guard;
 use crate::world::TestSubject;
 
@@ -44,12 +44,9 @@ pub(super) fn check(request: &RestoreTestRequest, subject: &TestSubject) -> Pref
         return stop(Judgement::error(text), Some(ErrorClass::NotFound));
     }
     if let Some(error) = &subject.config_error {
-        // The archive is there and may be read, but what is in it cannot be: that is a statement about the backup.
+        // The archive is there and may be read, but what is in it cannot be: that may be a statement about the backup.
         return if error.class == ErrorClass::Refused {
-            stop(
-                Judgement::failed(format!("its configuration cannot be read: {}", error.text)),
-                None,
-            )
+            stop(judge::unreadable(&error.text), None)
         } else {
             stop(Judgement::error(error.text.clone()), Some(error.class))
         };
@@ -136,7 +133,7 @@ fn worst_case(plan: &RestorePlan, content: Option<u64>) -> u64 {
 fn box_reasons(request: &RestoreTestRequest, subject: &TestSubject) -> Vec<String> {
     let policy = &request.policy;
     let mut reasons = Vec::new();
-    if subject.node.cluster_nodes > 1 {
+    if subject.node.cluster_nodes != 1 {
         reasons.push(format!(
             "the cluster has {} nodes; only single nodes are supported",
             subject.node.cluster_nodes

@@ -9,5 +9,7 @@
 
 mod backup;
 mod crash;
+mod doubt;
 mod fake;
 mod restore_test;
+mod stale;
