@@ -75,7 +75,8 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
 fn destroy(vmid: Vmid) -> DestroyLxc {
     DestroyLxc {
         vmid,
-        unreferenced_disks: true,
+        // Whatever else bears this number, on any storage, was there before us and may be all that is left of somebody's guest.
+        unreferenced_disks: false,
     }
 }
 
