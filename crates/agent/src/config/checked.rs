@@ -172,8 +172,10 @@ fn address(url: &str, problems: &mut Problems) -> Option<String> {
     let Some(rest) =
         rest.filter(|rest| !rest.is_empty() && !rest.contains(['/', '@', '?', '#', ' ']))
     else {
+        // What stands before an `@` may be a password, and messages end in logs.
+        let shown = url.rsplit_once('@').map_or(url, |(_, after)| after);
         problems.0.push(format!(
-            "pve.url: `{url}` is no address like `https://127.0.0.1:8006`"
+            "pve.url: `{shown}` is no address like `https://127.0.0.1:8006`"
         ));
         return None;
     };
@@ -294,6 +296,8 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
         section.evidence.as_deref(),
         "booted",
     );
+    // Before the first `?`: all problems are told at once.
+    let floors = floors(section.floors.as_ref(), problems);
     let (first, last) = (first?, last?);
     problems.require(
         first <= last,
@@ -313,7 +317,7 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
         evidence_timeout: section
             .evidence_timeout
             .map_or(default::EVIDENCE_TIMEOUT, Span::get),
-        floors: floors(section.floors.as_ref(), problems)?,
+        floors: floors?,
         wait_limit: section.wait.map_or(default::WAIT, Span::get),
         no_progress: limits
             .and_then(|l| l.no_progress)
@@ -348,11 +352,11 @@ fn archives(
 ) -> Option<Vec<ArchiveDirectory>> {
     let mut all = Vec::new();
     for (index, entry) in raw.archives.iter().enumerate() {
-        let storage = problems.parse(&format!("archives[{index}].storage"), &entry.storage)?;
-        all.push(ArchiveDirectory {
+        let storage = problems.parse(&format!("archives[{index}].storage"), &entry.storage);
+        all.push(storage.map(|storage| ArchiveDirectory {
             storage,
             path: base.join(&entry.path),
-        });
+        }));
     }
-    Some(all)
+    all.into_iter().collect()
 }
