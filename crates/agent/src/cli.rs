@@ -16,6 +16,7 @@ mod trust;
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::exit::{Exit, Failure};
@@ -230,6 +231,25 @@ pub async fn run_with(cli: Cli, printer: Printer) -> Exit {
             failure.exit
         }
     }
+}
+
+/// Prints why a command line made no sense as the document that `--json` asks for.
+pub fn print_usage_error(error: &clap::Error) {
+    let rendered = error.to_string();
+    let first = rendered.lines().next().unwrap_or_default();
+    let message = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        "a command is missing"
+    } else {
+        first.strip_prefix("error: ").unwrap_or(first)
+    };
+    let printer = Printer {
+        json: true,
+        ..Printer::default()
+    };
+    printer.failure(
+        &Failure::new(Exit::Usage, "usage", message)
+            .hint("`felhom-agent --help` lists what can be asked"),
+    );
 }
 
 impl Cli {

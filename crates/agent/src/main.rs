@@ -17,8 +17,12 @@ fn main() -> ExitCode {
             } else {
                 Exit::Done
             };
-            // Whoever closed the pipe has read enough.
-            drop(error.print());
+            if exit == Exit::Usage && std::env::args_os().any(|arg| arg == "--json") {
+                cli::print_usage_error(&error);
+            } else {
+                // Whoever closed the pipe has read enough.
+                drop(error.print());
+            }
             return exit.into();
         }
     };
