@@ -165,15 +165,22 @@ async fn thin_pool(pve: &Pve, config: &StorageConfig) -> Option<ThinPool> {
 /// The backups on every storage that takes some, of one guest or of all. What this token may not see is left out silently.
 pub(crate) async fn archives(pve: &Pve, vmid: Option<Vmid>) -> Result<Vec<ArchiveFacts>, Error> {
     let mut all = Vec::new();
-    for status in pve.storages().await? {
-        let takes_backups =
-            status.active && status.content.iter().any(|content| content == "backup");
-        let Some(storage) = status.storage.filter(|_| takes_backups) else {
-            continue;
-        };
+    for storage in backup_storages(pve).await? {
         all.extend(pve.backups(&storage, vmid).await?.iter().map(archive_facts));
     }
     Ok(all)
+}
+
+/// The active storages that take backups, as far as this token sees them.
+pub(crate) async fn backup_storages(pve: &Pve) -> Result<Vec<StorageId>, Error> {
+    let takes_backups = |status: &StorageStatus| {
+        status.active && status.content.iter().any(|content| content == "backup")
+    };
+    let storages = pve.storages().await?.into_iter();
+    Ok(storages
+        .filter(takes_backups)
+        .filter_map(|status| status.storage)
+        .collect())
 }
 
 fn archive_facts(volume: &StoredVolume) -> ArchiveFacts {

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use comfy_table::{ColumnConstraint, Table, TableStyle, Width};
+use felhom_engine::Finding;
 use serde::Serialize;
 use serde_json::json;
 
@@ -41,6 +43,23 @@ pub struct Printer {
 }
 
 impl Printer {
+    /// Prints a document and what a person should know about it: programs find it under `findings`.
+    pub fn document_with_findings(
+        &self,
+        schema: &str,
+        data: &impl Serialize,
+        findings: &[Finding],
+        text: impl FnOnce() -> String,
+    ) {
+        if self.record.is_some() || !self.json || findings.is_empty() {
+            return self.document(schema, data, text);
+        }
+        let document =
+            json!({ "schema": schema, "version": 1, "data": data, "findings": findings });
+        let out = serde_json::to_string_pretty(&document).unwrap_or_default();
+        write_line(&mut std::io::stdout().lock(), &out);
+    }
+
     /// Prints a document: `text` for people, or `data` under its schema name for programs. A broken pipe is no error.
     pub fn document(&self, schema: &str, data: &impl Serialize, text: impl FnOnce() -> String) {
         if self.record.is_some() {
@@ -117,15 +136,32 @@ impl Printer {
     }
 }
 
-/// A table for people: a header line and rows, columns padded, no frame.
+/// What a terminal, a mail and a ticket show without folding.
+const TABLE_WIDTH: u16 = 100;
+
+/// A last column narrower than this cannot be read.
+const LAST_WIDTH: u16 = 20;
+
+/// A table for people: a header line and rows, columns padded, no frame. Only the last column is folded to fit.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::TableStyle::default());
+    let mut table = Table::new();
+    table.load_style(TableStyle::default());
     table.set_header(header.iter().copied());
     for row in rows {
         table.add_row(row);
     }
-    table.to_string()
+    let widths = table.column_max_content_widths();
+    // Each column is padded by a blank on both sides.
+    let others = widths.iter().rev().skip(1).fold(0_u16, |sum, width| {
+        sum.saturating_add(*width).saturating_add(2)
+    });
+    let left = TABLE_WIDTH.saturating_sub(others).saturating_sub(2);
+    if let Some(last) = table.column_mut(header.len().saturating_sub(1)) {
+        last.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(
+            left.max(LAST_WIDTH),
+        )));
+    }
+    table.trim_fmt()
 }
 
 /// A size for people: `934.3 MiB`.

@@ -6,13 +6,13 @@ mod text;
 
 use felhom_engine::{
     BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict, InstallationId, Job,
-    JobId, JobKind, Mark,
+    JobId, JobKind, Mark, Principal,
 };
 use felhom_ids::Vmid;
 use serde::Serialize;
 use serde_json::json;
 
-use super::context::{Context, engine_failure, journal_failure, parse};
+use super::context::{Context, engine_failure, journal_failure, parse, require_container};
 use super::{BackupRunArgs, jobs};
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -26,6 +26,7 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let performer = context.performer()?;
     let config = performer.config();
     let policy = policy(args, &config.backup)?;
+    require_container(performer.remotes().of(Principal::Agent), vmid).await?;
     let id = jobs::new_job_id()?;
     if args.dry_run {
         let journal = context.read_journal(config).await?;

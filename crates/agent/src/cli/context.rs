@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use felhom_engine::RemoteError as EngineError;
+use felhom_ids::{Vmid, VolumeId};
+use felhom_proxmox::Pve;
 
 use crate::config::{self, Config, ConfigError};
 use crate::exit::{Exit, Failure};
@@ -85,9 +87,12 @@ pub(crate) fn journal_failure(error: &JournalError) -> Failure {
         JournalError::Lock(LockError::Held { .. }) => {
             Failure::new(Exit::Busy, "busy", error.to_string()).hint("try again when it has ended")
         }
-        JournalError::Lock(LockError::Io(_))
-        | JournalError::Directory { .. }
-        | JournalError::Database { .. }
+        JournalError::Lock(LockError::Io(_)) | JournalError::Directory { .. } => {
+            Failure::new(Exit::Configuration, "state-dir", error.to_string()).hint(
+                "`state_dir` of the configuration must be a directory that this user may write to",
+            )
+        }
+        JournalError::Database { .. }
         | JournalError::Version(_)
         | JournalError::Row { .. }
         | JournalError::Randomness(_)
@@ -100,7 +105,7 @@ pub(crate) fn journal_failure(error: &JournalError) -> Failure {
 }
 
 /// The node's own time, by which ages of what it dated are told; ours where the token may not ask.
-pub(crate) async fn node_now(pve: &felhom_proxmox::Pve) -> i64 {
+pub(crate) async fn node_now(pve: &Pve) -> i64 {
     match pve.node_time().await {
         Ok(time) => time.time,
         Err(_) => crate::clock::now().secs(),
@@ -146,4 +151,22 @@ where
 {
     text.parse()
         .map_err(|error: T::Err| Failure::new(Exit::Usage, "usage", format!("{what}: {error}")))
+}
+
+/// Parses the volume id of a backup.
+pub(crate) fn parse_backup(text: &str) -> Result<VolumeId, Failure> {
+    let volid: VolumeId = parse("VOLID", text)?;
+    if volid.name().starts_with("backup/") {
+        return Ok(volid);
+    }
+    let message = format!("VOLID: `{text}` is no backup, as `local:backup/vzdump-lxc-…` is");
+    Err(Failure::new(Exit::Usage, "usage", message))
+}
+
+/// Nothing is begun for a container that is not there.
+pub(crate) async fn require_container(pve: &Pve, vmid: Vmid) -> Result<(), Failure> {
+    match pve.lxc_config(vmid).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(pve_failure(&error)),
+    }
 }

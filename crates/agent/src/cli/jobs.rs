@@ -32,6 +32,16 @@ pub(crate) fn now() -> Timestamp {
     clock::now()
 }
 
+/// What is said of an interrupted job, before it is gone on with and where that is only planned.
+pub(crate) fn resumption(job: &Job) -> String {
+    format!(
+        "go on with {} of {} ({}), which was interrupted",
+        job.kind_name(),
+        job.subject(),
+        job.id
+    )
+}
+
 /// Goes on with every job that did not end. Returns them in the order they were begun.
 pub(crate) async fn resume_all(
     context: &Context,
@@ -44,12 +54,7 @@ pub(crate) async fn resume_all(
         .map_err(|error| journal_failure(&error))?;
     let mut ended = Vec::new();
     for one in unfinished {
-        context.printer.narrate(&format!(
-            "going on with {} of {} ({}), which was interrupted",
-            one.job.kind_name(),
-            one.job.subject(),
-            one.job.id
-        ));
+        context.printer.narrate(&resumption(&one.job));
         let terminal = Terminal::new(context.printer.clone());
         let runner = Runner {
             journal,

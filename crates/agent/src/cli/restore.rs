@@ -1,16 +1,15 @@
 //! `restore plan`: what would come back, what would be lost, and what stands in the way.
 
 use felhom_engine::{JobId, Mark, Principal, plan_restore};
-use felhom_ids::VolumeId;
 use serde_json::json;
 
-use super::context::{Context, parse, pve_failure};
+use super::context::{Context, parse_backup, pve_failure};
 use super::jobs;
 use crate::exit::{Exit, Failure};
 use crate::observe;
 
 pub(super) async fn plan(context: &Context, volid: &str) -> Result<Exit, Failure> {
-    let volid: VolumeId = parse("VOLID", volid)?;
+    let volid = parse_backup(volid)?;
     let performer = context.performer()?;
     let config = performer.config();
     let policy = &config.restore_test_policy;

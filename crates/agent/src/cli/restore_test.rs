@@ -33,10 +33,14 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
                 });
             return Ok(Exit::Done);
         }
+        let of = match &args.subject {
+            Some(vmid) => format!(" of guest {vmid}"),
+            None => String::new(),
+        };
         return Err(Failure::new(
             Exit::NoSuchThing,
             "nothing",
-            "there is no backup that could be tested",
+            format!("there is no backup{of} that could be tested, or none that the token may see"),
         )
         .hint(
             "make one with `felhom-agent backup run VMID`; `--allow-empty` makes this no error",
@@ -255,6 +259,7 @@ pub(super) async fn list(context: &Context, vmid: Option<&str>) -> Result<Exit, 
                         .source
                         .map(|vmid| vmid.to_string())
                         .unwrap_or_default(),
+                    made(&row.report.volid),
                     row.report.judgement.verdict.to_string(),
                     row.report
                         .judgement
@@ -262,22 +267,36 @@ pub(super) async fn list(context: &Context, vmid: Option<&str>) -> Result<Exit, 
                         .map(|level| level.to_string())
                         .unwrap_or_default(),
                     row.report.rto_ms.map(seconds).unwrap_or_default(),
-                    row.report.volid.to_string(),
-                    row.report
-                        .judgement
-                        .reasons
-                        .first()
-                        .cloned()
-                        .unwrap_or_default(),
+                    beginning(row.report.judgement.reasons.first()),
                 ]
             })
             .collect();
         table(
             &[
-                "WHEN", "VMID", "VERDICT", "EVIDENCE", "RTO", "VOLID", "REASON",
+                "WHEN", "VMID", "BACKUP", "VERDICT", "EVIDENCE", "RTO", "REASON",
             ],
             &rows,
         )
     });
     Ok(Exit::Done)
+}
+
+/// When an archive was made, as its name says; a name that says nothing is shown itself.
+fn made(volid: &VolumeId) -> String {
+    volid
+        .backup()
+        .map_or_else(|| volid.to_string(), |backup| backup.time)
+}
+
+/// As much of a reason as a table bears; the whole text is in the document for programs.
+fn beginning(reason: Option<&String>) -> String {
+    const LONGEST: usize = 72;
+    let Some(reason) = reason else {
+        return String::new();
+    };
+    let mut shown: String = reason.chars().take(LONGEST).collect();
+    if shown.len() < reason.len() {
+        shown.push('…');
+    }
+    shown
 }

@@ -5,7 +5,7 @@ use felhom_ids::{SnapshotName, Vmid};
 use serde_json::json;
 
 use super::backup::findings_text;
-use super::context::{Context, parse, pve_failure};
+use super::context::{Context, parse, pve_failure, require_container};
 use super::{Exercise, RestoreTestRunArgs, jobs, restore_test};
 use crate::exit::{Exit, Failure};
 
@@ -87,10 +87,11 @@ async fn task(context: &Context, vmid: &str, dry_run: bool) -> Result<Exit, Fail
     let config = performer.config();
     let id = jobs::new_job_id()?;
     let name: SnapshotName = parse("snapshot name", &format!("felhom-{}", &id))?;
+    require_container(performer.remotes().of(Principal::Agent), vmid).await?;
+    let plan = vec![format!(
+        "snapshot guest {vmid} as `{name}`, find the snapshot, remove it again"
+    )];
     if dry_run {
-        let plan = vec![format!(
-            "snapshot guest {vmid} as `{name}`, find the snapshot, remove it again"
-        )];
         context.printer.document(
             "felhom.plan",
             &json!({ "dry_run": true, "plan": plan }),
@@ -102,6 +103,9 @@ async fn task(context: &Context, vmid: &str, dry_run: bool) -> Result<Exit, Fail
         .open_journal(config, &format!("selftest of guest {vmid}"))
         .await?;
     jobs::resume_all(context, &journal, &performer).await?;
+    for line in &plan {
+        context.printer.narrate(line);
+    }
     let mark = Mark {
         installation: journal.installation().clone(),
         job: id.clone(),

@@ -5,13 +5,13 @@ use felhom_ids::VolumeId;
 use serde_json::json;
 
 use crate::archive;
-use crate::cli::context::{Context, parse, pve_failure};
+use crate::cli::context::{Context, parse_backup, pve_failure};
 use crate::exit::{Exit, Failure};
 use crate::observe;
 use crate::output::size;
 
 pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result<Exit, Failure> {
-    let volid: VolumeId = parse("VOLID", archive_id)?;
+    let volid = parse_backup(archive_id)?;
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
     let archived = pve

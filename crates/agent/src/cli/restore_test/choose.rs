@@ -7,8 +7,8 @@ use felhom_engine::{
 };
 use felhom_ids::{GuestKind, Vmid, VolumeId};
 
-use super::super::context::{journal_failure, parse, pve_failure};
-use crate::exit::Failure;
+use super::super::context::{journal_failure, parse, parse_backup, pve_failure};
+use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::observe;
 use crate::perform::Performer;
@@ -19,7 +19,11 @@ pub(super) async fn subject(
     journal: Option<&Journal>,
 ) -> Result<Option<VolumeId>, Failure> {
     match text {
-        Some(text) if text.contains(':') => parse("VOLID", text).map(Some),
+        Some(text) if text.contains(':') => {
+            let volid = parse_backup(text)?;
+            require_archive(performer, &volid).await?;
+            Ok(Some(volid))
+        }
         Some(text) => {
             let vmid: Vmid = parse("VMID", text)?;
             Ok(newest(performer, Some(vmid))
@@ -41,6 +45,21 @@ pub(super) async fn subject(
             Ok(least_recently_proven(&candidates).map(|candidate| candidate.newest.clone()))
         }
     }
+}
+
+/// No verdict is written down about an archive that is not there.
+async fn require_archive(performer: &Performer, volid: &VolumeId) -> Result<(), Failure> {
+    let agent = performer.remotes().of(Principal::Agent);
+    let listed = agent
+        .backups(volid.storage(), volid.guest())
+        .await
+        .map_err(|error| pve_failure(&error))?;
+    if listed.iter().any(|volume| volume.volid == *volid) {
+        return Ok(());
+    }
+    let message = format!("`{volid}` is not on the storage, or hidden from the token");
+    Err(Failure::new(Exit::NoSuchThing, "not-found", message)
+        .hint("`felhom-agent backup list` shows what there is"))
 }
 
 /// The newest container backup of each guest, over all storages.

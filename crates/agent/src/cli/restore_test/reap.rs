@@ -15,9 +15,14 @@ use crate::observe::{self, Trouble};
 use crate::perform::Performer;
 
 pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<Exit, Failure> {
+    let adopt: Option<Vmid> = args
+        .adopt
+        .as_deref()
+        .map(|text| parse("VMID", text))
+        .transpose()?;
     let performer = context.performer()?;
     if args.dry_run {
-        return rehearse(context, &performer).await;
+        return rehearse(context, &performer, adopt).await;
     }
     let journal = context.open_journal(performer.config(), "reap").await?;
     let resumed = jobs::resume_all(context, &journal, &performer).await?;
@@ -27,10 +32,11 @@ pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<E
         .await
         .map_err(|error| journal_failure(&error))?
     {
+        context.printer.narrate(&another_look(&remains));
         reports.push(one(context, &journal, &performer, remains.mark, remains.restore).await?);
     }
-    if let Some(text) = &args.adopt {
-        let mark = adopted(context, &performer, parse("VMID", text)?).await?;
+    if let Some(vmid) = adopt {
+        let mark = adopted(context, &performer, vmid).await?;
         reports.push(one(context, &journal, &performer, mark, None).await?);
     }
     let all_gone = reports.iter().all(|report| report.gone);
@@ -66,7 +72,18 @@ async fn one(
     .ok_or_else(|| Failure::new(Exit::Unexpected, "reap", "the reap ended without a report"))
 }
 
-async fn rehearse(context: &Context, performer: &Performer) -> Result<Exit, Failure> {
+fn another_look(remains: &Remains) -> String {
+    format!(
+        "look at scratch {} again: {}",
+        remains.mark.vmid, remains.finding.detail
+    )
+}
+
+async fn rehearse(
+    context: &Context,
+    performer: &Performer,
+    adopt: Option<Vmid>,
+) -> Result<Exit, Failure> {
     let (unfinished, remains): (Vec<_>, Vec<Remains>) =
         match context.read_journal(performer.config()).await? {
             Some(journal) => (
@@ -83,21 +100,12 @@ async fn rehearse(context: &Context, performer: &Performer) -> Result<Exit, Fail
         };
     let mut plan: Vec<String> = unfinished
         .iter()
-        .map(|one| {
-            format!(
-                "go on with {} of {} ({})",
-                one.job.kind_name(),
-                one.job.subject(),
-                one.job.id
-            )
-        })
+        .map(|one| jobs::resumption(&one.job))
         .collect();
-    plan.extend(remains.iter().map(|one| {
-        format!(
-            "look at scratch {} again: {}",
-            one.mark.vmid, one.finding.detail
-        )
-    }));
+    plan.extend(remains.iter().map(another_look));
+    if let Some(vmid) = adopt {
+        plan.push(adoptable(performer, vmid).await?.1);
+    }
     context.printer.document(
         "felhom.plan",
         &json!({ "dry_run": true, "plan": plan }),
@@ -112,10 +120,25 @@ async fn rehearse(context: &Context, performer: &Performer) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// The mark of a guest whose journal is lost. It must carry one for its very VMID, lie in the scratch range, and a person
-/// must type the VMID.
+fn refuse(text: impl Into<String>) -> Failure {
+    Failure::new(Exit::Refused, "adopt", text)
+}
+
+/// The mark of a guest whose journal is lost: it may be adopted, and a person has typed its VMID.
 async fn adopted(context: &Context, performer: &Performer, vmid: Vmid) -> Result<Mark, Failure> {
-    let refuse = |text: String| Failure::new(Exit::Refused, "adopt", text);
+    let (mark, line) = adoptable(performer, vmid).await?;
+    context.printer.narrate(&line);
+    context.printer.narrate(&format!("type {vmid} to go on:"));
+    if typed().as_deref() == Some(vmid.to_string().as_str()) {
+        Ok(mark)
+    } else {
+        Err(refuse("the VMID was not typed; nothing was done"))
+    }
+}
+
+/// The mark of a guest that may be adopted, and what is said of it: it carries one for its very VMID, and lies in the
+/// scratch range.
+async fn adoptable(performer: &Performer, vmid: Vmid) -> Result<(Mark, String), Failure> {
     let policy = &performer.config().restore_test_policy;
     if !policy.range().contains(&vmid) {
         let (first, last) = (policy.first_vmid, policy.last_vmid);
@@ -145,18 +168,11 @@ async fn adopted(context: &Context, performer: &Performer, vmid: Vmid) -> Result
         ))
     })?;
     let name = config.hostname.unwrap_or_default();
-    context.printer.narrate(&format!(
+    let line = format!(
         "guest {vmid} (`{name}`) carries the mark of installation {}, job {}; it will be stopped and destroyed",
         mark.installation, mark.job
-    ));
-    context.printer.narrate(&format!("type {vmid} to go on:"));
-    if typed().as_deref() == Some(vmid.to_string().as_str()) {
-        Ok(mark)
-    } else {
-        Err(refuse(
-            "the VMID was not typed; nothing was done".to_owned(),
-        ))
-    }
+    );
+    Ok((mark, line))
 }
 
 fn typed() -> Option<String> {
