@@ -1,1 +1,1 @@
-//! cli
+//! The command line, as the real program speaks it.

@@ -15,8 +15,10 @@ use felhom_agent::output::{Printed, Printer};
 use felhom_agent::perform::Performer;
 use felhom_agent::remote::Remotes;
 use felhom_engine::*;
-use felhom_ids::{StorageId, Vmid, VolumeId};
+use felhom_ids::{Vmid, VolumeId};
+use felhom_proxmox::{Client, Method, Pve, Request, Settings, Token, Trust};
 use felhom_simulator::{Options, Running, Scenario, Simulator, Time};
+use secrecy::SecretString;
 use serde_json::Value;
 
 /// Simulated seconds in a real one: a restore takes some tens of milliseconds.
@@ -41,10 +43,6 @@ pub(crate) fn vmid(number: u32) -> Vmid {
     Vmid::new(number).unwrap()
 }
 
-pub(crate) fn local() -> StorageId {
-    "local".parse().unwrap()
-}
-
 impl Bench {
     /// The built-in scenario.
     pub(crate) async fn new() -> Self {
@@ -63,11 +61,18 @@ impl Bench {
         if let Some(origin) = copy_of {
             copy(origin, &state);
         }
-        let options =
-            Options { scenario: Scenario::BuiltIn, time: Time::Scaled(speed), ..Options::new(&state) };
+        let options = Options {
+            scenario: Scenario::BuiltIn,
+            time: Time::Scaled(speed),
+            ..Options::new(&state)
+        };
         let world = Simulator::start(options).await.unwrap();
         let config = equip(&world, &directory.path().join("box"), extra);
-        Self { world, directory, config }
+        Self {
+            world,
+            directory,
+            config,
+        }
     }
 
     pub(crate) fn performer(&self) -> Performer {
@@ -99,21 +104,33 @@ impl Bench {
     /// A backup of the guest, made by the agent.
     pub(crate) async fn backup(&self, vmid: u32) -> VolumeId {
         let ran = self.run(&["backup", "run", &vmid.to_string()]).await;
-        ran.data()["volid"].as_str().unwrap_or_else(|| panic!("no archive: {ran:?}")).parse().unwrap()
+        ran.data()["volid"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no archive: {ran:?}"))
+            .parse()
+            .unwrap()
     }
 
     /// Scratch guests that the world knows, read from the world itself.
     pub(crate) fn scratch_guests(&self) -> Vec<String> {
         let state = self.world.state();
         let guests = state["world"]["guests"].as_object().unwrap();
-        guests.keys().filter(|vmid| vmid.starts_with("91")).cloned().collect()
+        guests
+            .keys()
+            .filter(|vmid| vmid.starts_with("91"))
+            .cloned()
+            .collect()
     }
 
     /// Volumes of scratch guests.
     pub(crate) fn scratch_volumes(&self) -> Vec<String> {
         let state = self.world.state();
         let volumes = state["world"]["volumes"].as_object().unwrap();
-        volumes.keys().filter(|name| name.contains("vm-91")).cloned().collect()
+        volumes
+            .keys()
+            .filter(|name| name.contains("vm-91"))
+            .cloned()
+            .collect()
     }
 
     /// What production guests look like: configuration and status, digests of what nobody may change.
@@ -124,7 +141,12 @@ impl Bench {
             .iter()
             .filter(|(vmid, _)| !vmid.starts_with("91"))
             .map(|(vmid, guest)| {
-                let seen = serde_json::json!([guest["config"], guest["status"], guest["lock"], guest["frozen"]]);
+                let seen = serde_json::json!([
+                    guest["config"],
+                    guest["status"],
+                    guest["lock"],
+                    guest["frozen"]
+                ]);
                 (vmid.clone(), seen)
             })
             .collect()
@@ -159,25 +181,26 @@ impl Ran {
         });
         lines.collect::<Vec<_>>().join("\n")
     }
-
-    /// The failure's code.
-    pub(crate) fn failure(&self) -> Option<&str> {
-        self.printed.iter().find_map(|one| match one {
-            Printed::Failure(code, _) => Some(code.as_str()),
-            _ => None,
-        })
-    }
 }
 
 pub(crate) async fn run(config: &Path, args: &[&str]) -> Ran {
     let config = config.display().to_string();
-    let line = ["felhom-agent", "--config", &config].into_iter().chain(args.iter().copied());
+    let line = ["felhom-agent", "--config", &config]
+        .into_iter()
+        .chain(args.iter().copied());
     let cli = Cli::try_parse_from(line).unwrap();
     let record = Arc::new(Mutex::new(Vec::new()));
-    let printer = Printer { json: false, quiet: false, record: Some(Arc::clone(&record)) };
+    let printer = Printer {
+        json: false,
+        quiet: false,
+        record: Some(Arc::clone(&record)),
+    };
     let exit = cli::run_with(cli, printer).await;
-    let printed = std::mem::take(&mut *record.lock().unwrap());
-    Ran { exit, printed }
+    let kept = std::mem::take(&mut *record.lock().unwrap());
+    Ran {
+        exit,
+        printed: kept,
+    }
 }
 
 pub(crate) fn equip(world: &Running, directory: &Path, extra: &str) -> PathBuf {
@@ -186,7 +209,11 @@ pub(crate) fn equip(world: &Running, directory: &Path, extra: &str) -> PathBuf {
     for (token, name) in [(AGENT, "agent"), (TESTER, "tester")] {
         secret(&directory.join(name), &tokens[token], 0o600);
     }
-    let dump = world.state_dir().join("storage/local/dump").display().to_string();
+    let dump = world
+        .state_dir()
+        .join("storage/local/dump")
+        .display()
+        .to_string();
     let template = Template {
         node: world.node(),
         url: world.url(),
@@ -205,8 +232,13 @@ pub(crate) fn equip(world: &Running, directory: &Path, extra: &str) -> PathBuf {
 pub(crate) fn secret(path: &Path, text: &str, mode: u32) {
     use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).unwrap();
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .unwrap();
     file.write_all(text.as_bytes()).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -251,24 +283,162 @@ pub(crate) fn test_job(bench: &Bench, journal: &Journal, volid: &VolumeId, bits:
         content_bytes: Some(8 << 20),
     };
     let kind = JobKind::RestoreTest(Box::new(RestoreTestJob::new(request)));
-    Job { id, created: felhom_agent::clock::now(), kind }
+    Job {
+        id,
+        created: felhom_agent::clock::now(),
+        kind,
+    }
 }
 
 pub(crate) fn backup_job(bench: &Bench, journal: &Journal, number: u32, bits: u64) -> Job {
     let id = JobId::from_bits(bits);
     let config = config::load(&bench.config).unwrap();
-    let mark = Mark { installation: journal.installation().clone(), job: id.clone(), vmid: vmid(number) };
-    let request =
-        BackupRequest { vmid: vmid(number), mark, policy: config.backup, forecast_bytes: None };
+    let mark = Mark {
+        installation: journal.installation().clone(),
+        job: id.clone(),
+        vmid: vmid(number),
+    };
+    let request = BackupRequest {
+        vmid: vmid(number),
+        mark,
+        policy: config.backup,
+        forecast_bytes: None,
+    };
     let kind = JobKind::Backup(Box::new(BackupJob::new(request)));
-    Job { id, created: felhom_agent::clock::now(), kind }
+    Job {
+        id,
+        created: felhom_agent::clock::now(),
+        kind,
+    }
 }
 
 pub(crate) fn exercise_job(bench: &Bench, journal: &Journal, number: u32, bits: u64) -> Job {
     let id = JobId::from_bits(bits);
     let config = config::load(&bench.config).unwrap();
-    let mark = Mark { installation: journal.installation().clone(), job: id.clone(), vmid: vmid(number) };
+    let mark = Mark {
+        installation: journal.installation().clone(),
+        job: id.clone(),
+        vmid: vmid(number),
+    };
     let name = format!("felhom-{id}").parse().unwrap();
     let exercise = ExerciseJob::new(mark, name, config.backup.no_progress, config.backup.settle);
-    Job { id, created: felhom_agent::clock::now(), kind: JobKind::Exercise(Box::new(exercise)) }
+    Job {
+        id,
+        created: felhom_agent::clock::now(),
+        kind: JobKind::Exercise(Box::new(exercise)),
+    }
+}
+
+impl Bench {
+    /// The person at the console: `root@pam!root` may what the agent's tokens may not.
+    pub(crate) fn root(&self) -> Pve {
+        let secret = SecretString::from(self.world.tokens()["root@pam!root"].clone());
+        let token = Token::new("root@pam!root".parse().unwrap(), &secret);
+        let address = self.world.address().to_string().parse().unwrap();
+        let trust = Trust::PinnedLeaf(self.world.fingerprint().parse().unwrap());
+        let client = Client::new(Settings::new(address, token, trust)).unwrap();
+        Pve::new(client, self.world.node().parse().unwrap())
+    }
+
+    /// Takes a privilege out of one of the roles that the built-in principals hold.
+    pub(crate) async fn revoke(&self, role: &str, privilege: &str) {
+        let root = self.root();
+        let read = Request::new(Method::Get, &[&"access", &"roles", &role]);
+        let held: BTreeMap<String, Value> = root.client().send(&read).await.unwrap();
+        let left = held
+            .keys()
+            .filter(|held| *held != privilege)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(",");
+        let write = Request::new(Method::Put, &[&"access", &"roles", &role]).with("privs", left);
+        let () = root.client().send(&write).await.unwrap();
+    }
+
+    /// Rewrites the configuration file.
+    pub(crate) fn reconfigure(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(&self.config).unwrap();
+        std::fs::write(&self.config, change(text)).unwrap();
+    }
+
+    /// Changes a guest behind the API's back.
+    pub(crate) async fn poke(&self, vmid: u32, change: Value) {
+        self.world.poke_guest(vmid, change).await.unwrap();
+    }
+
+    /// Mutations that the world carried out, but for those that the simulator's own root was let do.
+    pub(crate) fn mutations(&self) -> BTreeMap<String, u64> {
+        let mut counts = self.world.counts();
+        counts.retain(|what, _| !what.contains("/access/"));
+        counts
+    }
+
+    /// Jobs that the journal knows, ended or not; 0 where there is no journal.
+    pub(crate) async fn jobs(&self) -> i64 {
+        let path = self.state_dir().join("journal.sqlite");
+        if !path.exists() {
+            return 0;
+        }
+        let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display()))
+            .await
+            .unwrap();
+        let count = sqlx::query_scalar("SELECT count(*) FROM jobs")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        pool.close().await;
+        count
+    }
+
+    /// Runs the real program to its end, with what a person types.
+    pub(crate) async fn program(&self, args: &[&str], typed: &str) -> Output {
+        let mut command = program(&self.config, args);
+        let typed = typed.to_owned();
+        let run = move || {
+            use std::io::Write;
+            let mut child = command.spawn().unwrap();
+            // It may end without reading.
+            drop(child.stdin.take().unwrap().write_all(typed.as_bytes()));
+            child.wait_with_output().unwrap()
+        };
+        let output = tokio::task::spawn_blocking(run).await.unwrap();
+        Output {
+            exit: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// What the real program printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Output {
+    /// None when a signal ended it.
+    pub(crate) exit: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    /// The one document on stdout.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// The real program, ready to be started: not one of our variables in its environment, all of its channels held.
+#[expect(
+    clippy::disallowed_types,
+    reason = "the program under test is another process"
+)]
+pub(crate) fn program(config: &Path, args: &[&str]) -> std::process::Command {
+    use std::process::{Command, Stdio};
+    let mut command = Command::new(env!("CARGO_BIN_EXE_felhom-agent"));
+    command.arg("--config").arg(config).args(args);
+    command.env_remove("FELHOM_CONFIG").env_remove("FELHOM_LOG");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
 }

@@ -1,0 +1,274 @@
+//! The configuration and the secret files that it names.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::{MUTATING, assert_untouched, refused};
+use crate::support::*;
+
+/// Puts a line behind another one; returns its number.
+fn insert(bench: &Bench, after: &str, line: &str) -> usize {
+    let mut number = 0;
+    bench.reconfigure(|text| {
+        let at = text.lines().position(|old| old.trim() == after).unwrap();
+        number = at + 2;
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.insert(at + 1, line);
+        lines.join("\n")
+    });
+    number
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_key_is_named_with_file_and_line() {
+    for (section, key) in [
+        ("[pve]", "fingerprnt"),
+        ("[restore-test.floors]", "metadata_percnt"),
+        ("[principals.agent]", "secret"),
+        ("[limits]", "setle"),
+    ] {
+        let bench = Bench::new().await;
+        let line = insert(&bench, section, &format!("{key} = 1"));
+        let place = format!("{}:{line}: ", bench.config.display());
+        for args in [&["config", "check"][..], &["config", "show"], &["status"]] {
+            let told = refused(&bench, args).await;
+            told.says(78, &[&place, key, "unknown field", "expected"]);
+        }
+        for args in MUTATING {
+            refused(&bench, args).await.says(78, &[&place, key]);
+        }
+        assert_untouched(&bench).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_type_is_named_with_its_line_and_what_was_expected() {
+    for (section, line, words) in [
+        ("[restore-test]", "cores = \"two\"", ["two", "u32"]),
+        ("[restore-test]", "first_vmid = -1", ["-1", "u32"]),
+        ("[backup]", "mode = 7", ["7", "string"]),
+        ("[limits]", "lockwait_min = \"1m\"", ["1m", "u32"]),
+        ("[pve]", "insecure = \"no\"", ["no", "bool"]),
+        ("[pve]", "ca_file = [", ["", ""]),
+    ] {
+        let bench = Bench::new().await;
+        let number = insert(&bench, section, line);
+        let place = format!("{}:{number}: ", bench.config.display());
+        let told = refused(&bench, &["config", "check"]).await;
+        if line.ends_with('[') {
+            // What follows an open bracket is wrong where it stands.
+            told.says(78, &[&bench.config.display().to_string()]);
+        } else {
+            told.says(78, &[&place, words[0], words[1]]);
+        }
+        assert!(told.hint().contains("config check"), "{}", told.error);
+        assert_untouched(&bench).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_span_without_its_unit_says_how_to_write_it() {
+    let bench = Bench::new().await;
+    bench.reconfigure(|text| text.replace("settle = \"300ms\"", "settle = \"15\""));
+    let told = refused(&bench, &["config", "check"]).await;
+    told.says(78, &["`15` is no length of time", "`15s`"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_problems_are_told_at_once() {
+    let bench = Bench::new().await;
+    bench.reconfigure(|text| {
+        text.replace("node = \"demo-felhom\"", "node = \"no node\"")
+            .replace("url = \"https://", "url = \"http://")
+            .replace(
+                "token = \"felhom-agent@pve!agent\"",
+                "token = \"felhom-agent\"",
+            )
+            .replace(
+                "memory_mib = 256",
+                "memory_mib = 256\nfirst_vmid = 9200\nlast_vmid = 9100\nevidence = \"hope\"",
+            )
+            .replace("[backup]", "[backup]\nmode = \"fast\"")
+            .replace("root_mib = 16", "root_mib = 16\nstorage_percent = 95")
+    });
+    let told = refused(&bench, &["config", "check"]).await;
+    let problems = [
+        "node: ",
+        "pve.url: ",
+        "principals.agent.token: ",
+        "backup.mode: ",
+        "restore-test.evidence: ",
+        "restore-test: first_vmid is above last_vmid",
+        "restore-test.floors: ",
+    ];
+    told.says(78, &problems);
+    told.says(78, &[&format!("has {} problem(s)", problems.len())]);
+    assert_untouched(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trust_is_exactly_one_thing_and_an_address_holds_no_password() {
+    let bench = Bench::new().await;
+    let whole = std::fs::read_to_string(&bench.config).unwrap();
+    let pin = whole
+        .lines()
+        .find(|line| line.starts_with("fingerprint"))
+        .unwrap()
+        .to_owned();
+    for changed in [
+        whole.replace(&pin, ""),
+        whole.replace(&pin, &format!("{pin}\nca_file = \"ca.pem\"")),
+        whole.replace(&pin, &format!("{pin}\ninsecure = true")),
+    ] {
+        bench.reconfigure(|_| changed);
+        let told = refused(&bench, &["config", "check"]).await;
+        told.says(78, &["exactly one of `fingerprint` and `ca_file`"]);
+    }
+    bench.reconfigure(|_| whole.replace("https://", "https://root:hunter2@"));
+    let told = refused(&bench, &["config", "check"]).await;
+    told.says(78, &["pve.url: "]);
+    assert!(
+        !told.error.to_string().contains("hunter2"),
+        "{}",
+        told.error
+    );
+    bench.reconfigure(|_| whole.replace(&pin, "fingerprint = \"AB:CD\""));
+    let told = refused(&bench, &["config", "check"]).await;
+    told.says(78, &["pve.fingerprint: "]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_configuration_says_where_it_was_looked_for() {
+    let mut bench = Bench::new().await;
+    bench.config = bench.directory.path().join("box/absent.toml");
+    let path = bench.config.display().to_string();
+    for args in [
+        &["config", "check"][..],
+        &["status"],
+        &["backup", "run", "9001"],
+    ] {
+        let told = refused(&bench, args).await;
+        told.says(78, &[&path, "cannot be read"]);
+        assert!(told.hint().contains("--config"), "{}", told.error);
+        assert!(
+            told.error["causes"][0]
+                .as_str()
+                .unwrap()
+                .contains("No such file")
+        );
+    }
+    bench.config = bench.directory.path().join("box");
+    refused(&bench, &["config", "check"])
+        .await
+        .says(78, &["cannot be read"]);
+    assert!(!bench.state_dir().exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_json_configuration_has_lines_too() {
+    let mut bench = Bench::new().await;
+    bench.config = bench.directory.path().join("box/agent.json");
+    std::fs::write(
+        &bench.config,
+        "{\n \"node\": \"demo-felhom\",\n \"nod\": 1\n}\n",
+    )
+    .unwrap();
+    let told = refused(&bench, &["config", "check"]).await;
+    told.says(78, &[&format!("{}:3: ", bench.config.display()), "`nod`"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_file_that_is_missing_empty_or_open_is_refused() {
+    let bench = Bench::new().await;
+    let path = bench.directory.path().join("box/agent");
+    let name = path.display().to_string();
+    let good = std::fs::read_to_string(&path).unwrap();
+    let all = async |words: &[&str], hint: &str| {
+        for args in [&["config", "check"][..]].into_iter().chain(MUTATING) {
+            let told = refused(&bench, args).await;
+            told.says(78, words);
+            assert_eq!(told.code(), "credentials");
+            assert!(told.hint().contains(hint), "{}", told.error);
+            assert!(!told.error.to_string().contains(good.trim()));
+        }
+    };
+    for mode in [0o640, 0o604, 0o620] {
+        secret(&path, &good, mode);
+        all(
+            &[&name, &format!("mode {mode:04o}")],
+            &format!("chmod 600 {name}"),
+        )
+        .await;
+    }
+    secret(&path, " \n", 0o600);
+    all(&[&name, "is empty"], "write the token's secret").await;
+    std::fs::remove_file(&path).unwrap();
+    all(&[&name, "cannot be read"], "mode 0600").await;
+    std::fs::create_dir(&path).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    all(&[&name, "cannot be read"], "mode 0600").await;
+    assert_untouched(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_needs_systemd() {
+    let bench = Bench::new().await;
+    bench.reconfigure(|text| text.replace("secret_file = \"agent\"", "credential = \"agent\""));
+    let told = refused(&bench, &["config", "check"]).await;
+    told.says(78, &["principals.agent.credential: ", "LoadCredential="]);
+    bench.reconfigure(|text| {
+        text.replace(
+            "credential = \"agent\"",
+            "credential = \"agent\"\nsecret_file = \"agent\"",
+        )
+    });
+    let told = refused(&bench, &["config", "check"]).await;
+    told.says(78, &["exactly one of `secret_file` and `credential`"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_shown_holds_every_default_and_no_secret() {
+    let bench = Bench::with("", None).await;
+    let output = bench.program(&["config", "show"], "").await;
+    assert_eq!(output.exit, Some(0), "{output:?}");
+    for line in [
+        "node = \"demo-felhom\"",
+        "agent.token = \"felhom-agent@pve!agent\"",
+        "restore_test.token = \"felhom-test@pve!restore-test\"",
+        "request_timeout = 45s",
+        "backup.storage = \"local\"",
+        "backup.mode = \"snapshot\"",
+        "backup.wait_limit = 15m",
+        "backup.no_progress = 2h",
+        "backup.settle = 25s",
+        "backup.lockwait_min = 1",
+        "backup.storage_floor = 1073741824",
+        "restore_test_policy.first_vmid = 9100",
+        "restore_test_policy.last_vmid = 9199",
+        "restore_test_policy.pool = \"felhom-scratch\"",
+        "restore_test_policy.bridge = \"vmbr9\"",
+        "restore_test_policy.target = \"local-lvm\"",
+        "restore_test_policy.memory_mib = 1024",
+        "restore_test_policy.cores = 1",
+        "restore_test_policy.evidence = \"booted\"",
+        "restore_test_policy.stable_for = 5s",
+        "restore_test_policy.evidence_timeout = 2m",
+        "restore_test_policy.wait_limit = 15m",
+        "restore_test_policy.no_progress = 2h",
+        "restore_test_policy.settle = 25s",
+        "restore_test_policy.floors.storage_percent = 10",
+        "restore_test_policy.floors.metadata_percent = 10",
+        "restore_test_policy.floors.root_bytes = 1073741824",
+        "restore_test_policy.floors.memory_bytes = 536870912",
+    ] {
+        assert!(
+            output.stdout.lines().any(|shown| shown == line),
+            "`{line}` is not in:\n{}",
+            output.stdout
+        );
+    }
+    let json = bench.program(&["config", "show", "--json"], "").await;
+    for secret in bench.world.tokens().values() {
+        assert!(!output.stdout.contains(secret.as_str()));
+        assert!(!json.stdout.contains(secret.as_str()));
+    }
+}
