@@ -102,6 +102,11 @@ pub enum FaultKind {
         /// What stands behind `WARN: `.
         text: String,
     },
+    /// The worker writes this line into its log at the point, and goes on.
+    TaskSay {
+        /// The line.
+        text: String,
+    },
     /// The worker stands still at the point until it is stopped.
     TaskStall,
     /// The worker stands still at the point until it is released or stopped.
@@ -120,6 +125,7 @@ pub enum FaultKind {
 pub(crate) enum TaskFault {
     Fail(String),
     Warn(String),
+    Say(String),
     Stall,
     Hold,
     Delay(Duration),
@@ -131,6 +137,7 @@ impl FaultKind {
         match self {
             Self::TaskFail { text } => Some(TaskFault::Fail(text.clone())),
             Self::TaskWarn { text } => Some(TaskFault::Warn(text.clone())),
+            Self::TaskSay { text } => Some(TaskFault::Say(text.clone())),
             Self::TaskStall => Some(TaskFault::Stall),
             Self::TaskHold => Some(TaskFault::Hold),
             Self::TaskDelay { seconds } => Some(TaskFault::Delay(simulated(*seconds))),

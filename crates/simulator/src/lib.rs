@@ -23,6 +23,7 @@ mod sim;
 mod storage;
 mod tasks;
 mod tls;
+mod words;
 mod workers;
 mod world;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::access::Principal;
 use crate::call::{ApiError, Call, Reply};
+use crate::guest::props::Format;
 use crate::world::World;
 
 /// A permission check on parameters as they arrived.
@@ -38,8 +39,10 @@ pub(crate) enum Kind {
     Text,
     /// At most this many characters.
     Short(usize),
+    /// At least this many characters.
+    Long(usize),
     Int(i64, i64),
-    Number,
+    Number(i64, i64),
     Bool,
     Enum(&'static [&'static str]),
     Vmid,
@@ -51,10 +54,16 @@ pub(crate) enum Kind {
     ConfigId,
     /// A format of its own: `Err` is the text behind `invalid format - `.
     Format(fn(&str) -> Result<(), String>),
+    /// A regular expression, written out.
+    Pattern(fn(&str) -> bool),
+    /// A property string.
+    Properties(&'static Format),
     /// `type: array`; a scalar becomes a one-element array.
     Array,
     /// A string in a `…-list` format; repeated keys are joined with commas.
     List,
+    /// Such a list whose elements have a format of their own.
+    ListOf(fn(&str) -> Result<(), String>),
 }
 
 pub(crate) struct Param {

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use crate::access::random_uuid;
 use crate::call::{Answer, ApiError, Call, Params, Reply};
+use crate::guest::formats;
 use crate::route::{Kind, Param, Route, Rule, may, with};
+use crate::words;
 
 const AUDIT: Rule = Rule::All("/", &["Sys.Audit"]);
 const MODIFY: Rule = Rule::All("/", &["Sys.Modify"]);
@@ -26,7 +28,7 @@ const OPTIONS: &[Param] = &[
     may("storage", Kind::StorageId),
     may("mode", Kind::Enum(&["snapshot", "suspend", "stop"])),
     may("compress", Kind::Enum(&["0", "1", "gzip", "lzo", "zstd"])),
-    may("prune-backups", Kind::Text),
+    may("prune-backups", Kind::Properties(&formats::PRUNE)),
     may("remove", Kind::Bool),
     with("protected", Kind::Bool, "storage"),
     with("notes-template", Kind::Short(1024), "storage"),
@@ -42,8 +44,8 @@ const OPTIONS: &[Param] = &[
     may("stopwait", Kind::Int(0, i64::MAX)),
     may("exclude-path", Kind::Array),
     may("stdexcludes", Kind::Bool),
-    may("fleecing", Kind::Text),
-    may("performance", Kind::Text),
+    may("fleecing", Kind::Properties(&formats::FLEECING)),
+    may("performance", Kind::Properties(&formats::PERFORMANCE)),
     may("quiet", Kind::Bool),
     with("dow", Kind::List, "starttime"),
     may("dumpdir", Kind::Text),
@@ -53,7 +55,7 @@ const OPTIONS: &[Param] = &[
     ),
     may("pigz", Kind::Int(i64::MIN, i64::MAX)),
     may("script", Kind::Text),
-    may("starttime", Kind::Text),
+    may("starttime", Kind::Pattern(words::clock)),
     may("stop", Kind::Bool),
     may("tmpdir", Kind::Text),
     may("zstd", Kind::Int(i64::MIN, i64::MAX)),

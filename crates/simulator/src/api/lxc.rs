@@ -8,6 +8,7 @@ mod snapshot;
 
 use crate::guest::schema::with_options;
 use crate::route::{Kind, Route, Rule, may, need};
+use crate::words;
 
 const AUDIT: Rule = Rule::All("/vms/{vmid}", &["VM.Audit"]);
 const POWER: Rule = Rule::All("/vms/{vmid}", &["VM.PowerMgmt"]);
@@ -52,12 +53,12 @@ pub(crate) const ROUTES: &[Route] = &[
         with_options![
             need("vmid", Kind::Vmid),
             need("ostemplate", Kind::Short(255)),
-            may("bwlimit", Kind::Number),
+            may("bwlimit", Kind::Number(0, i64::MAX)),
             may("force", Kind::Bool),
             may("ha-managed", Kind::Bool),
             may("ignore-unpack-errors", Kind::Bool),
-            may("password", Kind::Text),
-            may("pool", Kind::Text),
+            may("password", Kind::Long(5)),
+            may("pool", Kind::Format(words::pool_id)),
             may("restore", Kind::Bool),
             may("ssh-public-keys", Kind::Text),
             may("start", Kind::Bool),
@@ -127,7 +128,7 @@ pub(crate) const ROUTES: &[Route] = &[
         Rule::Any("/vms/{vmid}", &["VM.Config.Disk"]),
         &[
             need("disk", Kind::Mount),
-            need("size", Kind::Text),
+            need("size", Kind::Pattern(words::growth)),
             may("digest", Kind::Short(40))
         ],
         config::resize
@@ -215,11 +216,11 @@ pub(crate) const ROUTES: &[Route] = &[
         CLONE,
         &[
             need("newid", Kind::Vmid),
-            may("bwlimit", Kind::Number),
+            may("bwlimit", Kind::Number(0, i64::MAX)),
             may("description", Kind::Text),
             may("full", Kind::Bool),
-            may("hostname", Kind::Text),
-            may("pool", Kind::Text),
+            may("hostname", Kind::Format(words::dns_name)),
+            may("pool", Kind::Format(words::pool_id)),
             may("snapname", Kind::ConfigId),
             may("storage", Kind::StorageId),
             may("target", Kind::Node),
@@ -232,7 +233,7 @@ pub(crate) const ROUTES: &[Route] = &[
         Rule::All("/vms/{vmid}", &["VM.Migrate"]),
         &[
             need("target", Kind::Node),
-            may("bwlimit", Kind::Number),
+            may("bwlimit", Kind::Number(0, i64::MAX)),
             may("online", Kind::Bool),
             may("restart", Kind::Bool),
             may("target-storage", Kind::Text),

@@ -7,11 +7,12 @@ use crate::api::cluster;
 use crate::call::{Answer, ApiError, Call, Params, Reply, object};
 use crate::route::{Kind, Param, Route, Rule, may, need};
 use crate::storage;
+use crate::words;
 use crate::world::World;
 
 const TYPES: &[&str] = &["qemu", "lxc", "storage"];
 const ALLOCATE: Rule = Rule::All("/pool/{poolid}", &["Pool.Allocate"]);
-const ID: Kind = Kind::Format(is_pool_id);
+const ID: Kind = Kind::Format(words::pool_id);
 
 const CHANGES: &[Param] = &[
     may("comment", Kind::Text),
@@ -86,20 +87,6 @@ pub(crate) const ROUTES: &[Route] = &[
         handler: delete,
     },
 ];
-
-fn is_pool_id(text: &str) -> Result<(), String> {
-    let part = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
-    };
-    let parts: Vec<&str> = text.split('/').collect();
-    if parts.len() <= 3 && parts.iter().all(|one| part(one)) {
-        return Ok(());
-    }
-    Err(format!("pool name '{text}' contains invalid characters"))
-}
 
 fn list(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();

@@ -6,9 +6,9 @@ use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 
 use crate::call::{Answer, ApiError, Call, Params, Reply, object};
-use crate::guest::schema::dns_name;
 use crate::hex;
 use crate::route::{Kind, Route, Rule, may, need};
+use crate::words;
 use crate::world::{Qemu, World};
 
 const AUDIT: Rule = Rule::All("/vms/{vmid}", &["VM.Audit"]);
@@ -29,8 +29,8 @@ pub(crate) const ROUTES: &[Route] = &[
         rule: Rule::User,
         params: &[
             need("vmid", Kind::Vmid),
-            may("pool", Kind::Text),
-            may("name", Kind::Format(dns_name)),
+            may("pool", Kind::Format(words::pool_id)),
+            may("name", Kind::Format(words::dns_name)),
             may("memory", Kind::Text),
             may("cores", Kind::Int(1, i64::MAX)),
             may("sockets", Kind::Int(1, i64::MAX)),

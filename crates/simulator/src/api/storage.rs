@@ -4,7 +4,9 @@ mod config;
 mod content;
 mod list;
 
+use crate::guest::formats;
 use crate::route::{Kind, Route, Rule, may, need, with};
+use crate::words;
 
 /// Types that exist; this node can use two of them.
 const TYPES: &[&str] = &[
@@ -39,15 +41,6 @@ fn retention(text: &str) -> Result<(), String> {
     crate::storage::retention::Retention::parse(text).map(drop)
 }
 
-fn path(text: &str) -> Result<(), String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-/_.@".contains(c);
-    if text.starts_with('/') && text.chars().all(plain) {
-        Ok(())
-    } else {
-        Err("value does not look like a valid filesystem path\n".into())
-    }
-}
-
 pub(crate) const ROUTES: &[Route] = &[
     Route {
         method: "GET",
@@ -64,12 +57,12 @@ pub(crate) const ROUTES: &[Route] = &[
             need("storage", Kind::StorageId),
             need("type", Kind::Enum(TYPES)),
             may("authsupported", Kind::Text),
-            may("base", Kind::Text),
+            may("base", Kind::Format(words::volume_id)),
             may("blocksize", Kind::Text),
-            may("bwlimit", Kind::Text),
+            may("bwlimit", Kind::Properties(&formats::LIMITS)),
             may("comstar_hg", Kind::Text),
             may("comstar_tg", Kind::Text),
-            may("content", Kind::List),
+            may("content", Kind::ListOf(words::content_type)),
             may("content-dirs", Kind::List),
             may("create-base-path", Kind::Bool),
             may("create-subdirs", Kind::Bool),
@@ -78,10 +71,10 @@ pub(crate) const ROUTES: &[Route] = &[
             may("disable", Kind::Bool),
             may("domain", Kind::Short(256)),
             may("encryption-key", Kind::Text),
-            may("export", Kind::Text),
-            may("fingerprint", Kind::Text),
+            may("export", Kind::Format(words::absolute_path)),
+            may("fingerprint", Kind::Pattern(words::fingerprint)),
             may("format", Kind::Enum(&["raw", "qcow2", "subvol", "vmdk"])),
-            may("fs-name", Kind::Text),
+            may("fs-name", Kind::ConfigId),
             may("fuse", Kind::Bool),
             may("is_mountpoint", Kind::Text),
             may("iscsiprovider", Kind::Text),
@@ -92,14 +85,14 @@ pub(crate) const ROUTES: &[Route] = &[
             may("max-protected-backups", Kind::Int(-1, i64::MAX)),
             may("mkdir", Kind::Bool),
             may("monhost", Kind::List),
-            may("mountpoint", Kind::Text),
+            may("mountpoint", Kind::Format(words::absolute_path)),
             may("namespace", Kind::Text),
             may("nocow", Kind::Bool),
             may("nodes", Kind::List),
             may("nowritecache", Kind::Bool),
-            may("options", Kind::Text),
+            may("options", Kind::Format(words::mount_options)),
             may("password", Kind::Short(256)),
-            may("path", Kind::Format(path)),
+            may("path", Kind::Format(words::absolute_path)),
             may("pool", Kind::Text),
             may("port", Kind::Int(1, 65_535)),
             may("portal", Kind::Text),
@@ -111,7 +104,7 @@ pub(crate) const ROUTES: &[Route] = &[
             may("saferemove", Kind::Bool),
             may("saferemove-stepsize", Kind::Int(i64::MIN, i64::MAX)),
             may("saferemove_throughput", Kind::Text),
-            may("server", Kind::Text),
+            may("server", Kind::Format(words::server)),
             may("share", Kind::Text),
             may("shared", Kind::Bool),
             may("skip-cert-verification", Kind::Bool),
@@ -121,13 +114,13 @@ pub(crate) const ROUTES: &[Route] = &[
             ),
             may("snapshot-as-volume-chain", Kind::Bool),
             may("sparse", Kind::Bool),
-            may("subdir", Kind::Text),
+            may("subdir", Kind::Format(words::absolute_path)),
             may("tagged_only", Kind::Bool),
             may("target", Kind::Text),
-            may("thinpool", Kind::Text),
+            may("thinpool", Kind::Format(words::lvm_name)),
             may("username", Kind::Text),
-            may("vgname", Kind::Text),
-            may("zfs-base-path", Kind::Text),
+            may("vgname", Kind::Format(words::lvm_name)),
+            may("zfs-base-path", Kind::Format(words::absolute_path)),
         ],
         handler: config::create,
     },
@@ -144,10 +137,10 @@ pub(crate) const ROUTES: &[Route] = &[
         rule: DEFINE,
         params: &[
             may("blocksize", Kind::Text),
-            may("bwlimit", Kind::Text),
+            may("bwlimit", Kind::Properties(&formats::LIMITS)),
             may("comstar_hg", Kind::Text),
             may("comstar_tg", Kind::Text),
-            may("content", Kind::List),
+            may("content", Kind::ListOf(words::content_type)),
             may("content-dirs", Kind::List),
             may("create-base-path", Kind::Bool),
             may("create-subdirs", Kind::Bool),
@@ -157,9 +150,9 @@ pub(crate) const ROUTES: &[Route] = &[
             may("disable", Kind::Bool),
             may("domain", Kind::Short(256)),
             may("encryption-key", Kind::Text),
-            may("fingerprint", Kind::Text),
+            may("fingerprint", Kind::Pattern(words::fingerprint)),
             may("format", Kind::Enum(&["raw", "qcow2", "subvol", "vmdk"])),
-            may("fs-name", Kind::Text),
+            may("fs-name", Kind::ConfigId),
             may("fuse", Kind::Bool),
             may("is_mountpoint", Kind::Text),
             may("keyring", Kind::Text),
@@ -169,12 +162,12 @@ pub(crate) const ROUTES: &[Route] = &[
             may("max-protected-backups", Kind::Int(-1, i64::MAX)),
             may("mkdir", Kind::Bool),
             may("monhost", Kind::List),
-            may("mountpoint", Kind::Text),
+            may("mountpoint", Kind::Format(words::absolute_path)),
             may("namespace", Kind::Text),
             may("nocow", Kind::Bool),
             may("nodes", Kind::List),
             may("nowritecache", Kind::Bool),
-            may("options", Kind::Text),
+            may("options", Kind::Format(words::mount_options)),
             may("password", Kind::Short(256)),
             may("pool", Kind::Text),
             may("port", Kind::Int(1, 65_535)),
@@ -186,7 +179,7 @@ pub(crate) const ROUTES: &[Route] = &[
             may("saferemove", Kind::Bool),
             may("saferemove-stepsize", Kind::Int(i64::MIN, i64::MAX)),
             may("saferemove_throughput", Kind::Text),
-            may("server", Kind::Text),
+            may("server", Kind::Format(words::server)),
             may("shared", Kind::Bool),
             may("skip-cert-verification", Kind::Bool),
             may(
@@ -195,10 +188,10 @@ pub(crate) const ROUTES: &[Route] = &[
             ),
             may("snapshot-as-volume-chain", Kind::Bool),
             may("sparse", Kind::Bool),
-            may("subdir", Kind::Text),
+            may("subdir", Kind::Format(words::absolute_path)),
             may("tagged_only", Kind::Bool),
             may("username", Kind::Text),
-            may("zfs-base-path", Kind::Text),
+            may("zfs-base-path", Kind::Format(words::absolute_path)),
         ],
         handler: config::update,
     },
@@ -214,7 +207,7 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/nodes/{node}/storage",
         rule: Rule::User,
         params: &[
-            may("content", Kind::List),
+            may("content", Kind::ListOf(words::content_type)),
             may("enabled", Kind::Bool),
             may("format", Kind::Bool),
             may("storage", Kind::StorageId),
@@ -240,7 +233,10 @@ pub(crate) const ROUTES: &[Route] = &[
         method: "GET",
         path: "/nodes/{node}/storage/{storage}/content",
         rule: Rule::Any("/storage/{storage}", LOOK),
-        params: &[may("content", Kind::Text), may("vmid", Kind::Vmid)],
+        params: &[
+            may("content", Kind::Format(words::content_type)),
+            may("vmid", Kind::Vmid),
+        ],
         handler: content::list,
     },
     Route {
@@ -249,7 +245,7 @@ pub(crate) const ROUTES: &[Route] = &[
         rule: Rule::All("/storage/{storage}", &["Datastore.AllocateSpace"]),
         params: &[
             need("filename", Kind::Text),
-            need("size", Kind::Text),
+            need("size", Kind::Pattern(words::volume_size)),
             need("vmid", Kind::Vmid),
             with("format", Kind::Enum(FORMATS), "size"),
         ],
@@ -305,7 +301,7 @@ pub(crate) const ROUTES: &[Route] = &[
         params: &[
             need("content", Kind::Enum(&["iso", "vztmpl", "import"])),
             need("filename", Kind::Short(255)),
-            need("url", Kind::Text),
+            need("url", Kind::Pattern(words::url)),
             with("checksum", Kind::Text, "checksum-algorithm"),
             with(
                 "checksum-algorithm",

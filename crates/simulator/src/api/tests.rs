@@ -12,13 +12,21 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::routes;
+use crate::guest::props::{Format, Type};
 use crate::route::{Kind, Param, Route, Rule};
 
-/// Methods that take fewer parameters than the schema has, and why.
+/// Methods that take fewer parameters than the schema has, and look less closely, and why.
 const FEWER: &[(&str, &str)] = &[(
     "POST /nodes/{node}/qemu",
     "VMs have no disks and run nothing here",
 )];
+
+/// Formats of values that nobody looks at here.
+const UNCHECKED: &[&str] = &[
+    "pve-storage-portal-dns",
+    "pve-storage-zfs-blocksize",
+    "storage-pair-list",
+];
 
 type Schema = BTreeMap<(String, String), Value>;
 
@@ -50,12 +58,16 @@ fn type_of(kind: &Kind) -> &'static str {
     match kind {
         Kind::Bool => "boolean",
         Kind::Int(..) | Kind::Vmid => "integer",
-        Kind::Number => "number",
+        Kind::Number(..) => "number",
         Kind::Array => "array",
         Kind::Text
         | Kind::Mount
         | Kind::Short(_)
+        | Kind::Long(_)
         | Kind::Enum(_)
+        | Kind::Pattern(_)
+        | Kind::Properties(_)
+        | Kind::ListOf(_)
         | Kind::VmidList
         | Kind::Node
         | Kind::StorageId
@@ -82,6 +94,12 @@ fn param_differs(param: &Param, entry: &Value) -> Vec<String> {
     match &param.kind {
         Kind::Enum(values) => differs("enum", json!(values), &entry["enum"]),
         Kind::Short(most) => differs("maxLength", json!(most), &entry["maxLength"]),
+        Kind::Long(least) => differs("minLength", json!(least), &entry["minLength"]),
+        Kind::Pattern(_) => differs(
+            "a pattern",
+            true.into(),
+            &entry["pattern"].is_string().into(),
+        ),
         Kind::Int(least, most) => {
             let bound = |end: i64, none: i64| if end == none { Value::Null } else { json!(end) };
             differs("minimum", bound(*least, i64::MIN), &entry["minimum"]);
@@ -92,7 +110,7 @@ fn param_differs(param: &Param, entry: &Value) -> Vec<String> {
         Kind::ConfigId => differs("format", json!("pve-configid"), &entry["format"]),
         Kind::Node => differs("format", json!("pve-node"), &entry["format"]),
         Kind::VmidList => differs("format", json!("pve-vmid-list"), &entry["format"]),
-        Kind::List => {
+        Kind::List | Kind::ListOf(_) => {
             let is_list = entry["format"]
                 .as_str()
                 .is_some_and(|name| name.ends_with("-list"));
@@ -100,11 +118,56 @@ fn param_differs(param: &Param, entry: &Value) -> Vec<String> {
         }
         Kind::Mount => differs("first", json!("rootfs"), &entry["enum"][0]),
         Kind::Text => {
-            let unchecked = entry["enum"].is_null() && entry["maxLength"].is_null();
-            differs("unchecked", true.into(), &unchecked.into());
+            for what in ["enum", "maxLength", "minLength", "pattern", "format"] {
+                let is_passed_over = UNCHECKED.iter().any(|format| entry[what] == **format);
+                if !is_passed_over {
+                    differs(what, Value::Null, &entry[what]);
+                }
+            }
         }
-        Kind::Bool | Kind::Number | Kind::Array | Kind::Format(_) => {}
+        Kind::Properties(format) => {
+            problems.extend(keys_differ(param.name, format, &entry["format"]));
+        }
+        Kind::Bool | Kind::Number(..) | Kind::Array | Kind::Format(_) => {}
     }
+    problems
+}
+
+/// Where the keys of a property string differ.
+fn keys_differ(name: &str, format: &Format, theirs: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    if theirs.is_string() {
+        // A format with a name, whose keys are not shown.
+        return problems;
+    }
+    for key in format.keys {
+        let entry = &theirs[key.name];
+        let kind = match key.kind {
+            Type::Bool => "boolean",
+            Type::Int(..) => "integer",
+            Type::Number => "number",
+            Type::Format(_) | Type::Pattern(_) | Type::Enum(_) => "string",
+        };
+        let is_default = json!(format.default == Some(key.name));
+        for (what, ours, theirs) in [
+            ("type", kind.into(), entry["type"].clone()),
+            (
+                "required",
+                key.required.into(),
+                json!(entry["optional"].is_null()),
+            ),
+            ("default", is_default, json!(entry["default_key"] == 1)),
+        ] {
+            if ours != theirs {
+                let key = key.name;
+                problems.push(format!("{name}.{key}: {what} {ours}, there {theirs}"));
+            }
+        }
+    }
+    let known = |key: &str| format.keys.iter().any(|known| known.name == key);
+    let left_out = theirs.as_object().into_iter().flatten();
+    let left_out = left_out.filter(|(key, _)| !known(key));
+    problems.extend(left_out.map(|(key, _)| format!("{name}.{key}: left out")));
     problems
 }
 
@@ -171,6 +234,7 @@ fn route_differs(route: &Route, info: &Value) -> Vec<String> {
     let left_out = known.into_iter().flatten().map(|(name, _)| name.as_str());
     let name = format!("{} {}", route.method, route.path);
     if FEWER.iter().any(|(method, _)| *method == name) {
+        problems.retain(|problem| !problem.contains(": format "));
         return problems;
     }
     let left_out: Vec<&str> = left_out

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::archive;
 use crate::call::{Answer, ApiError, Call, Reply};
+use crate::guest::formats;
 use crate::route::{Kind, Route, Rule, may, need, with};
 use crate::storage::access;
 use crate::storage::retention::Retention;
@@ -28,7 +29,7 @@ pub(crate) const ROUTES: &[Route] = &[
             may("dumpdir", Kind::Text),
             may("exclude", Kind::VmidList),
             may("exclude-path", Kind::Array),
-            may("fleecing", Kind::Text),
+            may("fleecing", Kind::Properties(&formats::FLEECING)),
             may("ionice", Kind::Int(0, 8)),
             may("job-id", Kind::Short(50)),
             may("lockwait", Kind::Int(0, i64::MAX)),
@@ -44,7 +45,7 @@ pub(crate) const ROUTES: &[Route] = &[
                 "pbs-change-detection-mode",
                 Kind::Enum(&["legacy", "data", "metadata"]),
             ),
-            may("performance", Kind::Text),
+            may("performance", Kind::Properties(&formats::PERFORMANCE)),
             may("pigz", Kind::Int(i64::MIN, i64::MAX)),
             may("pool", Kind::Text),
             with("protected", Kind::Bool, "storage"),

@@ -1,126 +1,39 @@
 //! The property-string schemas of a container's options, and what is read out of them.
 
 use super::props::{self, Format, Props, Type, optional, required};
-
-fn word(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_alphanumeric() || "-_.".contains(c))
-}
-
-/// Six hexadecimal pairs of a unicast address: the second digit is even.
-fn mac(text: &str) -> bool {
-    let pairs: Vec<&str> = text.split(':').collect();
-    let hex = |pair: &&str| pair.len() == 2 && pair.chars().all(|c| c.is_ascii_hexdigit());
-    let second = text.chars().nth(1).and_then(|c| c.to_digit(16));
-    pairs.len() == 6 && pairs.iter().all(hex) && second.is_some_and(|digit| digit % 2 == 0)
-}
-
-fn masked(text: &str, v6: bool) -> bool {
-    let Some((address, mask)) = text.split_once('/') else {
-        return false;
-    };
-    let most = if v6 { 128 } else { 32 };
-    let good = if v6 {
-        address.parse::<std::net::Ipv6Addr>().is_ok()
-    } else {
-        address.parse::<std::net::Ipv4Addr>().is_ok()
-    };
-    good && mask
-        .parse::<u8>()
-        .is_ok_and(|mask| (8..=most).contains(&mask))
-}
-
-fn ip4(text: &str) -> bool {
-    matches!(text, "dhcp" | "manual") || masked(text, false)
-}
-
-fn ip6(text: &str) -> bool {
-    matches!(text, "auto" | "dhcp" | "manual") || masked(text, true)
-}
-
-fn gw4(text: &str) -> bool {
-    text.parse::<std::net::Ipv4Addr>().is_ok()
-}
-
-fn gw6(text: &str) -> bool {
-    text.parse::<std::net::Ipv6Addr>().is_ok()
-}
-
-fn inside_path(text: &str) -> bool {
-    !text.is_empty()
-        && !text.contains("/./")
-        && !text.contains("/../")
-        && !text.ends_with("/.")
-        && !text.ends_with("/..")
-}
+use crate::words;
 
 /// Bytes of a size option.
 pub(crate) fn size_of(text: &str) -> Option<u64> {
     props::parse_size(text)
 }
 
-fn size(text: &str) -> bool {
-    props::parse_size(text).is_some()
-}
-
-const WORD: Type = Type::Checked(word, "value does not match the regex pattern");
+const SIZE: Type = Type::Format(words::disk_size);
+const PATH: Type = Type::Format(words::mount_path);
+const MOUNT_OPTIONS: Type = Type::Pattern(words::inner_options);
+const ID_MAP: Type = Type::Pattern(words::id_map);
 
 /// `netN`
 pub(crate) static NET: Format = Format {
     default: None,
     keys: &[
-        required("name", WORD),
-        optional("bridge", WORD),
+        required("name", Type::Pattern(words::word)),
+        optional("bridge", Type::Pattern(words::word)),
         optional("firewall", Type::Bool),
-        optional(
-            "gw",
-            Type::Checked(
-                gw4,
-                "invalid format - value does not look like a valid ipv4 address\n",
-            ),
-        ),
-        optional(
-            "gw6",
-            Type::Checked(
-                gw6,
-                "invalid format - value does not look like a valid ipv6 address\n",
-            ),
-        ),
+        optional("gw", Type::Format(words::ipv4)),
+        optional("gw6", Type::Format(words::ipv6)),
         optional("host-managed", Type::Bool),
-        optional(
-            "hwaddr",
-            Type::Checked(
-                mac,
-                "invalid format - value does not look like a valid unicast MAC address\n",
-            ),
-        ),
-        optional(
-            "ip",
-            Type::Checked(
-                ip4,
-                "invalid format - value does not look like a valid ipv4 network configuration\n",
-            ),
-        ),
-        optional(
-            "ip6",
-            Type::Checked(
-                ip6,
-                "invalid format - value does not look like a valid ipv6 network configuration\n",
-            ),
-        ),
+        optional("hwaddr", Type::Format(words::mac)),
+        optional("ip", Type::Format(words::ipv4_config)),
+        optional("ip6", Type::Format(words::ipv6_config)),
         optional("link_down", Type::Bool),
         optional("mtu", Type::Int(64, 65_535)),
         optional("rate", Type::Number),
         optional("tag", Type::Int(1, 4094)),
-        optional("trunks", Type::Text),
+        optional("trunks", Type::Pattern(words::trunks)),
         optional("type", Type::Enum(&["veth"])),
     ],
 };
-
-const SIZE: Type = Type::Checked(size, "value does not match the regex pattern");
-const PATH: Type = Type::Checked(inside_path, "value does not match the regex pattern");
 
 /// `rootfs`
 pub(crate) static ROOTFS: Format = Format {
@@ -128,8 +41,8 @@ pub(crate) static ROOTFS: Format = Format {
     keys: &[
         required("volume", PATH),
         optional("acl", Type::Bool),
-        optional("idmap", Type::Text),
-        optional("mountoptions", Type::Text),
+        optional("idmap", ID_MAP),
+        optional("mountoptions", MOUNT_OPTIONS),
         optional("quota", Type::Bool),
         optional("replicate", Type::Bool),
         optional("ro", Type::Bool),
@@ -146,9 +59,9 @@ pub(crate) static MP: Format = Format {
         required("mp", PATH),
         optional("acl", Type::Bool),
         optional("backup", Type::Bool),
-        optional("idmap", Type::Text),
+        optional("idmap", ID_MAP),
         optional("keepattrs", Type::Bool),
-        optional("mountoptions", Type::Text),
+        optional("mountoptions", MOUNT_OPTIONS),
         optional("quota", Type::Bool),
         optional("replicate", Type::Bool),
         optional("ro", Type::Bool),
@@ -165,7 +78,7 @@ pub(crate) static FEATURES: Format = Format {
         optional("fuse", Type::Bool),
         optional("keyctl", Type::Bool),
         optional("mknod", Type::Bool),
-        optional("mount", Type::Text),
+        optional("mount", Type::Pattern(words::file_systems)),
         optional("nesting", Type::Bool),
     ],
 };
@@ -174,22 +87,18 @@ pub(crate) static FEATURES: Format = Format {
 pub(crate) static DEV: Format = Format {
     default: Some("path"),
     keys: &[
-        optional("path", PATH),
+        optional("path", Type::Format(words::device_path)),
         optional("deny-write", Type::Bool),
         optional("gid", Type::Int(0, i64::MAX)),
-        optional("mode", Type::Text),
+        optional("mode", Type::Pattern(words::octal_mode)),
         optional("uid", Type::Int(0, i64::MAX)),
     ],
 };
 
-/// `startup`
-pub(crate) static STARTUP: Format = Format {
-    default: Some("order"),
-    keys: &[
-        optional("order", Type::Int(0, i64::MAX)),
-        optional("up", Type::Int(0, i64::MAX)),
-        optional("down", Type::Int(0, i64::MAX)),
-    ],
+/// `unusedN`
+pub(crate) static UNUSED: Format = Format {
+    default: Some("volume"),
+    keys: &[required("volume", Type::Format(words::volume_id))],
 };
 
 /// `prune-backups`
@@ -206,24 +115,35 @@ pub(crate) static PRUNE: Format = Format {
     ],
 };
 
-/// The schema of an option, by its name; options that are plain values have none.
-pub(crate) fn of(key: &str) -> Option<&'static Format> {
-    if key == "rootfs" {
-        return Some(&ROOTFS);
-    }
-    if key == "features" {
-        return Some(&FEATURES);
-    }
-    if key == "startup" {
-        return Some(&STARTUP);
-    }
-    match index(key)?.0 {
-        "net" => Some(&NET),
-        "mp" => Some(&MP),
-        "dev" => Some(&DEV),
-        _ => None,
-    }
-}
+/// `performance` of a backup job.
+pub(crate) static PERFORMANCE: Format = Format {
+    default: None,
+    keys: &[
+        optional("max-workers", Type::Int(1, 256)),
+        optional("pbs-entries-max", Type::Int(1, i64::MAX)),
+    ],
+};
+
+/// `fleecing` of a backup job.
+pub(crate) static FLEECING: Format = Format {
+    default: Some("enabled"),
+    keys: &[
+        optional("enabled", Type::Bool),
+        optional("storage", Type::Format(words::storage_id)),
+    ],
+};
+
+/// `bwlimit` of a storage.
+pub(crate) static LIMITS: Format = Format {
+    default: None,
+    keys: &[
+        optional("clone", Type::Number),
+        optional("default", Type::Number),
+        optional("migration", Type::Number),
+        optional("move", Type::Number),
+        optional("restore", Type::Number),
+    ],
+};
 
 /// Splits `net12` into `("net", 12)`.
 pub(crate) fn index(key: &str) -> Option<(&str, u32)> {

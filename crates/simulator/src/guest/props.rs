@@ -10,12 +10,13 @@ pub(crate) type Props = BTreeMap<String, String>;
 /// What a value may be.
 #[derive(Clone, Copy)]
 pub(crate) enum Type {
-    Text,
     Bool,
     Int(i64, i64),
     Number,
-    /// A predicate and the words that follow `invalid format - `.
-    Checked(fn(&str) -> bool, &'static str),
+    /// Refused with the words behind `invalid format - `.
+    Format(fn(&str) -> Result<(), String>),
+    /// Refused as no match of a regular expression.
+    Pattern(fn(&str) -> bool),
     Enum(&'static [&'static str]),
 }
 
@@ -58,7 +59,6 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
 
 fn check(kind: Type, value: &str) -> Result<String, String> {
     match kind {
-        Type::Text => Ok(value.to_owned()),
         Type::Bool => boolean(value)
             .map(|on| if on { "1" } else { "0" }.to_owned())
             .ok_or_else(|| format!("type check ('boolean') failed - got '{value}'")),
@@ -76,13 +76,19 @@ fn check(kind: Type, value: &str) -> Result<String, String> {
         }
         Type::Number => value
             .parse::<f64>()
+            .ok()
+            .filter(|number| number.is_finite())
             .map(|_| value.to_owned())
-            .map_err(|_| format!("type check ('number') failed - got '{value}'")),
-        Type::Checked(good, words) => {
+            .ok_or_else(|| format!("type check ('number') failed - got '{value}'")),
+        Type::Format(check) => match check(value) {
+            Ok(()) => Ok(value.to_owned()),
+            Err(words) => Err(format!("invalid format - {words}\n")),
+        },
+        Type::Pattern(good) => {
             if good(value) {
                 Ok(value.to_owned())
             } else {
-                Err(words.to_owned())
+                Err("value does not match the regex pattern".to_owned())
             }
         }
         Type::Enum(values) => {
@@ -104,28 +110,29 @@ fn split(format: &Format, text: &str) -> Result<Props, String> {
         match part.split_once('=') {
             Some((key, value)) if !value.is_empty() && !key.is_empty() => {
                 let key = key.trim();
+                if found.contains_key(key) {
+                    return Err(format!(
+                        "duplicate key in comma-separated list property: {key}\n"
+                    ));
+                }
                 if !format.keys.iter().any(|known| known.name == key) {
                     return Err(format!(
-                        "invalid key in comma-separated list property: {key}"
+                        "invalid key in comma-separated list property: {key}\n"
                     ));
                 }
-                if found.insert(key.to_owned(), value.to_owned()).is_some() {
-                    return Err(format!(
-                        "duplicate key in comma-separated list property: {key}"
-                    ));
-                }
+                found.insert(key.to_owned(), value.to_owned());
             }
-            Some(_) => return Err("missing key in comma-separated list property".into()),
+            Some(_) => return Err("missing key in comma-separated list property\n".into()),
             None => {
                 let key = format.default.ok_or(
-                    "value without key, but schema does not define a default key".to_owned(),
+                    "value without key, but schema does not define a default key\n".to_owned(),
                 )?;
                 if found
                     .insert(key.to_owned(), part.trim().to_owned())
                     .is_some()
                 {
                     return Err(format!(
-                        "duplicate key in comma-separated list property: {key}"
+                        "duplicate key in comma-separated list property: {key}\n"
                     ));
                 }
             }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::formats;
 use super::props::{self, Props};
-use crate::call::{ApiError, Params};
+use crate::call::Params;
 use crate::route::Param;
 
 /// Values of `lock`.
@@ -39,34 +37,7 @@ pub(crate) const OSTYPES: &[&str] = &[
 
 pub(crate) const ARCHES: &[&str] = &["amd64", "i386", "arm64", "armhf", "riscv32", "riscv64"];
 
-pub(crate) fn dns_name(text: &str) -> Result<(), String> {
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    if text.split('.').all(label) {
-        Ok(())
-    } else {
-        Err("value does not look like a valid DNS name\n".into())
-    }
-}
-
-pub(crate) fn volume_id(text: &str) -> Result<(), String> {
-    if text
-        .split_once(':')
-        .is_some_and(|(store, name)| store.len() >= 2 && !name.is_empty())
-    {
-        Ok(())
-    } else {
-        Err(format!("unable to parse volume ID '{text}'\n\n"))
-    }
-}
-
-/// The parameters of a method that takes every option of a container, and more. Property strings are verified by
-/// [`values`], which knows their names.
+/// The parameters of a method that takes every option of a container, and more.
 macro_rules! with_options {
     ($($more:expr),* $(,)?) => {
         &[
@@ -74,34 +45,34 @@ macro_rules! with_options {
             $crate::route::may("cmode", $crate::route::Kind::Enum(&["shell", "console", "tty"])),
             $crate::route::may("console", $crate::route::Kind::Bool),
             $crate::route::may("cores", $crate::route::Kind::Int(1, 8192)),
-            $crate::route::may("cpulimit", $crate::route::Kind::Number),
+            $crate::route::may("cpulimit", $crate::route::Kind::Number(0, 8192)),
             $crate::route::may("cpuunits", $crate::route::Kind::Int(0, 500_000)),
             $crate::route::may("debug", $crate::route::Kind::Bool),
             $crate::route::may("description", $crate::route::Kind::Short(8192)),
-            $crate::route::may("dev[n]", $crate::route::Kind::Text),
-            $crate::route::may("entrypoint", $crate::route::Kind::Text),
-            $crate::route::may("env", $crate::route::Kind::Text),
-            $crate::route::may("features", $crate::route::Kind::Text),
-            $crate::route::may("hookscript", $crate::route::Kind::Format($crate::guest::schema::volume_id)),
-            $crate::route::may("hostname", $crate::route::Kind::Format($crate::guest::schema::dns_name)),
+            $crate::route::may("dev[n]", $crate::route::Kind::Properties(&$crate::guest::formats::DEV)),
+            $crate::route::may("entrypoint", $crate::route::Kind::Pattern($crate::words::printable)),
+            $crate::route::may("env", $crate::route::Kind::Pattern($crate::words::environment)),
+            $crate::route::may("features", $crate::route::Kind::Properties(&$crate::guest::formats::FEATURES)),
+            $crate::route::may("hookscript", $crate::route::Kind::Format($crate::words::volume_id)),
+            $crate::route::may("hostname", $crate::route::Kind::Format($crate::words::dns_name)),
             $crate::route::may("lock", $crate::route::Kind::Enum($crate::guest::schema::LOCKS)),
             $crate::route::may("memory", $crate::route::Kind::Int(16, i64::MAX)),
-            $crate::route::may("mp[n]", $crate::route::Kind::Text),
-            $crate::route::may("nameserver", $crate::route::Kind::Text),
-            $crate::route::may("net[n]", $crate::route::Kind::Text),
+            $crate::route::may("mp[n]", $crate::route::Kind::Properties(&$crate::guest::formats::MP)),
+            $crate::route::may("nameserver", $crate::route::Kind::ListOf($crate::words::name_server)),
+            $crate::route::may("net[n]", $crate::route::Kind::Properties(&$crate::guest::formats::NET)),
             $crate::route::may("onboot", $crate::route::Kind::Bool),
             $crate::route::may("ostype", $crate::route::Kind::Enum($crate::guest::schema::OSTYPES)),
             $crate::route::may("protection", $crate::route::Kind::Bool),
-            $crate::route::may("rootfs", $crate::route::Kind::Text),
-            $crate::route::may("searchdomain", $crate::route::Kind::Text),
-            $crate::route::may("startup", $crate::route::Kind::Text),
+            $crate::route::may("rootfs", $crate::route::Kind::Properties(&$crate::guest::formats::ROOTFS)),
+            $crate::route::may("searchdomain", $crate::route::Kind::ListOf($crate::words::dns_name)),
+            $crate::route::may("startup", $crate::route::Kind::Format($crate::words::startup_order)),
             $crate::route::may("swap", $crate::route::Kind::Int(0, i64::MAX)),
-            $crate::route::may("tags", $crate::route::Kind::Text),
+            $crate::route::may("tags", $crate::route::Kind::ListOf($crate::words::tag)),
             $crate::route::may("template", $crate::route::Kind::Bool),
-            $crate::route::may("timezone", $crate::route::Kind::Text),
+            $crate::route::may("timezone", $crate::route::Kind::Format($crate::words::timezone)),
             $crate::route::may("tty", $crate::route::Kind::Int(0, 6)),
             $crate::route::may("unprivileged", $crate::route::Kind::Bool),
-            $crate::route::may("unused[n]", $crate::route::Kind::Text),
+            $crate::route::may("unused[n]", $crate::route::Kind::Properties(&$crate::guest::formats::UNUSED)),
             $($more),*
         ]
     };
@@ -119,34 +90,12 @@ pub(crate) fn is_option(key: &str) -> bool {
     }
 }
 
-/// The container's options among the parameters, verified; property strings as they were passed.
-pub(crate) fn values(params: &Params) -> Result<BTreeMap<String, String>, ApiError> {
-    let mut found = BTreeMap::new();
-    let mut errors = BTreeMap::new();
-    for (key, value) in &params.0 {
-        if !is_option(key) {
-            continue;
-        }
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => continue,
-        };
-        if let Some(format) = formats::of(key)
-            && let Err(words) = props::parse(format, key, &text)
-        {
-            errors.insert(key.clone(), format!("invalid format - {words}"));
-        }
-        found.insert(key.clone(), text);
-    }
-    if errors.is_empty() {
-        return Ok(found);
-    }
-    Err(ApiError {
-        status: 400,
-        message: "Parameter verification failed.".into(),
-        errors,
-    })
+/// The container's options among the parameters, as they were passed.
+pub(crate) fn values(params: &Params) -> BTreeMap<String, String> {
+    let options = params.0.keys().filter(|key| is_option(key));
+    options
+        .filter_map(|key| Some((key.clone(), params.text(key)?)))
+        .collect()
 }
 
 /// A random address with the prefix that Proxmox owns.

@@ -39,15 +39,15 @@ fn refusals_are_those_of_the_schema() {
     );
     assert_eq!(
         error("name=e,foo=1"),
-        "invalid key in comma-separated list property: foo"
+        "invalid key in comma-separated list property: foo\n"
     );
     assert_eq!(
         error("name=e,name=f"),
-        "duplicate key in comma-separated list property: name"
+        "duplicate key in comma-separated list property: name\n"
     );
     assert_eq!(
         error("name=e,x"),
-        "value without key, but schema does not define a default key"
+        "value without key, but schema does not define a default key\n"
     );
     assert!(
         error("name=e,hwaddr=01:00:00:00:00:00").contains("MAC"),
@@ -151,8 +151,8 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_parsers_panic(text in "\\PC{0,60}") {
-        for key in ["net0", "mp0", "rootfs", "features", "dev0", "startup"] {
-            let _parsed = parse(formats::of(key).unwrap(), key, &text).is_ok();
+        for format in [&formats::NET, &formats::MP, &formats::ROOTFS, &formats::FEATURES, &formats::DEV] {
+            let _parsed = parse(format, "key0", &text).is_ok();
         }
         let _size = parse_size(&text).is_some();
         let config = Config::parse(&text);

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Number, Value};
 
 use crate::call::{ApiError, Params};
+use crate::guest::props;
 use crate::route::{Kind, Param, Route};
 use crate::server::form::Raw;
+use crate::words;
 
 /// The highest index of each indexed key; `mp[n]`, `dev[n]` and `unused[n]` go to 255.
 const LAST_NET: u32 = 31;
@@ -14,6 +16,7 @@ const LAST_OTHER: u32 = 255;
 
 const UNKNOWN: &str =
     "property is not defined in schema and the schema does not allow additional properties";
+const NO_VMID: &str = "value does not look like a valid VM ID";
 const MISSING: &str = "property is missing and it is not optional";
 
 /// Turns raw parameters into verified ones, or names everything that is wrong with them.
@@ -30,7 +33,7 @@ pub(crate) fn verify(route: &Route, path_variables: &Raw, raw: &Raw) -> Result<P
         if value.is_null() {
             continue;
         }
-        match check(kind, value) {
+        match check(name, kind, value) {
             Ok(value) => {
                 verified.insert(name.clone(), value);
             }
@@ -88,7 +91,7 @@ fn path_kind(name: &str) -> Kind {
     }
 }
 
-fn check(kind: &Kind, value: &Value) -> Result<Value, String> {
+fn check(name: &str, kind: &Kind, value: &Value) -> Result<Value, String> {
     match kind {
         Kind::Array => Ok(match value {
             Value::Array(_) => value.clone(),
@@ -99,12 +102,20 @@ fn check(kind: &Kind, value: &Value) -> Result<Value, String> {
             | Value::Object(_) => Value::Array(vec![value.clone()]),
         }),
         Kind::List => joined(value).map(Value::String),
-        Kind::VmidList => {
-            let list = joined(value)?;
-            if split_list(&list).any(|id| !is_vmid(id)) {
-                return Err("invalid format - value does not look like a valid VM ID\n".into());
+        Kind::VmidList => list_of(value, |id| {
+            if is_vmid(id) {
+                Ok(())
+            } else {
+                Err(NO_VMID.into())
             }
-            Ok(Value::String(list))
+        }),
+        Kind::ListOf(check) => list_of(value, check),
+        Kind::Properties(format) => {
+            let text = text(value, "string")?;
+            match props::parse(format, name, &text) {
+                Ok(_) => Ok(Value::String(text)),
+                Err(words) => Err(format!("invalid format - {words}")),
+            }
         }
         Kind::Bool => match value {
             Value::Bool(flag) => Ok(i32::from(*flag).into()),
@@ -119,21 +130,17 @@ fn check(kind: &Kind, value: &Value) -> Result<Value, String> {
             },
         },
         Kind::Int(least, most) => integer(&text(value, "integer")?, *least, *most),
-        Kind::Number => {
-            let text = text(value, "number")?;
-            let number = text.parse().ok().and_then(Number::from_f64);
-            number
-                .map(Value::Number)
-                .ok_or_else(|| format!("type check ('number') failed - got '{text}'"))
-        }
+        Kind::Number(least, most) => number(&text(value, "number")?, *least, *most),
         Kind::Vmid => vmid(&text(value, "integer")?),
         Kind::Mount => mount(text(value, "string")?).map(Value::String),
         Kind::Text
         | Kind::Short(_)
+        | Kind::Long(_)
         | Kind::Enum(_)
         | Kind::Node
         | Kind::StorageId
         | Kind::ConfigId
+        | Kind::Pattern(_)
         | Kind::Format(_) => string(kind, text(value, "string")?).map(Value::String),
     }
 }
@@ -158,6 +165,14 @@ fn joined(value: &Value) -> Result<String, String> {
     let values: Result<Vec<String>, String> =
         values.iter().map(|value| text(value, "string")).collect();
     Ok(values?.join(","))
+}
+
+/// A list in one string, each of its elements in a format.
+fn list_of(value: &Value, check: impl Fn(&str) -> Result<(), String>) -> Result<Value, String> {
+    let list = joined(value)?;
+    let checked = split_list(&list).try_for_each(check);
+    checked.map_err(|words| format!("invalid format - {words}\n"))?;
+    Ok(Value::String(list))
 }
 
 /// The parts of a list: split at commas, semicolons and white space.
@@ -189,7 +204,26 @@ fn vmid(text: &str) -> Result<Value, String> {
     if is_vmid(text) {
         return Ok(number);
     }
-    Err("invalid format - value does not look like a valid VM ID\n".into())
+    Err(format!("invalid format - {NO_VMID}\n"))
+}
+
+fn number(text: &str, least: i64, most: i64) -> Result<Value, String> {
+    let Some(number) = text.parse().ok().and_then(Number::from_f64) else {
+        return Err(format!("type check ('number') failed - got '{text}'"));
+    };
+    let beyond = |end: i64| number.as_f64().is_some_and(|number| number > from(end));
+    if most != i64::MAX && beyond(most) {
+        return Err(format!("value must have a maximum value of {most}"));
+    }
+    if number.as_f64().is_some_and(|number| number < from(least)) {
+        return Err(format!("value must have a minimum value of {least}"));
+    }
+    Ok(Value::Number(number))
+}
+
+/// A bound, all of which are small.
+fn from(bound: i64) -> f64 {
+    f64::from(i32::try_from(bound).unwrap_or_default())
 }
 
 fn mount(text: String) -> Result<String, String> {
@@ -220,8 +254,15 @@ fn string(kind: &Kind, text: String) -> Result<String, String> {
             return Err(not_in_enumeration(&text, &values.join(", ")));
         }
         Kind::Node if !is_node(&text) => "value does not look like a valid node name".to_owned(),
-        Kind::StorageId if !is_storage_id(&text) => {
-            format!("storage ID '{text}' contains illegal characters")
+        Kind::StorageId => match words::storage_id(&text) {
+            Ok(()) => return Ok(text),
+            Err(problem) => problem,
+        },
+        Kind::Long(least) if text.chars().count() < *least => {
+            return Err(format!("value must be at least {least} characters long"));
+        }
+        Kind::Pattern(matches) if !matches(&text) => {
+            return Err("value does not match the regex pattern".into());
         }
         Kind::ConfigId if !is_config_id(&text) => format!("invalid configuration ID '{text}'"),
         Kind::Format(check) => match check(&text) {
@@ -230,12 +271,15 @@ fn string(kind: &Kind, text: String) -> Result<String, String> {
         },
         Kind::Text
         | Kind::Short(_)
+        | Kind::Long(_)
         | Kind::Enum(_)
         | Kind::Node
-        | Kind::StorageId
         | Kind::ConfigId
+        | Kind::Pattern(_)
+        | Kind::Properties(_)
+        | Kind::ListOf(_)
         | Kind::Int(..)
-        | Kind::Number
+        | Kind::Number(..)
         | Kind::Bool
         | Kind::Vmid
         | Kind::Mount
@@ -250,14 +294,6 @@ fn string(kind: &Kind, text: String) -> Result<String, String> {
 fn is_node(text: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     !text.is_empty() && !text.starts_with('-') && !text.ends_with('-') && text.bytes().all(is_inner)
-}
-
-fn is_storage_id(text: &str) -> bool {
-    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    text.len() >= 2
-        && text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.ends_with(|last: char| last.is_ascii_alphanumeric())
-        && text.bytes().all(is_inner)
 }
 
 fn is_config_id(text: &str) -> bool {
@@ -275,7 +311,7 @@ mod tests {
 
     #[track_caller]
     fn refuses(kind: &Kind, value: &Value, expect: &str) {
-        assert_eq!(check(kind, value), Err(expect.to_owned()));
+        assert_eq!(check("x", kind, value), Err(expect.to_owned()));
     }
 
     #[test]
@@ -329,10 +365,13 @@ mod tests {
 
     #[test]
     fn accepted_values_have_one_shape_each() {
-        assert_eq!(check(&Kind::Bool, &json!(true)), Ok(json!(1)));
-        assert_eq!(check(&Kind::Int(0, 9), &json!("+7")), Ok(json!(7)));
-        assert_eq!(check(&Kind::Vmid, &json!(9001)), Ok(json!(9001)));
-        assert_eq!(check(&Kind::List, &json!(["a", "b"])), Ok(json!("a,b")));
-        assert_eq!(check(&Kind::Array, &json!("a")), Ok(json!(["a"])));
+        assert_eq!(check("x", &Kind::Bool, &json!(true)), Ok(json!(1)));
+        assert_eq!(check("x", &Kind::Int(0, 9), &json!("+7")), Ok(json!(7)));
+        assert_eq!(check("x", &Kind::Vmid, &json!(9001)), Ok(json!(9001)));
+        assert_eq!(
+            check("x", &Kind::List, &json!(["a", "b"])),
+            Ok(json!("a,b"))
+        );
+        assert_eq!(check("x", &Kind::Array, &json!("a")), Ok(json!(["a"])));
     }
 }

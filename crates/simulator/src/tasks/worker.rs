@@ -94,6 +94,10 @@ impl Worker {
                 self.warn(text);
                 Ok(())
             }
+            Some(TaskFault::Say(text)) => {
+                self.log(text);
+                Ok(())
+            }
             Some(TaskFault::Delay(span)) => self.sleep(span).await,
             Some(TaskFault::Hold) => {
                 tokio::select! {

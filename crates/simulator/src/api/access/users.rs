@@ -8,6 +8,7 @@ use crate::access::{Group, Principal, User};
 use crate::api::access::{check_groups, check_user_exists, is_user_id, split_list, tokens};
 use crate::call::{Answer, ApiError, Call, Params, Reply, object};
 use crate::route::{Kind, Param, Route, Rule, may, need};
+use crate::words;
 use crate::world::World;
 
 const USER: Kind = Kind::Format(is_user_id);
@@ -34,7 +35,7 @@ pub(crate) const ROUTES: &[Route] = &[
             may("email", Kind::Short(254)),
             may("firstname", Kind::Short(1024)),
             may("lastname", Kind::Short(1024)),
-            may("keys", Kind::Text),
+            may("keys", Kind::Pattern(words::factor_keys)),
         ],
         handler: create,
     },
@@ -61,7 +62,7 @@ pub(crate) const ROUTES: &[Route] = &[
             may("email", Kind::Short(254)),
             may("firstname", Kind::Short(1024)),
             may("lastname", Kind::Short(1024)),
-            may("keys", Kind::Text),
+            may("keys", Kind::Pattern(words::factor_keys)),
         ],
         handler: update,
     },
@@ -83,7 +84,10 @@ pub(crate) const ROUTES: &[Route] = &[
         method: "POST",
         path: "/access/groups",
         rule: Rule::All("/access/groups", &["Group.Allocate"]),
-        params: &[need("groupid", Kind::Text), may("comment", Kind::Text)],
+        params: &[
+            need("groupid", Kind::Format(words::group_id)),
+            may("comment", Kind::Text),
+        ],
         handler: create_group,
     },
     Route {

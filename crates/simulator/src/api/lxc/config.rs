@@ -76,7 +76,7 @@ pub(super) fn pending(call: &Call<'_>) -> Reply {
 
 /// `PUT …/config`
 pub(super) fn put(call: &Call<'_>) -> Reply {
-    let set = schema::values(call.params)?;
+    let set = schema::values(call.params);
     let request = Request {
         vmid: call.params.vmid(),
         set,

@@ -69,18 +69,8 @@ fn is_mount(key: &str) -> bool {
 }
 
 fn read(call: &Call<'_>) -> Result<Wish, ApiError> {
-    let mut given = schema::values(call.params)?;
+    let mut given = schema::values(call.params);
     given.retain(|key, _| !matches!(formats::index(key), Some(("unused", _))));
-    if call
-        .params
-        .text("password")
-        .is_some_and(|password| password.len() < 5)
-    {
-        return Err(ApiError::param(
-            "password",
-            "value must be at least 5 characters long",
-        ));
-    }
     let unprivileged = given.remove("unprivileged").map(|value| value == "1");
     let (mounts, given): (BTreeMap<_, _>, BTreeMap<_, _>) =
         given.into_iter().partition(|(key, _)| is_mount(key));
