@@ -57,6 +57,7 @@ CREATE TABLE remains (
     vmid INTEGER PRIMARY KEY,
     mark TEXT NOT NULL,
     restore_upid TEXT,
+    destroy_upid TEXT,
     since_ms INTEGER NOT NULL,
     finding TEXT NOT NULL
 ) STRICT;

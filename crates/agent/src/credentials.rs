@@ -64,7 +64,11 @@ pub fn read_secret(path: &Path) -> Result<SecretString, CredentialError> {
     };
     let metadata = std::fs::metadata(path).map_err(fail)?;
     let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    // systemd hands credentials over in a directory of the service's own, readable by ACL, which shows as the group's bits.
+    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .is_some_and(|directory| path.starts_with(directory));
+    let others = if handed_over { 0o037 } else { 0o077 };
+    if mode & others != 0 {
         return Err(CredentialError::Readable {
             path: path.to_owned(),
             mode,

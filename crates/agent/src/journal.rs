@@ -4,6 +4,7 @@ mod records;
 
 pub use records::{BackupRow, Remains, TestRow};
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use felhom_engine::{InstallationId, Job, JobId, Step, Timestamp};
@@ -102,10 +103,15 @@ impl Journal {
     /// # Errors
     /// When another process holds it, or it cannot be opened or brought up to date.
     pub async fn open(directory: &Path, purpose: &str) -> Result<Self> {
-        std::fs::create_dir_all(directory).map_err(|source| JournalError::Directory {
-            path: directory.to_owned(),
-            source,
-        })?;
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            // What guests and volumes are called is nobody else's business.
+            .mode(0o700)
+            .create(directory)
+            .map_err(|source| JournalError::Directory {
+                path: directory.to_owned(),
+                source,
+            })?;
         let lock = Lock::take(directory, purpose)?;
         let pool = connect(options(directory).create_if_missing(true)).await?;
         MIGRATIONS.run(&pool).await.map_err(JournalError::Version)?;

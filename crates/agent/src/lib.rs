@@ -13,6 +13,7 @@ pub mod lock;
 pub mod observe;
 pub mod output;
 pub mod perform;
+pub mod privilege;
 pub mod progress;
 pub mod remote;
 pub mod runner;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use felhom_agent::cli::{self, Cli};
 use felhom_agent::exit::Exit;
+use felhom_agent::privilege::{self, Privileges};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -27,6 +28,19 @@ fn main() -> ExitCode {
         }
     };
     log_to_stderr(&cli);
+    match privilege::drop_root() {
+        Ok(Privileges::Unprivileged | Privileges::Dropped) => {}
+        Ok(Privileges::StillRoot) => {
+            tracing::info!(
+                user = privilege::USER,
+                "running as root: there is no user to become"
+            );
+        }
+        Err(error) => {
+            tracing::error!(%error, "refusing to go on as root");
+            return Exit::Permission.into();
+        }
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -74,7 +74,7 @@ impl Printer {
             let document = json!({ "schema": schema, "version": 1, "data": data });
             serde_json::to_string_pretty(&document).unwrap_or_default()
         } else {
-            text()
+            printable(&text())
         };
         write_line(&mut std::io::stdout().lock(), out.trim_end());
     }
@@ -85,7 +85,7 @@ impl Printer {
             return self.keep(Printed::Narration(line.to_owned()));
         }
         if !self.quiet && !self.json {
-            write_line(&mut std::io::stderr().lock(), line);
+            write_line(&mut std::io::stderr().lock(), &printable(line));
         }
     }
 
@@ -121,6 +121,19 @@ impl Printer {
             write_line(&mut err, &format!("hint: {hint}"));
         }
     }
+}
+
+/// What guests, notes and logs say cannot move the cursor or colour the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 fn write_line(out: &mut impl Write, line: &str) {

@@ -54,9 +54,11 @@ impl Performer {
                 principal,
                 upid,
                 guard,
+                fills,
                 no_progress,
             } => {
-                let mut following = follow::Following::new(&self.remotes, guard.as_ref(), progress);
+                let mut following =
+                    follow::Following::new(&self.remotes, guard.as_ref(), fills.as_ref(), progress);
                 following.follow(*principal, upid, *no_progress).await
             }
         }

@@ -119,13 +119,14 @@ impl Runner<'_> {
             }
             JobKind::RestoreTest(test) => {
                 if let Some(report) = test.report() {
-                    let remains = test.remains().and_then(|(mark, restore)| {
-                        let finding = report.findings.last()?.clone();
-                        Some(Remains {
-                            mark,
-                            restore,
-                            finding,
-                        })
+                    let remains = test.remains().and_then(|leftover| {
+                        let subject = format!("scratch {}", leftover.mark.vmid);
+                        let finding = report
+                            .findings
+                            .iter()
+                            .find(|finding| finding.subject == subject)?
+                            .clone();
+                        Some(Remains { leftover, finding })
                     });
                     self.journal
                         .finish_test(job, report, remains.as_ref(), now)
@@ -141,8 +142,7 @@ impl Runner<'_> {
                         .first()
                         .filter(|_| !report.gone)
                         .map(|finding| Remains {
-                            mark: reap.mark().clone(),
-                            restore: reap.restore().cloned(),
+                            leftover: reap.leftover(),
                             finding: finding.clone(),
                         });
                     self.journal

@@ -46,7 +46,7 @@ pub use outcome::{EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, 
 pub use policy::{BackupMode, BackupPolicy, RestoreTestPolicy};
 pub use posture::{GuestRecord, Posture, posture};
 pub use principal::Principal;
-pub use reap::{ReapJob, ReapReport};
+pub use reap::{Leftover, ReapJob, ReapReport};
 pub use restore::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
 pub use restore_test::{RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};

@@ -119,6 +119,21 @@ impl Mutation {
         }
     }
 
+    /// The storage that its task writes to.
+    fn fills(&self) -> Option<StorageId> {
+        match self {
+            Self::Backup { storage, .. } => Some(storage.clone()),
+            Self::Restore(plan) => Some(plan.storage.clone()),
+            Self::Start(_)
+            | Self::Stop(_)
+            | Self::Destroy(_)
+            | Self::Snapshot { .. }
+            | Self::DeleteSnapshot { .. }
+            | Self::StopTask { .. }
+            | Self::SetNotes { .. } => None,
+        }
+    }
+
     /// A short stable name for logs and the journal.
     pub fn name(&self) -> &'static str {
         match self {
@@ -349,6 +364,7 @@ impl Mutating {
                 principal: self.mutation.principal(),
                 upid: upid.clone(),
                 guard: None,
+                fills: None,
                 no_progress: self.no_progress.min(STOP_PATIENCE),
             }),
             Stage::Ended(_) => Next::Done,
@@ -360,6 +376,7 @@ impl Mutating {
             principal: self.mutation.principal(),
             upid: upid.clone(),
             guard,
+            fills: self.mutation.fills(),
             no_progress: self.no_progress,
         }
     }

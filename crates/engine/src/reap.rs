@@ -11,6 +11,17 @@ use crate::policy::RestoreTestPolicy;
 use crate::scratch::{CleanUp, CleanUpEnd};
 use crate::time::Timestamp;
 
+/// What is known of a scratch guest that a job may have left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// What its description carries.
+    pub mark: Mark,
+    /// The task that restored it, where it is known.
+    pub restore: Option<Upid>,
+    /// The last task that was to destroy it, where there was one.
+    pub destroy: Option<Upid>,
+}
+
 /// How a reap ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReapReport {
@@ -25,19 +36,18 @@ pub struct ReapReport {
 /// The clean-up of one scratch VMID as a job of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReapJob {
-    mark: Mark,
-    restore: Option<Upid>,
+    leftover: Leftover,
     clean_up: CleanUp,
     findings: Vec<Finding>,
 }
 
 impl ReapJob {
-    /// Reaps what the job of this mark made, by the restore task where it is known.
-    pub fn new(policy: &RestoreTestPolicy, mark: Mark, restore: Option<Upid>) -> Self {
-        let clean_up = CleanUp::new(policy, mark.clone(), restore.clone());
+    /// Reaps what a job may have left.
+    pub fn new(policy: &RestoreTestPolicy, leftover: Leftover) -> Self {
+        let clean_up = CleanUp::new(policy, leftover.mark.clone(), leftover.restore.clone())
+            .after_destroy(leftover.destroy.clone());
         Self {
-            mark,
-            restore,
+            leftover,
             clean_up,
             findings: Vec::new(),
         }
@@ -45,17 +55,15 @@ impl ReapJob {
 
     /// The scratch VMID.
     pub fn vmid(&self) -> Vmid {
-        self.mark.vmid
+        self.leftover.mark.vmid
     }
 
-    /// The mark of the job whose remains are removed.
-    pub fn mark(&self) -> &Mark {
-        &self.mark
-    }
-
-    /// The restore task that made it, where it is known.
-    pub fn restore(&self) -> Option<&Upid> {
-        self.restore.as_ref()
+    /// What is still to be known, when something is left.
+    pub fn leftover(&self) -> Leftover {
+        Leftover {
+            destroy: self.clean_up.destroy_task().cloned(),
+            ..self.leftover.clone()
+        }
     }
 
     pub(crate) fn next(&self, now: Timestamp) -> Next {
@@ -64,7 +72,9 @@ impl ReapJob {
 
     pub(crate) fn record(&mut self, now: Timestamp, outcome: Outcome) {
         self.clean_up.record(now, outcome);
-        if let Some(CleanUpEnd::LeftBehind(finding)) = self.clean_up.ended() {
+        if let Some(CleanUpEnd::LeftBehind(finding) | CleanUpEnd::GoneUnseen(finding)) =
+            self.clean_up.ended()
+        {
             self.findings = vec![finding.clone()];
         }
     }
@@ -81,8 +91,8 @@ impl ReapJob {
     pub fn report(&self) -> Option<ReapReport> {
         let end = self.clean_up.ended()?;
         Some(ReapReport {
-            vmid: self.mark.vmid,
-            gone: matches!(end, CleanUpEnd::Gone),
+            vmid: self.leftover.mark.vmid,
+            gone: matches!(end, CleanUpEnd::Gone | CleanUpEnd::GoneUnseen(_)),
             findings: self.findings.clone(),
         })
     }

@@ -9,7 +9,7 @@ mod records;
 
 pub use records::{RestoreTestReport, RestoreTestRequest};
 
-use felhom_ids::{Upid, Vmid, VolumeId};
+use felhom_ids::{Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
@@ -17,10 +17,10 @@ use crate::finding::{Finding, codes};
 use crate::isolation::isolation_violations;
 use crate::job::Next;
 use crate::judgement::{Judgement, Verdict};
-use crate::mark::Mark;
 use crate::mutation::{Ended, Mutating, Mutation};
 use crate::outcome::{ErrorClass, Outcome, RemoteError};
 use crate::patience::Patience;
+use crate::reap::Leftover;
 use crate::restore_test::noting::Noting;
 use crate::restore_test::preflight::Preflight;
 use crate::scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
@@ -101,6 +101,7 @@ impl RestoreTestJob {
             data_age_s: None,
             restore_upid: None,
             start_upid: None,
+            destroy_upid: None,
             nothing_left: false,
             noted: false,
             findings: Vec::new(),
@@ -129,14 +130,18 @@ impl RestoreTestJob {
         self.report.scratch.filter(|_| !self.report.nothing_left)
     }
 
-    /// The mark of its scratch guest and its restore task, for a later reap.
-    pub fn remains(&self) -> Option<(Mark, Option<Upid>)> {
+    /// What a later reap has to know of its scratch guest, while it may have left one.
+    pub fn remains(&self) -> Option<Leftover> {
         let plan = self
             .report
             .plan
             .as_ref()
             .filter(|_| !self.report.nothing_left)?;
-        Some((plan.mark.clone(), self.report.restore_upid.clone()))
+        Some(Leftover {
+            mark: plan.mark.clone(),
+            restore: self.report.restore_upid.clone(),
+            destroy: self.report.destroy_upid.clone(),
+        })
     }
 
     /// The record, when the job has ended.
@@ -269,6 +274,7 @@ impl RestoreTestJob {
             }
             (State::CleaningUp(clean_up), outcome) => {
                 clean_up.record(now, outcome);
+                self.report.destroy_upid = clean_up.destroy_task().cloned();
                 if let Some(end) = clean_up.ended().cloned() {
                     self.cleaned_up(now, end);
                 }
@@ -554,6 +560,10 @@ impl RestoreTestJob {
     fn cleaned_up(&mut self, now: Timestamp, end: CleanUpEnd) {
         match end {
             CleanUpEnd::Gone => self.report.nothing_left = true,
+            CleanUpEnd::GoneUnseen(finding) => {
+                self.report.nothing_left = true;
+                self.report.findings.push(finding);
+            }
             CleanUpEnd::LeftBehind(finding) => self.report.findings.push(finding),
         }
         let statement = matches!(

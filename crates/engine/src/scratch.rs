@@ -24,6 +24,8 @@ use crate::world::{Existence, GuestConfig, ScratchFacts};
 pub enum Standing {
     /// No guest, no volumes.
     Gone,
+    /// No guest; whether volumes are left cannot be seen with the rights of this token.
+    GoneUnseen,
     /// No guest, but volumes of the VMID are left.
     Orphans(Vec<VolumeId>),
     /// Our guest, proven.
@@ -77,8 +79,13 @@ impl Lease {
 pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     let vmid = lease.mark.vmid;
     let config = match &facts.existence {
-        Existence::Absent if facts.volumes.is_empty() => return Standing::Gone,
-        Existence::Absent => return Standing::Orphans(facts.volumes.clone()),
+        Existence::Absent => {
+            return match &facts.volumes {
+                None => Standing::GoneUnseen,
+                Some(volumes) if volumes.is_empty() => Standing::Gone,
+                Some(volumes) => Standing::Orphans(volumes.clone()),
+            };
+        }
         Existence::Unreadable(why) => return Standing::Unknown(why.clone()),
         Existence::Container(config) => config,
     };
@@ -160,6 +167,8 @@ fn name(config: &GuestConfig) -> String {
 pub enum CleanUpEnd {
     /// Nothing is left.
     Gone,
+    /// The guest is gone; whether volumes of it are left cannot be seen.
+    GoneUnseen(Finding),
     /// Something is left that we may not or cannot remove.
     LeftBehind(Finding),
 }
@@ -207,6 +216,18 @@ impl CleanUp {
             trouble: None,
             unfinished: None,
         }
+    }
+
+    /// The task that was to destroy the guest, where there was one.
+    pub fn destroy_task(&self) -> Option<&Upid> {
+        self.lease.destroy.as_ref()
+    }
+
+    /// The same clean-up, knowing the task that was to destroy the guest before.
+    #[must_use]
+    pub fn after_destroy(mut self, destroy: Option<Upid>) -> Self {
+        self.lease.destroy = destroy;
+        self
     }
 
     /// How it ended, when it has.
@@ -285,6 +306,9 @@ impl CleanUp {
         };
         match scratch_standing(&facts, &self.lease) {
             Standing::Gone => self.stage = Stage::Ended(CleanUpEnd::Gone),
+            Standing::GoneUnseen => {
+                self.stage = Stage::Ended(CleanUpEnd::GoneUnseen(unseen(self.vmid, &self.storage)));
+            }
             Standing::Ours {
                 running: true,
                 lock: None,
@@ -369,6 +393,17 @@ fn trouble(ended: &Ended) -> Option<String> {
         Ended::Stopped { reason, .. } => Some(reason.clone()),
         Ended::Undetermined(text) => Some(text.clone()),
     }
+}
+
+fn unseen(vmid: Vmid, storage: &StorageId) -> Finding {
+    Finding::new(
+        codes::LIST_MAY_BE_SHORTENED,
+        subject(vmid),
+        format!("whether volumes of it are left on `{storage}` cannot be seen"),
+    )
+    .hint(format!(
+        "grant VM.Config.Disk on /vms and Datastore.Audit on /storage/{storage} to see it"
+    ))
 }
 
 fn unfinished(vmid: Vmid, upid: &Upid) -> Finding {

@@ -124,6 +124,8 @@ pub enum Step {
         upid: Upid,
         /// What must stay free meanwhile.
         guard: Option<Guard>,
+        /// The storage that the task writes to: while that fills, the task gets on, however silent its log.
+        fills: Option<StorageId>,
         /// How long it may show neither a new log line nor an end.
         no_progress: Duration,
     },

@@ -365,8 +365,8 @@ pub struct ScratchFacts {
     pub state: Option<GuestState>,
     /// The last task on that VMID, whoever started it; `None` when none is known.
     pub last_task: Option<TaskFacts>,
-    /// Volumes on the target storage that belong to the VMID.
-    pub volumes: Vec<VolumeId>,
+    /// Volumes on the target storage that belong to the VMID; `None` when the token may not see whether there are any.
+    pub volumes: Option<Vec<VolumeId>>,
     /// Every task on that VMID that the server lists.
     pub tasks: BTreeSet<Upid>,
 }

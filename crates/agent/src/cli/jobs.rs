@@ -2,15 +2,18 @@
 
 use std::future::Future;
 
-use felhom_engine::{InstallationId, Job, JobId, Timestamp};
+use felhom_engine::{InstallationId, Job, JobId, Principal, Timestamp};
 
-use super::context::{Context, engine_failure, journal_failure};
+use super::context::{Context, engine_failure, journal_failure, pve_failure};
 use super::terminal::Terminal;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::perform::Performer;
 use crate::runner::{RunError, Runner};
+
+/// The code of the failure of a job that waits in the journal.
+const WAITS: &str = "waits";
 
 /// A name for a new job.
 pub(crate) fn new_job_id() -> Result<JobId, Failure> {
@@ -42,7 +45,8 @@ pub(crate) fn resumption(job: &Job) -> String {
     )
 }
 
-/// Goes on with every job that did not end. Returns them in the order they were begun.
+/// Goes on with every job that did not end; returns those that came to their end, in the order they were begun. One that has
+/// to wait for something stands in nobody else's way: it is told, and stays in the journal.
 pub(crate) async fn resume_all(
     context: &Context,
     journal: &Journal,
@@ -55,15 +59,42 @@ pub(crate) async fn resume_all(
     let mut ended = Vec::new();
     for one in unfinished {
         context.printer.narrate(&resumption(&one.job));
+        let subject = one.job.subject();
         let terminal = Terminal::new(context.printer.clone());
         let runner = Runner {
             journal,
             performer,
             progress: &terminal,
         };
-        ended.push(interruptible(runner.resume(one)).await?);
+        match interruptible(runner.resume(one)).await {
+            Ok(job) => ended.push(job),
+            Err(failure) if failure.code == WAITS => {
+                context
+                    .printer
+                    .narrate(&format!("{subject}: {}", failure.message));
+            }
+            Err(failure) => return Err(failure),
+        }
     }
     Ok(ended)
+}
+
+/// Refuses to change anything where more than one node could: two agents would not see each other's locks.
+pub(crate) async fn single_node(performer: &Performer) -> Result<(), Failure> {
+    let nodes = performer
+        .remotes()
+        .of(Principal::Agent)
+        .nodes()
+        .await
+        .map_err(|error| pve_failure(&error))?;
+    match nodes.len() {
+        1 => Ok(()),
+        count => Err(Failure::new(
+            Exit::Refused,
+            "cluster",
+            format!("the cluster has {count} nodes; only single nodes are supported"),
+        )),
+    }
 }
 
 /// Performs a new job to its end.
@@ -110,6 +141,7 @@ fn run_failure(error: &RunError) -> Failure {
         RunError::Journal(error) => journal_failure(error),
         RunError::Paused(cause) => {
             let mut failure = engine_failure(cause);
+            failure.code = WAITS;
             failure.message = error.to_string();
             failure
                 .hint("the job is in the journal; `felhom-agent restore-test reap` goes on with it")

@@ -56,6 +56,11 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
         .open_journal(config, &format!("restore test of {volid}"))
         .await?;
     jobs::resume_all(context, &journal, &performer).await?;
+    for report in reap::remains(context, &journal, &performer).await? {
+        for line in findings_text(&report.findings) {
+            context.printer.narrate(&line);
+        }
+    }
     let job = make(&volid, &performer, Some(&journal)).await?;
     journal.say(&format!("restore test of {volid}, job {}", job.id));
     let job = jobs::perform(context, &journal, &performer, job).await?;
@@ -73,6 +78,9 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
     Ok(exit(report))
 }
 
+/// A file takes whole blocks, however small it is.
+const BLOCK: u64 = 4096;
+
 async fn make(
     volid: &VolumeId,
     performer: &crate::perform::Performer,
@@ -85,9 +93,11 @@ async fn make(
                 .backup_of(volid)
                 .await
                 .map_err(|error| journal_failure(&error))?;
-            let content = known
-                .and_then(|row| row.report.content)
-                .map(|content| content.bytes);
+            let content = known.and_then(|row| row.report.content).map(|content| {
+                content
+                    .bytes
+                    .saturating_add(content.members.saturating_mul(BLOCK))
+            });
             (
                 journal.installation().clone(),
                 leased(journal).await?,
@@ -129,7 +139,11 @@ async fn leased(journal: &Journal) -> Result<Vec<Vmid>, Failure> {
         JobKind::Backup(_) | JobKind::Exercise(_) => None,
     });
     Ok(held
-        .chain(remains.into_iter().map(|remains| remains.mark.vmid))
+        .chain(
+            remains
+                .into_iter()
+                .map(|remains| remains.leftover.mark.vmid),
+        )
         .collect())
 }
 

@@ -99,6 +99,7 @@ async fn task(context: &Context, vmid: &str, dry_run: bool) -> Result<Exit, Fail
         );
         return Ok(Exit::Done);
     }
+    jobs::single_node(&performer).await?;
     let journal = context
         .open_journal(config, &format!("selftest of guest {vmid}"))
         .await?;

@@ -209,12 +209,12 @@ impl Look<'_> {
                 .await
                 .map_err(|error| journal_failure(&error))?;
             // A reused VMID does not inherit what was proven of another guest.
+            let who = config.fingerprint();
             let same: Vec<_> = backups
                 .iter()
-                .filter(|row| row.report.fingerprint == config.fingerprint())
+                .filter(|row| row.report.fingerprint == who)
                 .collect();
             record.last_backup = same.first().map(|row| row.report.verdict);
-            let stranger = !backups.is_empty() && same.is_empty();
             let tests = journal
                 .tests(Some(vmid))
                 .await
@@ -222,8 +222,7 @@ impl Look<'_> {
             let said = |verdict| matches!(verdict, Verdict::Passed | Verdict::Failed);
             record.last_proof = tests
                 .iter()
-                .find(|row| said(row.report.judgement.verdict))
-                .filter(|_| !stranger)
+                .find(|row| said(row.report.judgement.verdict) && row.report.fingerprint == who)
                 .map(|row| {
                     let age = i64::try_from(now.since(row.finished).as_secs()).unwrap_or(i64::MAX);
                     (row.report.judgement.verdict, age)

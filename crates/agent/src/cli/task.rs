@@ -27,6 +27,7 @@ pub(super) async fn watch(context: &Context, upid: &str) -> Result<Exit, Failure
         principal: Principal::Agent,
         upid: upid.clone(),
         guard: None,
+        fills: None,
         no_progress: performer.config().backup.no_progress,
     };
     let lines = Lines(context.printer.clone());

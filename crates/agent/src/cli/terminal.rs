@@ -7,7 +7,7 @@ use std::time::Duration;
 use felhom_engine::{Mutation, Observe, Step};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::output::{Printer, size};
+use crate::output::{Printer, printable, size};
 use crate::progress::{Event, Progress};
 
 /// Shows one job. On anything but a terminal only the planning report is narrated.
@@ -67,7 +67,7 @@ impl Progress for Terminal {
                 }
                 self.show("");
             }
-            Event::LogLine(line) => self.show(line),
+            Event::LogLine(line) => self.show(&printable(line)),
             Event::Bytes { done } => self.show(&size(*done)),
             Event::Waiting(reason) => self.show(&format!("waiting: {reason}")),
             Event::Performed { .. } | Event::Concluded { .. } => {}

@@ -299,6 +299,20 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
     // Before the first `?`: all problems are told at once.
     let floors = floors(section.floors.as_ref(), problems);
     let (first, last) = (first?, last?);
+    let stable_for = section.stable_for.map_or(default::STABLE_FOR, Span::get);
+    let evidence_timeout = section
+        .evidence_timeout
+        .map_or(default::EVIDENCE_TIMEOUT, Span::get);
+    problems.require(
+        stable_for < evidence_timeout,
+        "restore-test: evidence_timeout must be longer than stable_for",
+        (),
+    );
+    problems.require(
+        limits.and_then(|l| l.settle).is_none_or(|settle| !settle.get().is_zero()),
+        "limits.settle: `0s` would repeat a request whose answer was lost at once; PVE's own locks take up to 20 s",
+        (),
+    );
     problems.require(
         first <= last,
         "restore-test: first_vmid is above last_vmid",

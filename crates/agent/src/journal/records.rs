@@ -1,7 +1,7 @@
 //! What the journal keeps of jobs that ended: backups, restore tests, and what could not be removed.
 
-use felhom_engine::{BackupReport, Finding, Job, JobId, Mark, RestoreTestReport, Timestamp};
-use felhom_ids::{Upid, Vmid, VolumeId};
+use felhom_engine::{BackupReport, Finding, Job, JobId, Leftover, RestoreTestReport, Timestamp};
+use felhom_ids::{Vmid, VolumeId};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
@@ -32,10 +32,8 @@ pub struct TestRow {
 /// A scratch guest that a finished job could not remove.
 #[derive(Debug, Clone)]
 pub struct Remains {
-    /// The mark of the job that made it.
-    pub mark: Mark,
-    /// The restore task that made it, where it is known.
-    pub restore: Option<Upid>,
+    /// What is known of it.
+    pub leftover: Leftover,
     /// Why it is still there.
     pub finding: Finding,
 }
@@ -225,18 +223,24 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn remains(&self) -> Result<Vec<Remains>> {
-        let rows = sqlx::query("SELECT mark, restore_upid, finding FROM remains ORDER BY vmid")
-            .fetch_all(&self.pool)
-            .await
-            .map_err(reading)?;
+        let rows = sqlx::query(
+            "SELECT mark, restore_upid, destroy_upid, finding FROM remains ORDER BY vmid",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
         rows.iter()
             .map(|row| {
                 let mark: String = row.try_get(0).map_err(reading)?;
                 let restore: Option<String> = row.try_get(1).map_err(reading)?;
-                let finding: String = row.try_get(2).map_err(reading)?;
+                let destroy: Option<String> = row.try_get(2).map_err(reading)?;
+                let finding: String = row.try_get(3).map_err(reading)?;
                 Ok(Remains {
-                    mark: decode(&mark, "mark")?,
-                    restore: restore.and_then(|upid| upid.parse().ok()),
+                    leftover: Leftover {
+                        mark: decode(&mark, "mark")?,
+                        restore: restore.and_then(|upid| upid.parse().ok()),
+                        destroy: destroy.and_then(|upid| upid.parse().ok()),
+                    },
                     finding: decode(&finding, "finding")?,
                 })
             })
@@ -263,11 +267,13 @@ async fn leave(
     now: Timestamp,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT OR REPLACE INTO remains (vmid, mark, restore_upid, since_ms, finding) VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO remains (vmid, mark, restore_upid, destroy_upid, since_ms, finding) \
+         VALUES (?, ?, ?, ?, ?, ?)",
     )
-    .bind(remains.mark.vmid.get())
-    .bind(encode(&remains.mark, "mark")?)
-    .bind(remains.restore.as_ref().map(ToString::to_string))
+    .bind(remains.leftover.mark.vmid.get())
+    .bind(encode(&remains.leftover.mark, "mark")?)
+    .bind(remains.leftover.restore.as_ref().map(ToString::to_string))
+    .bind(remains.leftover.destroy.as_ref().map(ToString::to_string))
     .bind(now.millis())
     .bind(encode(&remains.finding, "finding")?)
     .execute(&mut **transaction)

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use felhom_engine::{ArchiveFacts, BackupResult, BackupSubject, GuestState};
+use felhom_engine::{
+    ArchiveFacts, BackupResult, BackupSubject, ErrorClass, GuestState, RemoteError,
+};
 use felhom_ids::{StorageId, Vmid, VolumeId};
 use felhom_proxmox::Pve;
 use felhom_proxmox::pve::tasks::ListTasks;
@@ -85,6 +87,13 @@ pub(crate) async fn archive(pve: &Pve, volid: &VolumeId) -> Result<Option<Archiv
     let mut facts = archive_facts(volume);
     // The list shows the first line only.
     let whole = pve.volume(volid).await?;
+    if facts.notes.is_some() && whole.notes.is_none() {
+        let text = format!("the notes of `{volid}` could not be read whole");
+        return Err(Trouble(RemoteError {
+            class: ErrorClass::Garbage,
+            text,
+        }));
+    }
     facts.notes = whole.notes;
     facts.protected = whole.protected;
     Ok(Some(facts))

@@ -1,63 +1,79 @@
 //! What is looked at right before something happens to a scratch guest.
 
-use felhom_engine::{Existence, ScratchFacts, SnapshotFacts, TaskFacts};
-use felhom_ids::{StorageId, Vmid};
+use felhom_engine::{Existence, GuestState, ScratchFacts, SnapshotFacts, TaskFacts};
+use felhom_ids::{StorageId, Vmid, VolumeId};
 use felhom_proxmox::Pve;
 use felhom_proxmox::pve::tasks::{ListTasks, TaskEntry};
 
-use super::{Trouble, guest_config};
+use super::{Trouble, guest_config, missing_privileges};
 use crate::observe::backup::guest_state;
 
+/// Everything that belongs to a scratch VMID. The configuration is read last: it decides, and nothing slow comes between it
+/// and what is done by it.
 pub(crate) async fn scratch(
     pve: &Pve,
     vmid: Vmid,
     storage: &StorageId,
 ) -> Result<ScratchFacts, Trouble> {
+    let volumes = volumes(pve, vmid, storage).await?;
+    let listed = ListTasks {
+        vmid: Some(vmid),
+        ..ListTasks::default()
+    };
+    let mut tasks = pve.tasks(&listed).await?;
+    let last_task = last_task(&mut tasks);
     // Whether the VMID is taken is asked in a way that permissions do not shorten; only then what has it.
     let (existence, state) = if pve.is_free(vmid).await? {
         (Existence::Absent, None)
     } else {
-        match pve
-            .lxc_config(vmid)
-            .await
-            .map(|config| guest_config(&config))
-        {
-            Ok(Ok(config)) => {
-                let stub = config.is_create_stub();
-                // A stub has no state worth asking for.
-                let state = if stub {
-                    None
-                } else {
-                    Some(guest_state(pve, vmid).await?)
-                };
-                (Existence::Container(Box::new(config)), state)
-            }
-            Ok(Err(error)) => (Existence::Unreadable(error.to_string()), None),
-            Err(error) if error.is_transient() => return Err(error.into()),
-            Err(error) => (Existence::Unreadable(error.to_string()), None),
-        }
+        container(pve, vmid).await?
     };
-    let mut tasks = pve
-        .tasks(&ListTasks {
-            vmid: Some(vmid),
-            ..ListTasks::default()
-        })
-        .await?;
-    let last_task = last_task(&mut tasks);
-    let volumes = pve.storage_content(storage).await?;
     Ok(ScratchFacts {
         existence,
         state,
         last_task,
-        volumes: volumes
-            .into_iter()
-            .filter(|volume| {
-                volume.content.as_deref() != Some("backup") && volume.volid.guest() == Some(vmid)
-            })
-            .map(|volume| volume.volid)
-            .collect(),
+        volumes,
         tasks: tasks.into_iter().map(|task| task.upid).collect(),
     })
+}
+
+async fn container(pve: &Pve, vmid: Vmid) -> Result<(Existence, Option<GuestState>), Trouble> {
+    // A stub has no state worth asking for, and answers with an error.
+    let state = guest_state(pve, vmid).await;
+    match pve
+        .lxc_config(vmid)
+        .await
+        .map(|config| guest_config(&config))
+    {
+        Ok(Ok(config)) if config.is_create_stub() || config.is_destroyed_stub() => {
+            Ok((Existence::Container(Box::new(config)), None))
+        }
+        Ok(Ok(config)) => Ok((Existence::Container(Box::new(config)), Some(state?))),
+        Ok(Err(error)) => Ok((Existence::Unreadable(error.to_string()), None)),
+        Err(error) if error.is_transient() => Err(error.into()),
+        Err(error) => Ok((Existence::Unreadable(error.to_string()), None)),
+    }
+}
+
+/// Volumes of a VMID. Those of a guest that is gone are listed only with VM.Config.Disk on the VMID and Datastore.Audit on the
+/// storage (pve-storage Storage.pm `check_volume_access`): without them an empty list says nothing.
+async fn volumes(
+    pve: &Pve,
+    vmid: Vmid,
+    storage: &StorageId,
+) -> Result<Option<Vec<VolumeId>>, Trouble> {
+    let wanted: [(String, &[&str]); 2] = [
+        (format!("/vms/{vmid}"), &["VM.Config.Disk"]),
+        (format!("/storage/{storage}"), &["Datastore.Audit"]),
+    ];
+    if !missing_privileges(pve, &wanted).await?.is_empty() {
+        return Ok(None);
+    }
+    let listed = pve.storage_content(storage).await?;
+    let of_guest = listed.into_iter().filter(|volume| {
+        volume.content.as_deref() != Some("backup") && volume.volid.guest() == Some(vmid)
+    });
+    Ok(Some(of_guest.map(|volume| volume.volid).collect()))
 }
 
 /// The task that started last; a running one counts as later than one of the same second that has ended.

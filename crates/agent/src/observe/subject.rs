@@ -1,5 +1,7 @@
 //! What a restore test's preflight looks at.
 
+use std::collections::BTreeSet;
+
 use felhom_engine::{
     BridgeFacts, ErrorClass, GuestConfig, Principal, RemoteError, RestoreTestPolicy, TestSubject,
 };
@@ -10,7 +12,7 @@ use super::{Trouble, archive, guest_config, missing_privileges, node, remote_err
 use crate::remote::Remotes;
 
 /// How many free VMIDs are looked for: the others are for jobs that hold the first.
-const FREE_VMIDS: usize = 4;
+const FREE_VMIDS: usize = 6;
 
 pub(crate) async fn test_subject(
     remotes: &Remotes,
@@ -65,7 +67,7 @@ async fn bridge(pve: &Pve, name: &BridgeName) -> Result<Option<BridgeFacts>, Tro
     let interfaces = pve.host_interfaces().await?;
     let found = interfaces
         .into_iter()
-        .find(|interface| interface.iface == name.to_string());
+        .find(|interface| interface.kind == "bridge" && interface.iface == name.to_string());
     Ok(found.map(|interface| BridgeFacts {
         name: name.clone(),
         ports: interface
@@ -82,13 +84,15 @@ async fn bridge(pve: &Pve, name: &BridgeName) -> Result<Option<BridgeFacts>, Tro
     }))
 }
 
+/// VMIDs of the scratch range that no guest has and no volume bears: what lies under such a number is somebody's data.
 async fn free_vmids(pve: &Pve, policy: &RestoreTestPolicy) -> Result<Vec<Vmid>, Trouble> {
+    let taken = volume_owners(pve).await?;
     let mut free = Vec::new();
     for number in policy.first_vmid.get()..=policy.last_vmid.get() {
         let Ok(vmid) = Vmid::new(number) else {
             continue;
         };
-        if pve.is_free(vmid).await? {
+        if !taken.contains(&vmid) && pve.is_free(vmid).await? {
             free.push(vmid);
         }
         if free.len() >= FREE_VMIDS {
@@ -96,6 +100,26 @@ async fn free_vmids(pve: &Pve, policy: &RestoreTestPolicy) -> Result<Vec<Vmid>, 
         }
     }
     Ok(free)
+}
+
+/// The VMIDs whose disks lie on any storage for disks, as far as the token may see.
+async fn volume_owners(pve: &Pve) -> Result<BTreeSet<Vmid>, Trouble> {
+    let mut owners = BTreeSet::new();
+    for status in pve.storages().await? {
+        let for_disks = status
+            .content
+            .iter()
+            .any(|content| content == "rootdir" || content == "images");
+        let Some(storage) = status.storage.filter(|_| status.active && for_disks) else {
+            continue;
+        };
+        let listed = pve.storage_content(&storage).await?;
+        let disks = listed
+            .iter()
+            .filter(|volume| volume.content.as_deref() != Some("backup"));
+        owners.extend(disks.filter_map(|volume| volume.volid.guest()));
+    }
+    Ok(owners)
 }
 
 /// The rights of the confined restore-test principal, path by path; each is needed by one step of the job.

@@ -29,13 +29,20 @@ pub(super) async fn find(
     let mut pause = FIRST_PAUSE;
     loop {
         match ours(pve, mutation, known).await {
-            Ok(Some(upid)) => {
+            Ok(Fresh::One(upid)) => {
                 return Outcome::Found {
                     upid: Some(upid),
                     effect: EffectSeen::Unknown,
                 };
             }
-            Ok(None) => {
+            // Two of them: which is ours cannot be told.
+            Ok(Fresh::Several) => {
+                return Outcome::Found {
+                    upid: None,
+                    effect: EffectSeen::Unknown,
+                };
+            }
+            Ok(Fresh::None) => {
                 let since: Instant = *absent_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= settle {
                     return Outcome::Found {
@@ -57,28 +64,34 @@ pub(super) async fn find(
     }
 }
 
-async fn ours(
-    pve: &Pve,
-    mutation: &Mutation,
-    known: &BTreeSet<Upid>,
-) -> Result<Option<Upid>, Error> {
+/// Tasks of our own that were not there before.
+enum Fresh {
+    None,
+    One(Upid),
+    Several,
+}
+
+async fn ours(pve: &Pve, mutation: &Mutation, known: &BTreeSet<Upid>) -> Result<Fresh, Error> {
     let Some((kind, id)) = mutation.task() else {
-        return Ok(None);
+        return Ok(Fresh::None);
     };
     let list = ListTasks {
         kind: Some(kind.to_owned()),
         vmid: id.parse().ok(),
         ..ListTasks::default()
     };
-    let token = pve.client().settings().token.id().clone();
-    let mut fresh: Vec<_> = pve
-        .tasks(&list)
-        .await?
-        .into_iter()
-        .filter(|task| task.upid.id() == id && task.is_by(&token) && !known.contains(&task.upid))
-        .collect();
-    fresh.sort_by_key(|task| (task.starttime, task.upid.pstart()));
-    Ok(fresh.into_iter().next().map(|task| task.upid))
+    let Some(token) = pve.client().settings().credentials.token_id() else {
+        return Ok(Fresh::None);
+    };
+    let mut fresh =
+        pve.tasks(&list).await?.into_iter().filter(|task| {
+            task.upid.id() == id && task.is_by(token) && !known.contains(&task.upid)
+        });
+    Ok(match (fresh.next(), fresh.next()) {
+        (None, _) => Fresh::None,
+        (Some(task), None) => Fresh::One(task.upid),
+        (Some(_), Some(_)) => Fresh::Several,
+    })
 }
 
 async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {

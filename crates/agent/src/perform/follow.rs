@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use felhom_engine::{Followed, Guard, Outcome, Principal, TaskVerdict};
-use felhom_ids::Upid;
+use felhom_ids::{StorageId, Upid};
 use felhom_proxmox::task::{
     Ending, FollowOptions, Left, LogLine, Outcome as PveOutcome, Progress as Polled, Seen, Watch,
 };
@@ -20,29 +20,42 @@ const KEPT: usize = 400;
 /// How often a guarded storage is looked at. A pool that fills at 1 GiB/s loses half a GiB between two looks, which the
 /// floor is there for.
 const GUARD_PAUSE: Duration = Duration::from_millis(300);
+/// How long a guard may be blind before the task is stopped: what cannot be seen is not fine.
+const BLIND: Duration = Duration::from_secs(10);
+/// How often a storage is looked at for signs of life of a task whose log is silent.
+const LIFE_PAUSE: Duration = Duration::from_secs(15);
 
 pub(super) struct Following<'a> {
     remotes: &'a Remotes,
     guard: Option<&'a Guard>,
+    fills: Option<&'a StorageId>,
     progress: &'a dyn Progress,
     head: Vec<String>,
     tail: VecDeque<String>,
     looked: Option<Instant>,
+    /// Since when the guarded storage could not be looked at.
+    blind_since: Option<Instant>,
+    /// When the filling storage was looked at last, and its free bytes then.
+    life: Option<(Instant, Option<u64>)>,
 }
 
 impl<'a> Following<'a> {
     pub(super) fn new(
         remotes: &'a Remotes,
         guard: Option<&'a Guard>,
+        fills: Option<&'a StorageId>,
         progress: &'a dyn Progress,
     ) -> Self {
         Self {
             remotes,
             guard,
+            fills,
             progress,
             head: Vec::new(),
             tail: VecDeque::new(),
             looked: None,
+            blind_since: None,
+            life: None,
         }
     }
 
@@ -120,7 +133,7 @@ async fn metadata_shortage(agent: &Pve, guard: &Guard) -> Result<Option<String>,
     };
     let pools = agent.thin_pools().await?;
     let Some(pool) = pools.iter().find(|pool| pool.vg == *vg && pool.lv == *lv) else {
-        return Ok(None);
+        return Ok(Some(format!("thin pool `{vg}/{lv}` is no longer listed")));
     };
     Ok((pool.metadata_used > *most).then(|| {
         format!(
@@ -144,21 +157,61 @@ impl Watch for Following<'_> {
     }
 
     async fn check(&mut self, _progress: Polled) -> Seen {
-        let Some(guard) = self.guard else {
-            return Seen::Nothing;
-        };
+        if let Some(reason) = self.guarded().await {
+            return Seen::Leave(reason);
+        }
+        if self.gets_on().await {
+            Seen::Progress
+        } else {
+            Seen::Nothing
+        }
+    }
+}
+
+impl Following<'_> {
+    /// Why the task must be stopped.
+    async fn guarded(&mut self) -> Option<String> {
+        let guard = self.guard?;
         if self.looked.is_some_and(|at| at.elapsed() < GUARD_PAUSE) {
-            return Seen::Nothing;
+            return None;
         }
         self.looked = Some(Instant::now());
         match self.shortage(guard).await {
-            Ok(Some(reason)) => Seen::Leave(reason),
-            Ok(None) => Seen::Nothing,
+            Ok(shortage) => {
+                self.blind_since = None;
+                shortage
+            }
             Err(error) => {
                 tracing::warn!(%error, "the guarded storage could not be looked at");
-                Seen::Nothing
+                let since = *self.blind_since.get_or_insert_with(Instant::now);
+                (since.elapsed() >= BLIND).then(|| {
+                    format!(
+                        "storage `{}` could not be looked at for {} s",
+                        guard.storage,
+                        BLIND.as_secs()
+                    )
+                })
             }
         }
+    }
+
+    /// Whether the storage that the task writes to has changed since the last look: tar says nothing until it is done.
+    async fn gets_on(&mut self) -> bool {
+        let Some(storage) = self.fills else {
+            return false;
+        };
+        if self.life.is_some_and(|(at, _)| at.elapsed() < LIFE_PAUSE) {
+            return false;
+        }
+        let before = self.life.and_then(|(_, avail)| avail);
+        let status = self
+            .remotes
+            .of(Principal::Agent)
+            .storage_status(storage)
+            .await;
+        let avail = status.ok().and_then(|status| status.avail);
+        self.life = Some((Instant::now(), avail.or(before)));
+        before.is_some() && avail.is_some() && before != avail
     }
 }
 

@@ -106,9 +106,7 @@ fn done(answer: Result<(), Error>) -> Sent {
 fn failed(error: &Error) -> Sent {
     let told = remote_error(error);
     match (error, error.delivery()) {
-        (Error::Decode { .. } | Error::NoTask { .. }, _) | (_, Delivery::Unknown) => {
-            Sent::Lost(told)
-        }
+        (Error::Decode { .. }, _) | (_, Delivery::Unknown) => Sent::Lost(told),
         (_, Delivery::NotSent) => Sent::NotSent(told),
         (_, Delivery::Answered) => Sent::Refused(told),
     }

@@ -154,8 +154,7 @@ impl Progress for Killer {
 struct Origins {
     directory: tempfile::TempDir,
     volid: VolumeId,
-    mark: Mark,
-    restore: Option<felhom_ids::Upid>,
+    leftover: Leftover,
 }
 
 impl Origins {
@@ -180,15 +179,14 @@ impl Origins {
         let performer = bench.performer();
         let job = test_job(&bench, &journal, &volid, 0xabcd);
         let killer = Killer::new(None);
-        let (mark, restore) = until_started(&journal, &performer, job, &killer).await;
+        let leftover = until_started(&journal, &performer, job, &killer).await;
         let path = bench.world.state_dir().to_owned();
         bench.world.stop().await.unwrap();
         copy(&path, &left);
         Self {
             directory,
             volid,
-            mark,
-            restore,
+            leftover,
         }
     }
 
@@ -208,7 +206,7 @@ async fn until_started(
     performer: &felhom_agent::perform::Performer,
     mut job: Job,
     progress: &Killer,
-) -> (Mark, Option<felhom_ids::Upid>) {
+) -> Leftover {
     journal.insert(&job).await.unwrap();
     loop {
         match job.next(felhom_agent::clock::now()) {
@@ -238,11 +236,7 @@ fn make(
         Subject::Exercise => exercise_job(bench, journal, 9001, 3),
         Subject::Reap => {
             let config = felhom_agent::config::load(&bench.config).unwrap();
-            let reap = ReapJob::new(
-                &config.restore_test_policy,
-                origins.mark.clone(),
-                origins.restore.clone(),
-            );
+            let reap = ReapJob::new(&config.restore_test_policy, origins.leftover.clone());
             Job {
                 id: JobId::from_bits(4),
                 created: felhom_agent::clock::now(),

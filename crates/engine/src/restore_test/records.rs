@@ -65,6 +65,9 @@ pub struct RestoreTestReport {
     pub restore_upid: Option<Upid>,
     /// The start task.
     pub start_upid: Option<Upid>,
+    /// The last task that was to destroy the copy.
+    #[serde(default)]
+    pub destroy_upid: Option<Upid>,
     /// Whether nothing of the copy is left.
     pub nothing_left: bool,
     /// Whether the verdict stands in the archive's notes.

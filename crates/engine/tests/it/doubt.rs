@@ -69,7 +69,7 @@ fn scratch(config: GuestConfig, last: &Upid, running: bool) -> Outcome {
         existence: Existence::Container(Box::new(config)),
         state: None,
         last_task: Some(last_task),
-        volumes: vec![],
+        volumes: Some(vec![]),
         tasks: BTreeSet::from([last.clone()]),
     }))
 }

@@ -444,7 +444,7 @@ impl World {
                 running: false,
                 status: None,
             }),
-            volumes: vec![],
+            volumes: Some(vec![]),
             tasks: self.tasks.iter().map(|(upid, _)| upid.clone()).collect(),
         }
     }

@@ -9,7 +9,7 @@ use felhom_ids::{GuestKind, Vmid, VolumeId};
 
 use super::super::context::{journal_failure, parse, parse_backup, pve_failure};
 use crate::exit::{Exit, Failure};
-use crate::journal::Journal;
+use crate::journal::{Journal, TestRow};
 use crate::observe;
 use crate::perform::Performer;
 
@@ -35,7 +35,7 @@ pub(super) async fn subject(
             let newest = newest(performer, None).await?;
             let mut candidates = Vec::new();
             for (vmid, archive) in newest {
-                let last_verdict = last_verdict(journal, vmid).await?;
+                let last_verdict = last_verdict(performer, journal, vmid).await?;
                 candidates.push(Candidate {
                     vmid,
                     newest: archive.volid,
@@ -90,8 +90,12 @@ async fn newest(
     Ok(newest)
 }
 
-/// When a guest last passed or failed; an *error* leaves the previous verdict standing.
-async fn last_verdict(journal: Option<&Journal>, vmid: Vmid) -> Result<Option<Timestamp>, Failure> {
+/// When this very guest last passed or failed; an *error* leaves the previous verdict standing.
+async fn last_verdict(
+    performer: &Performer,
+    journal: Option<&Journal>,
+    vmid: Vmid,
+) -> Result<Option<Timestamp>, Failure> {
     let Some(journal) = journal else {
         return Ok(None);
     };
@@ -100,8 +104,22 @@ async fn last_verdict(journal: Option<&Journal>, vmid: Vmid) -> Result<Option<Ti
         .await
         .map_err(|error| journal_failure(&error))?;
     let said = |verdict| matches!(verdict, Verdict::Passed | Verdict::Failed);
+    // What was proven of another guest that had this VMID before says nothing. Of a guest that is gone all counts.
+    let live = performer
+        .remotes()
+        .of(Principal::Agent)
+        .lxc_config(vmid)
+        .await;
+    let who = live
+        .ok()
+        .and_then(|config| observe::guest_config(&config).ok())
+        .map(|config| config.fingerprint());
+    let same = |row: &&TestRow| {
+        who.as_ref()
+            .is_none_or(|who| row.report.fingerprint == *who)
+    };
     Ok(tests
         .iter()
-        .find(|row| said(row.report.judgement.verdict))
+        .find(|row| said(row.report.judgement.verdict) && same(row))
         .map(|row| row.finished))
 }

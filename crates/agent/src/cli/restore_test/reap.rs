@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use felhom_engine::{Existence, Job, JobKind, Mark, Principal, ReapJob, ReapReport};
+use felhom_engine::{Existence, Job, JobKind, Leftover, Mark, Principal, ReapJob, ReapReport};
 use felhom_ids::Vmid;
 use serde_json::json;
 
@@ -24,20 +24,18 @@ pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<E
     if args.dry_run {
         return rehearse(context, &performer, adopt).await;
     }
+    jobs::single_node(&performer).await?;
     let journal = context.open_journal(performer.config(), "reap").await?;
     let resumed = jobs::resume_all(context, &journal, &performer).await?;
-    let mut reports = Vec::new();
-    for remains in journal
-        .remains()
-        .await
-        .map_err(|error| journal_failure(&error))?
-    {
-        context.printer.narrate(&another_look(&remains));
-        reports.push(one(context, &journal, &performer, remains.mark, remains.restore).await?);
-    }
+    let mut reports = remains(context, &journal, &performer).await?;
     if let Some(vmid) = adopt {
         let mark = adopted(context, &performer, vmid).await?;
-        reports.push(one(context, &journal, &performer, mark, None).await?);
+        let leftover = Leftover {
+            mark,
+            restore: None,
+            destroy: None,
+        };
+        reports.push(one(context, &journal, &performer, leftover).await?);
     }
     let all_gone = reports.iter().all(|report| report.gone);
     let data = json!({
@@ -51,14 +49,31 @@ pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<E
     Ok(if all_gone { Exit::Done } else { Exit::Findings })
 }
 
+/// Removes what earlier tests left, as far as it can be removed now.
+pub(super) async fn remains(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+) -> Result<Vec<ReapReport>, Failure> {
+    let mut reports = Vec::new();
+    for remains in journal
+        .remains()
+        .await
+        .map_err(|error| journal_failure(&error))?
+    {
+        context.printer.narrate(&another_look(&remains));
+        reports.push(one(context, journal, performer, remains.leftover).await?);
+    }
+    Ok(reports)
+}
+
 async fn one(
     context: &Context,
     journal: &Journal,
     performer: &Performer,
-    mark: Mark,
-    restore: Option<felhom_ids::Upid>,
+    leftover: Leftover,
 ) -> Result<ReapReport, Failure> {
-    let reap = ReapJob::new(&performer.config().restore_test_policy, mark, restore);
+    let reap = ReapJob::new(&performer.config().restore_test_policy, leftover);
     let job = Job {
         id: jobs::new_job_id()?,
         created: jobs::now(),
@@ -75,7 +90,7 @@ async fn one(
 fn another_look(remains: &Remains) -> String {
     format!(
         "look at scratch {} again: {}",
-        remains.mark.vmid, remains.finding.detail
+        remains.leftover.mark.vmid, remains.finding.detail
     )
 }
 
