@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""Measures everything that has a budget, beside its rival in the same run, and prints one Markdown table.
+
+Started by `bench/run`, which builds and installs what is needed. Figures depend on the machine; ratios do so less.
+"""
+
+import argparse
+import io
+import json
+import os
+import pathlib
+import platform
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import urllib.parse
+
+from proxmoxer import ProxmoxAPI
+from proxmoxer.tools import Tasks
+
+from measure import cargo_bench, median_ready, run, serve, side_by_side
+
+HERE = pathlib.Path(__file__).parent
+GUESTS = 200
+AGENT = "felhom-agent@pve!agent"
+TEMPLATE = "local:vztmpl/debian-13-mini_13.1-1_amd64.tar.zst"
+UNPACKED = 320 << 20
+FAKEPVE_URL = "https://127.0.0.1:18006"
+
+
+class Table:
+    """Rows as they come, shown at once to whoever waits, and as Markdown at the end."""
+
+    def __init__(self):
+        self.rows = [("what", "figure", "beside it", "budget", "met"), ("---",) * 5]
+
+    def row(self, what, figure, rival, budget, met=None):
+        verdict = {True: "yes", False: "**no**", None: "–"}[met]
+        self.rows.append((what, figure, rival, budget, verdict))
+        print(f"  {what}: {figure} | {rival} | {budget} | {verdict}", file=sys.stderr, flush=True)
+
+    def print(self):
+        for cells in self.rows:
+            print("| " + " | ".join(cells) + " |")
+
+
+class Bench:
+    """Where the programs are, where to work, and the table."""
+
+    def __init__(self, args, scratch):
+        self.release, self.fakepve = args.target / "release", args.fakepve
+        self.scratch, self.table = scratch, Table()
+
+    def simulator(self, name, speed=1):
+        return [self.release / "felhom-sim", "serve", "--state", self.scratch / name, "--speed", speed]
+
+    def example(self, name):
+        return self.release / "examples" / name
+
+
+def connect(url, **credentials):
+    address = urllib.parse.urlsplit(url)
+    return ProxmoxAPI(address.hostname, port=address.port, verify_ssl=False, timeout=30, **credentials)
+
+
+def flood(url, password):
+    """Requests a second of `GET /nodes` that a server on its core answers to eight connections, logged in by ticket."""
+    ticket, _ = connect(url, user="root@pam", password=password).get_tokens()
+    command = ["wrk", "-t1", "-c8", "-d4s", "-H", f"Cookie: PVEAuthCookie={ticket}", f"{url}/api2/json/nodes"]
+    outputs = [run(command).out for _ in range(3)]
+    for out in outputs:
+        if "Non-2xx" in out:
+            raise RuntimeError(out)
+    return statistics.median(float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)) for out in outputs)
+
+
+def requests(bench):
+    ready = median_ready(lambda index: bench.simulator(f"ready-{index}"))
+    with serve(bench.simulator("flood")) as served:
+        fresh = served.rss_mib()
+        world = json.loads(served.line)
+        rate = flood(world["pve"]["url"], world["passwords"]["root@pam"])
+        flooded = served.rss_mib()
+    guests = bench.scratch / "fakepve.json"
+    guests.write_text(json.dumps({"guests": [{"vmid": 100, "name": "one", "status": "running"}]}))
+    address = urllib.parse.urlsplit(FAKEPVE_URL)
+    rival = [bench.fakepve, guests, "--host", address.hostname, "--port", address.port]
+    rival_ready = median_ready(lambda _: rival)
+    with serve(rival) as served:
+        rival_rate = flood(FAKEPVE_URL, "secret")
+        rival_rss = served.rss_mib()
+    row = bench.table.row
+    row("simulator: `GET /nodes`, keep-alive TLS, one core", f"{rate:.0f} requests/s",
+        f"fakepve: {rival_rate:.0f} requests/s", "≥ 5 000 requests/s", rate >= 5000)
+    row("simulator: ready after", f"{ready * 1e3:.0f} ms", f"fakepve: {rival_ready * 1e3:.0f} ms", "≤ 200 ms",
+        ready <= 0.2)
+    row("simulator: resident, fresh / after that flood", f"{fresh:.1f} / {flooded:.1f} MiB",
+        f"fakepve: {rival_rss:.1f} MiB after its flood", "≤ 30 MiB", max(fresh, flooded) <= 30)
+
+
+def populate(world):
+    """Many running containers, every fourth with a snapshot, made through the API."""
+    user, name = AGENT.split("!")
+    api = connect(world["pve"]["url"], user=user, token_name=name, token_value=world["tokens"][AGENT])
+    lxc = api.nodes(world["pve"]["node"]).lxc
+
+    def done(upid):
+        status = Tasks.blocking_status(api, upid, timeout=60, polling_interval=0.005)
+        if status["exitstatus"] != "OK":
+            raise RuntimeError(f"{upid}: {status}")
+
+    for vmid in range(9200, 9200 + GUESTS - len(lxc.get())):
+        done(lxc.post(vmid=vmid, ostemplate=TEMPLATE, rootfs="local-lvm:1", unprivileged=1, memory=256,
+                      hostname=f"guest-{vmid}", net0="name=eth0,bridge=vmbr0,ip=dhcp"))
+        done(lxc(vmid).status.start.post())
+        if vmid % 4 == 0:
+            done(lxc(vmid).snapshot.post(snapname="before_update"))
+
+
+def observe(bench):
+    with serve(bench.simulator("many", speed=500)) as served:
+        populate(json.loads(served.line))
+    with serve(bench.simulator("many")) as served:
+        ready = bench.scratch / "ready.json"
+        ready.write_text(served.line)
+        runs = side_by_side(5, ours=[bench.example("observe"), ready],
+                            rival=[sys.executable, HERE / "rival_observe.py", ready])
+        rss = served.rss_mib()
+    ours, rival = runs["ours"], runs["rival"]
+    if ours.out != rival.out:
+        raise RuntimeError(f"they saw different things: {ours.out} {rival.out}")
+    row = bench.table.row
+    what = f"observing {GUESTS} guests (status, config, snapshots)"
+    row(f"{what}: wall", f"{ours.wall:.3f} s",
+        f"proxmoxer: {rival.wall:.3f} s ({float(rival.err):.3f} s without imports), {rival.wall / ours.wall:.1f}×",
+        "≥ 3× less", rival.wall >= 3 * ours.wall)
+    row(f"{what}: CPU", f"{ours.cpu:.3f} s", f"proxmoxer: {rival.cpu:.3f} s, {rival.cpu / ours.cpu:.1f}×", "≥ 10× less",
+        rival.cpu >= 10 * ours.cpu)
+    row(f"{what}: most resident", f"{ours.rss_mib:.1f} MiB", f"proxmoxer: {rival.rss_mib:.1f} MiB", "–")
+    row(f"simulator: resident with {GUESTS} guests, after that", f"{rss:.1f} MiB", "–", "–")
+
+
+def make_archive(path):
+    """A vzdump-like archive of a small system: text and noise in files from bytes to megabytes."""
+    dice = random.Random(9001)
+    words = [dice.randbytes(dice.randint(2, 9)).hex() for _ in range(4000)]
+    with path.open("wb") as file, subprocess.Popen(["zstd", "-q", "-3", "-c"], stdin=subprocess.PIPE, stdout=file) as zstd:
+        with tarfile.open(fileobj=zstd.stdin, mode="w|", format=tarfile.GNU_FORMAT) as archive:
+            total = members = 0
+            while total < UNPACKED:
+                size = int(min(8 << 20, dice.lognormvariate(9, 2))) if members else 300
+                text = " ".join(dice.choices(words, k=size // 12 + 1)).encode()
+                content = (text if dice.random() < 0.6 else dice.randbytes(size))[:size]
+                name = f"usr/share/d{members % 97}/s{members % 13}/file-{members}" if members else "etc/vzdump/pct.conf"
+                entry = tarfile.TarInfo(f"./{name}")
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+                total, members = total + len(content), members + 1
+    return members
+
+
+def listing(bench):
+    path = bench.scratch / "vzdump-lxc-9001-2026_11_23-00_00_00.tar.zst"
+    members = make_archive(path)
+    packed = path.stat().st_size
+    runs = side_by_side(5, ours=[bench.example("list_archive"), path], tar=["tar", "--zstd", "-tf", path],
+                        zstd=["sh", "-c", f"exec zstd -dc '{path}' >/dev/null"])
+    ours, tar, zstd = (runs[name] for name in ("ours", "tar", "zstd"))
+    listed = len(tar.out.splitlines())
+    if not ours.out.startswith(f"{members} members,") or listed != members:
+        raise RuntimeError(f"members: {ours.out}, {listed}, {members}")
+    bench.table.row(
+        f"listing a `.tar.zst` ({packed >> 20} MiB, {UNPACKED >> 20} MiB unpacked, {members} members), one core",
+        f"{ours.wall:.3f} s wall, {ours.cpu:.3f} s CPU",
+        f"tar --zstd -tf: {tar.wall:.3f} s, {tar.cpu:.3f} s CPU; zstd -dc: {zstd.wall:.3f} s",
+        f"≥ 0.9 × tar (is {tar.wall / ours.wall:.2f} ×)", tar.wall >= 0.9 * ours.wall)
+
+
+def grouped(rows):
+    """Rows by their first cell, in the order in which it first came."""
+    groups = {}
+    for first, *rest in rows:
+        groups.setdefault(first, []).append(rest)
+    return groups
+
+
+def notice(bench):
+    for length, pollers in grouped(cargo_bench("felhom-proxmox", "notice")).items():
+        by_name = {name: figures for name, *figures in pollers}
+        tasks, median, p95, worst, within, polls = by_name.pop("follow")
+        rivals = "; ".join(f"{name}: {other[1]} / {other[3]} ms, {other[5]} requests" for name, other in by_name.items())
+        bench.table.row(f"end of a task of {length} s noticed after (median / worst of {tasks})",
+                        f"{median} / {worst} ms (95 %: {p95} ms), {polls} requests", rivals,
+                        f"≤ 250 ms or 5 %: {within} of {tasks}", within == tasks)
+
+
+def orchestration(bench):
+    for guest, runs in grouped(cargo_bench("felhom-demo", "orchestration")).items():
+        wall, tasks, stable, rest = (statistics.median(int(run[index]) for run in runs) for index in range(4))
+        worst = max(int(run[3]) for run in runs)
+        bench.table.row(f"restore test of {guest} beyond its tasks (median / worst of {len(runs)})",
+                        f"{rest} / {worst} ms", f"wall {wall} ms: tasks {tasks} ms, wanted uptime {stable} ms",
+                        "≤ 1 500 ms", worst <= 1500)
+
+
+def plan(bench):
+    for what, median, worst in cargo_bench("felhom-engine", "plan"):
+        bench.table.row(f"engine, 1 000 guests and 10 000 archives: {what}", f"{median} ms median, {worst} ms worst", "–",
+                        "< 50 ms", float(worst) < 50)
+
+
+PARTS = {part.__name__: part for part in (requests, observe, listing, notice, orchestration, plan)}
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), "unknown CPU")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    load = " ".join(f"{value:.1f}" for value in os.getloadavg())
+    return (f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Linux {platform.release().split('-')[0]}, "
+            f"Python {platform.python_version()}; load average at the start {load}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--target", type=pathlib.Path, required=True, help="Cargo's target directory")
+    parser.add_argument("--fakepve", type=pathlib.Path, required=True, help="the program of the rival simulator")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], help="what to measure (everything)")
+    args = parser.parse_args()
+    about = machine()
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = Bench(args, pathlib.Path(scratch))
+        for name in args.parts or PARTS:
+            print(f"{name}:", file=sys.stderr, flush=True)
+            PARTS[name](bench)
+    print(f"Measured on: {about}\n")
+    bench.table.print()
+
+
+if __name__ == "__main__":
+    main()
