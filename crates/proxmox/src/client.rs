@@ -1,4 +1,4 @@
-//! One server, one token, one trust, and the single path on which requests travel.
+//! One server, one identity, one trust, and the single path on which requests travel.
 //!
 //! Mutations always go out on a fresh connection; only reads may use one that was idle, and only
 //! reads are tried a second time. Connections are driven by the request that uses them, so there
@@ -12,18 +12,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Uri;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use http_body_util::Full;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use crate::credentials::{CSRF, Credentials};
 use crate::decode::Envelope;
-use crate::encode::Request;
+use crate::encode::{Method, Request};
 use crate::error::answer::{Refusal, beginning};
 use crate::error::{Error, Phase};
 use crate::tls::{self, Trust};
-use crate::token::Token;
 
 pub use address::{Address, InvalidAddress};
 use connection::{Answer, Connection, Failure};
@@ -62,7 +62,7 @@ pub struct Settings {
     /// Where the server is.
     pub address: Address,
     /// Who we are to it.
-    pub token: Token,
+    pub credentials: Credentials,
     /// What makes it the right one.
     pub trust: Trust,
     /// How long to wait for what.
@@ -73,10 +73,10 @@ pub struct Settings {
 
 impl Settings {
     /// Settings with the usual limits.
-    pub fn new(address: Address, token: Token, trust: Trust) -> Self {
+    pub fn new(address: Address, credentials: impl Into<Credentials>, trust: Trust) -> Self {
         Self {
             address,
-            token,
+            credentials: credentials.into(),
             trust,
             timeouts: Timeouts::default(),
             longest_answer: 32 << 20,
@@ -84,7 +84,7 @@ impl Settings {
     }
 }
 
-/// A connection to one server as one token. Cloning it is cheap and shares the idle connections.
+/// A connection to one server as one identity. Cloning it is cheap and shares the idle connections.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -93,7 +93,8 @@ pub struct Client {
 struct Shared {
     settings: Settings,
     connector: TlsConnector,
-    authorization: HeaderValue,
+    authorization: Option<(HeaderName, HeaderValue)>,
+    csrf: Option<HeaderValue>,
     host: HeaderValue,
     idle: Mutex<Vec<Connection>>,
 }
@@ -110,7 +111,8 @@ impl Client {
     /// Checks the settings; connects to nothing yet.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let connector = settings.trust.connector()?;
-        let authorization = settings.token.header()?;
+        let authorization = settings.credentials.header()?;
+        let csrf = settings.credentials.csrf()?;
         let host =
             HeaderValue::from_str(&settings.address.to_string()).map_err(|_| Error::Trust {
                 what: "the address is no host name".to_owned(),
@@ -121,6 +123,7 @@ impl Client {
                 settings,
                 connector,
                 authorization,
+                csrf,
                 host,
                 idle,
             }),
@@ -140,7 +143,7 @@ impl Client {
             .map_err(|source| Error::Decode {
                 request: request.to_string(),
                 what: "a JSON object with `data` of the expected shape",
-                kept: self.shared.settings.token.redact(beginning(&body)),
+                kept: self.shared.settings.credentials.redact(beginning(&body)),
                 source: source.into(),
             })
     }
@@ -170,7 +173,7 @@ impl Client {
         let redact = |bytes: &[u8]| {
             self.shared
                 .settings
-                .token
+                .credentials
                 .redact(String::from_utf8_lossy(bytes).into_owned())
         };
         let body = redact(&answer.body);
@@ -242,12 +245,19 @@ impl Client {
 
     fn message(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, http::Error> {
         let uri: Uri = format!("/api2/json{}", request.target()).try_into()?;
-        let message = http::Request::builder()
+        let mut message = http::Request::builder()
             .method(request.method().as_str())
             .uri(uri)
             .header(HOST, &self.shared.host)
-            .header(AUTHORIZATION, &self.shared.authorization)
             .header(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some((name, value)) = &self.shared.authorization {
+            message = message.header(name, value);
+        }
+        if let Some(csrf) = &self.shared.csrf
+            && request.method() != Method::Get
+        {
+            message = message.header(CSRF, csrf);
+        }
         if !request.method().has_body() {
             return message.body(Full::default());
         }

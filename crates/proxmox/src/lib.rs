@@ -5,6 +5,7 @@
 //! the endpoints of [`pve`] with their answers, and the [`property`] strings of guest configurations.
 
 pub mod client;
+pub mod credentials;
 pub mod decode;
 pub mod encode;
 pub mod error;
@@ -15,6 +16,7 @@ pub mod tls;
 pub mod token;
 
 pub use client::{Address, Client, Settings, Timeouts};
+pub use credentials::{Credentials, Ticket};
 pub use encode::{Endpoint, Method, Request};
 pub use error::{Delivery, Denied, Error, Phase};
 pub use pve::Pve;

@@ -9,6 +9,7 @@ pub mod backup;
 pub mod cluster;
 pub mod disks;
 pub mod guests;
+pub mod identities;
 pub mod network;
 pub mod nodes;
 pub mod pools;
