@@ -39,6 +39,7 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
         jobs::ROUTES,
         lxc::ROUTES,
         network::ROUTES,
+        network::change::ROUTES,
         nodes::ROUTES,
         pools::ROUTES,
         qemu::ROUTES,

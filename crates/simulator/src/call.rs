@@ -63,6 +63,8 @@ pub(crate) enum Answer {
     Data(Value),
     /// `{"data": […], "total": n}`
     Total(Value, usize),
+    /// `{"data": …, "changes": …}`: what is pending, in diff's form.
+    Changes(Value, String),
     /// A file as it is (`download=1`).
     Raw(&'static str, Vec<u8>),
     /// Answers later: for the few synchronous calls that wait (stopping a task, deleting with a delay).

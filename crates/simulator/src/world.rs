@@ -18,6 +18,8 @@ pub(crate) struct World {
     pub(crate) access: access::State,
     pub(crate) pools: BTreeMap<String, Pool>,
     pub(crate) bridges: BTreeMap<String, Bridge>,
+    /// The bridges as `/etc/network/interfaces.new` has them, until somebody applies or reverts it.
+    pub(crate) pending_bridges: Option<BTreeMap<String, Bridge>>,
     pub(crate) guests: Guests,
     pub(crate) storage: Storages,
     /// QEMU guests, which exist as configuration only.
@@ -79,7 +81,7 @@ pub(crate) struct Statistics {
 }
 
 /// A network bridge of the node.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Bridge {
     /// Physical ports; none makes the bridge an island.

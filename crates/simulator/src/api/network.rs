@@ -1,5 +1,9 @@
 //! `/nodes/{node}/network`: bridges for those who may use them, and the ports below.
 
+pub(crate) mod change;
+
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use crate::access::Principal;
@@ -53,15 +57,27 @@ fn list(call: &Call<'_>) -> Reply {
         Some(other) => other == kind,
     };
     let mut rows = Vec::new();
-    for (name, bridge) in &world.bridges {
+    for (name, bridge) in planned(&world) {
         if wants("bridge") && may_see(&world, call.auth, name) {
-            rows.push(Value::Object(bridge_row(name, bridge, rows.len())));
+            let mut row = bridge_row(name, bridge, rows.len());
+            if !world.bridges.contains_key(name) {
+                row.remove("active");
+            }
+            rows.push(Value::Object(row));
         }
     }
     for port in ports(&world).filter(|_| wants("eth")) {
         rows.push(port_row(port, rows.len()));
     }
-    Ok(Answer::Data(rows.into()))
+    Ok(match change::difference(&world) {
+        Some(changes) => Answer::Changes(rows.into(), changes),
+        None => Answer::Data(rows.into()),
+    })
+}
+
+/// The bridges with what is pending taken into account.
+fn planned(world: &World) -> &BTreeMap<String, Bridge> {
+    world.pending_bridges.as_ref().unwrap_or(&world.bridges)
 }
 
 fn may_see(world: &World, who: &Principal, bridge: &str) -> bool {
@@ -85,7 +101,7 @@ fn ports(world: &World) -> impl Iterator<Item = &str> {
 fn one(call: &Call<'_>) -> Reply {
     let name = call.params.need("iface");
     let world = call.sim.lock();
-    let mut row = match world.bridges.get(&name) {
+    let mut row = match planned(&world).get(&name) {
         Some(bridge) => bridge_row(&name, bridge, 0),
         None if ports(&world).any(|port| port == name) => object(port_row(&name, 0)),
         None => return Err(ApiError::param("iface", "interface does not exist")),

@@ -87,6 +87,10 @@ impl Outcome {
                     envelope.insert("total".into(), total.into());
                 }
             }
+            Answer::Changes(data, changes) => {
+                envelope.insert("data".into(), data);
+                envelope.insert("changes".into(), changes.into());
+            }
             Answer::Raw(content_type, body) => return Self::document(content_type, body),
             // The request handler waits for late answers before it wraps them.
             Answer::Later(_) => return Self::failure(&ApiError::die("late answer"), format),
