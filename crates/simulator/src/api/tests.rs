@@ -16,10 +16,16 @@ use crate::guest::props::{Format, Type};
 use crate::route::{Kind, Param, Route, Rule};
 
 /// Methods that take fewer parameters than the schema has, and look less closely, and why.
-const FEWER: &[(&str, &str)] = &[(
-    "POST /nodes/{node}/qemu",
-    "VMs have no disks and run nothing here",
-)];
+const FEWER: &[(&str, &str)] = &[
+    (
+        "POST /nodes/{node}/qemu",
+        "VMs have no disks and run nothing here",
+    ),
+    (
+        "POST /nodes/{node}/network",
+        "bridges are the only interfaces that can be made",
+    ),
+];
 
 /// Formats of values that nobody looks at here.
 const UNCHECKED: &[&str] = &[
