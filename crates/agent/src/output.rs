@@ -155,7 +155,7 @@ const TABLE_WIDTH: u16 = 100;
 /// A last column narrower than this cannot be read.
 const LAST_WIDTH: u16 = 20;
 
-/// A table for people: a header line and rows, columns padded, no frame. Only the last column is folded to fit.
+/// A table for people: a header line and rows, columns padded, no frame, folded to fit.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(TableStyle::default());
@@ -163,18 +163,34 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     for row in rows {
         table.add_row(row);
     }
+    fit(&mut table);
+    table.trim_fmt()
+}
+
+/// Folds the last column into what the others leave, and the widest of the others when they leave too little.
+fn fit(table: &mut Table) {
     let widths = table.column_max_content_widths();
-    // Each column is padded by a blank on both sides.
-    let others = widths.iter().rev().skip(1).fold(0_u16, |sum, width| {
+    let Some((last, others)) = widths.split_last() else {
+        return;
+    };
+    // Each column is padded by a blank on both sides, and a boundary counts the padding.
+    let padded = others.iter().fold(2_u16, |sum, width| {
         sum.saturating_add(*width).saturating_add(2)
     });
-    let left = TABLE_WIDTH.saturating_sub(others).saturating_sub(2);
-    if let Some(last) = table.column_mut(header.len().saturating_sub(1)) {
-        last.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(
-            left.max(LAST_WIDTH),
-        )));
+    let left = TABLE_WIDTH.saturating_sub(padded);
+    let needed = (*last).min(LAST_WIDTH);
+    let mut fold = |index, width: u16| {
+        if let Some(column) = table.column_mut(index) {
+            let width = Width::Fixed(width.saturating_add(2));
+            column.set_constraint(ColumnConstraint::UpperBoundary(width));
+        }
+    };
+    fold(others.len(), left.max(needed));
+    let widest = others.iter().enumerate().max_by_key(|(_, width)| **width);
+    if let Some((index, width)) = widest.filter(|_| left < needed) {
+        let folded = width.saturating_sub(needed.saturating_sub(left));
+        fold(index, folded.max(LAST_WIDTH));
     }
-    table.trim_fmt()
 }
 
 /// A size for people: `934.3 MiB`.

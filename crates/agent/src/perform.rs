@@ -57,8 +57,12 @@ impl Performer {
                 fills,
                 no_progress,
             } => {
-                let mut following =
-                    follow::Following::new(&self.remotes, guard.as_ref(), fills.as_ref(), progress);
+                let mut following = follow::Following::new(
+                    &self.remotes,
+                    guard.as_deref(),
+                    fills.as_ref(),
+                    progress,
+                );
                 following.follow(*principal, upid, *no_progress).await
             }
         }

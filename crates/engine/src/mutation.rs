@@ -375,7 +375,7 @@ impl Mutating {
         Step::Follow {
             principal: self.mutation.principal(),
             upid: upid.clone(),
-            guard,
+            guard: guard.map(Box::new),
             fills: self.mutation.fills(),
             no_progress: self.no_progress,
         }

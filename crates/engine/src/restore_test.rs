@@ -2,6 +2,7 @@
 //!
 //! Every way through it passes the clean-up, and the verdict is fixed before the clean-up begins.
 
+mod ending;
 mod judge;
 mod noting;
 mod preflight;
@@ -23,7 +24,7 @@ use crate::patience::Patience;
 use crate::reap::Leftover;
 use crate::restore_test::noting::Noting;
 use crate::restore_test::preflight::Preflight;
-use crate::scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
+use crate::scratch::{CleanUp, Lease, Standing, scratch_standing};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{Existence, GuestFingerprint, ScratchFacts, TestSubject};
@@ -541,61 +542,5 @@ impl RestoreTestJob {
             self.report.trouble = Some(error.class);
             self.clean_up(Judgement::error(error.text.clone()));
         }
-    }
-
-    fn clean_up(&mut self, judgement: Judgement) {
-        self.report.judgement = judgement;
-        let Some(plan) = &self.report.plan else {
-            self.state = State::Finished;
-            return;
-        };
-        let clean_up = CleanUp::new(
-            &self.request.policy,
-            plan.mark.clone(),
-            self.report.restore_upid.clone(),
-        );
-        self.state = State::CleaningUp(Box::new(clean_up));
-    }
-
-    fn cleaned_up(&mut self, now: Timestamp, end: CleanUpEnd) {
-        match end {
-            CleanUpEnd::Gone => self.report.nothing_left = true,
-            CleanUpEnd::GoneUnseen(finding) => {
-                self.report.nothing_left = true;
-                self.report.findings.push(finding);
-            }
-            CleanUpEnd::LeftBehind(finding) => self.report.findings.push(finding),
-        }
-        let statement = matches!(
-            self.report.judgement.verdict,
-            Verdict::Passed | Verdict::Failed
-        );
-        self.state = if statement {
-            State::Noting(self.noting(now))
-        } else {
-            State::Finished
-        };
-    }
-
-    fn noting(&self, now: Timestamp) -> Noting {
-        Noting::new(
-            self.request.volid.clone(),
-            noting::line(now, &self.report.judgement, self.report.rto_ms),
-            self.request.policy.no_progress,
-            self.request.policy.settle,
-        )
-    }
-
-    fn noted(&mut self, end: Result<(), String>) {
-        match end {
-            Ok(()) => self.report.noted = true,
-            Err(why) => {
-                let subject = self.request.volid.to_string();
-                self.report
-                    .findings
-                    .push(Finding::new(codes::NOTES_NOT_WRITTEN, subject, why));
-            }
-        }
-        self.state = State::Finished;
     }
 }

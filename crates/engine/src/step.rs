@@ -123,7 +123,7 @@ pub enum Step {
         /// The task.
         upid: Upid,
         /// What must stay free meanwhile.
-        guard: Option<Guard>,
+        guard: Option<Box<Guard>>,
         /// The storage that the task writes to: while that fills, the task gets on, however silent its log.
         fills: Option<StorageId>,
         /// How long it may show neither a new log line nor an end.

@@ -299,20 +299,7 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
     // Before the first `?`: all problems are told at once.
     let floors = floors(section.floors.as_ref(), problems);
     let (first, last) = (first?, last?);
-    let stable_for = section.stable_for.map_or(default::STABLE_FOR, Span::get);
-    let evidence_timeout = section
-        .evidence_timeout
-        .map_or(default::EVIDENCE_TIMEOUT, Span::get);
-    problems.require(
-        stable_for < evidence_timeout,
-        "restore-test: evidence_timeout must be longer than stable_for",
-        (),
-    );
-    problems.require(
-        limits.and_then(|l| l.settle).is_none_or(|settle| !settle.get().is_zero()),
-        "limits.settle: `0s` would repeat a request whose answer was lost at once; PVE's own locks take up to 20 s",
-        (),
-    );
+    let (stable_for, evidence_timeout) = patience(section, limits, problems);
     problems.require(
         first <= last,
         "restore-test: first_vmid is above last_vmid",
@@ -327,10 +314,8 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
         memory_mib: section.memory_mib.unwrap_or(1024),
         cores: section.cores.unwrap_or(1),
         evidence: evidence?,
-        stable_for: section.stable_for.map_or(default::STABLE_FOR, Span::get),
-        evidence_timeout: section
-            .evidence_timeout
-            .map_or(default::EVIDENCE_TIMEOUT, Span::get),
+        stable_for,
+        evidence_timeout,
         floors: floors?,
         wait_limit: section.wait.map_or(default::WAIT, Span::get),
         no_progress: limits
@@ -340,6 +325,29 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
             .and_then(|l| l.settle)
             .map_or(default::SETTLE, Span::get),
     })
+}
+
+/// How long a copy must stay up, and how long the evidence is waited for.
+fn patience(
+    section: &super::raw::RawRestoreTest,
+    limits: Option<&super::raw::RawLimits>,
+    problems: &mut Problems,
+) -> (Duration, Duration) {
+    let stable_for = section.stable_for.map_or(default::STABLE_FOR, Span::get);
+    let evidence_timeout = section
+        .evidence_timeout
+        .map_or(default::EVIDENCE_TIMEOUT, Span::get);
+    problems.require(
+        stable_for < evidence_timeout,
+        "restore-test: evidence_timeout must be longer than stable_for",
+        (),
+    );
+    problems.require(
+        limits.and_then(|l| l.settle).is_none_or(|settle| !settle.get().is_zero()),
+        "limits.settle: `0s` would repeat a request whose answer was lost at once; PVE's own locks take up to 20 s",
+        (),
+    );
+    (stable_for, evidence_timeout)
 }
 
 fn floors(raw: Option<&RawFloors>, problems: &mut Problems) -> Option<Floors> {

@@ -95,7 +95,7 @@ fn a_restore_that_does_not_stop_is_still_known_as_ours() {
         "it is taken for somebody else's: {:?}",
         job.findings()
     );
-    assert_eq!(test_of(&job).remains().unwrap().1, Some(upid));
+    assert_eq!(test_of(&job).remains().unwrap().restore, Some(upid));
 }
 
 #[test]
