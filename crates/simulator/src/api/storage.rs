@@ -3,6 +3,7 @@
 mod config;
 mod content;
 mod list;
+mod options;
 
 use crate::guest::formats;
 use crate::route::{Kind, Route, Rule, may, need, with};

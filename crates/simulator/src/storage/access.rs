@@ -98,7 +98,7 @@ impl World {
                 return Ok(());
             }
             return Err(ApiError::die(
-                "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 612.",
+                "Only root can pass arbitrary filesystem paths. at /usr/share/perl5/PVE/Storage.pm line 651.",
             ));
         }
         let volume = parse(self, volid)?;

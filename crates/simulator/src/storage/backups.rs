@@ -156,6 +156,12 @@ impl World {
         read(storage, self.dump_dir(storage)?.join(file))
     }
 
+    /// Where an archive lies or would lie.
+    pub(crate) fn archive_path(&self, volid: &str) -> Option<PathBuf> {
+        let (storage, name) = volid.split_once(':')?;
+        Some(self.dump_dir(storage)?.join(name.strip_prefix("backup/")?))
+    }
+
     /// Sets or clears the protection of an archive; `limit_free` tells that the caller has no quota.
     pub(crate) fn protect(&self, volid: &str, on: bool, limit_free: bool) -> Result<(), ApiError> {
         let backup = self

@@ -66,13 +66,8 @@ fn template_format(file: &str) -> Option<String> {
 
 impl World {
     fn files(&self, storage: &str, content: &str) -> Vec<Item> {
-        let sub = match content {
-            "vztmpl" => "template/cache",
-            "iso" => "template/iso",
-            "snippets" => "snippets",
-            _ => "import",
-        };
-        let Some(dir) = self.storage.folder(storage).map(|folder| folder.join(sub)) else {
+        let base = self.storage.folder(storage);
+        let Some(dir) = base.map(|base| base.join(folder(content))) else {
             return Vec::new();
         };
         let Ok(entries) = fs::read_dir(dir) else {
@@ -170,26 +165,58 @@ impl World {
     pub(crate) fn volume_attributes(&self, volid: &str) -> Result<Value, ApiError> {
         let volume = access::parse(self, volid)?;
         if volume.kind == "backup" {
-            let gone = || ApiError::die(format!("volume '{volid}' does not exist"));
-            let backup = self.backup(volid).ok_or_else(gone)?;
+            let backup = self.backup(volid).ok_or_else(|| no_format(volid))?;
             let file = volume.name.trim_start_matches("backup/");
-            let mut row = Map::new();
-            row.insert(
-                "path".into(),
-                json!(self.dump_path_shown(&volume.storage, file)),
-            );
-            row.insert("size".into(), json!(backup.size));
-            row.insert("used".into(), json!(backup.size));
-            row.insert("format".into(), json!("raw"));
-            row.insert("protected".into(), json!(u8::from(backup.protected)));
-            if let Some(notes) = backup.notes {
-                row.insert("notes".into(), json!(notes));
-            }
-            return Ok(Value::Object(row));
+            return Ok(json!({
+                "path": self.dump_path_shown(&volume.storage, file),
+                "size": backup.size, "used": backup.size, "format": "raw",
+                "protected": u8::from(backup.protected), "notes": backup.notes.unwrap_or_default(),
+            }));
         }
-        let found = self.volume(volid)?;
-        Ok(json!({
-            "path": self.device_path(volid), "size": found.size, "used": found.mapped(), "format": "raw",
-        }))
+        if volume.kind != "images" {
+            let items = self.files(&volume.storage, volume.kind);
+            let found = items.into_iter().find(|item| item.volid == volid);
+            let found = found.ok_or_else(|| no_format(volid))?;
+            let size = found.row.get("size").cloned().unwrap_or_default();
+            let path = self.file_path_shown(&volume);
+            return Ok(json!({ "path": path, "size": size, "used": size, "format": "raw" }));
+        }
+        let path = self.device_path(volid);
+        let found = self.storage.volumes.get(volid).ok_or_else(|| {
+            let name = path.trim_start_matches("/dev/");
+            let text =
+                format!("can't get size of '{path}':   Failed to find logical volume \"{name}\"");
+            ApiError::die(text)
+        })?;
+        // Nobody asks the thin pool what is mapped.
+        let used = if found.thin { 0 } else { found.mapped() };
+        Ok(json!({ "path": path, "size": found.size, "used": used, "format": "raw" }))
     }
+
+    /// The path of a template, image or snippet as the node names it.
+    fn file_path_shown(&self, volume: &access::VolumeName) -> String {
+        let definition = self.storage.definitions.get(&volume.storage);
+        let base = definition.and_then(|one| one.path()).unwrap_or_default();
+        let (_, file) = volume.name.split_once('/').unwrap_or_default();
+        format!(
+            "{}/{}/{file}",
+            base.trim_end_matches('/'),
+            folder(volume.kind)
+        )
+    }
+}
+
+/// Where a directory storage keeps files of a kind.
+fn folder(content: &str) -> &'static str {
+    match content {
+        "vztmpl" => "template/cache",
+        "iso" => "template/iso",
+        "snippets" => "snippets",
+        _ => "import",
+    }
+}
+
+/// What becomes of asking for the size of a file that is not there.
+fn no_format(volid: &str) -> ApiError {
+    ApiError::die(format!("volume_size_info on '{volid}' failed - no format"))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::options;
 use crate::call::{Answer, ApiError, Call, Params, Reply};
 use crate::guest::config::sha1;
 use crate::storage::Definition;
@@ -12,11 +13,6 @@ use crate::world::World;
 
 /// Options that only say how a storage is made or reached.
 const NOT_STORED: &[&str] = &["storage", "type", "node", "digest", "delete", "password"];
-/// Contents a directory can hold.
-const CONTENTS: &[&str] = &[
-    "backup", "images", "import", "iso", "rootdir", "snippets", "vztmpl",
-];
-
 fn entry(world: &World, id: &str, definition: &Definition) -> Value {
     let mut row = Map::new();
     row.insert("storage".into(), json!(id));
@@ -65,7 +61,7 @@ pub(super) fn get(call: &Call<'_>) -> Reply {
     Ok(Answer::Data(entry(&world, &id, definition)))
 }
 
-fn options(params: &Params) -> BTreeMap<String, String> {
+fn stored(params: &Params) -> BTreeMap<String, String> {
     params
         .0
         .keys()
@@ -80,21 +76,14 @@ fn options(params: &Params) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn check_content(definition: &Definition) -> Result<(), ApiError> {
-    let allowed: &[&str] = if definition.kind == "lvmthin" {
-        &["images", "rootdir"]
-    } else {
-        CONTENTS
-    };
-    for kind in definition.content() {
-        if !allowed.contains(&kind) {
-            return Err(ApiError::param(
-                "content",
-                format!("invalid format - storage does not support content type '{kind}'\n"),
-            ));
-        }
-    }
-    Ok(())
+/// The names of the options among the parameters.
+fn given(params: &Params) -> Vec<String> {
+    let about = ["storage", "type", "node", "digest", "delete"];
+    let names = params.0.keys();
+    names
+        .filter(|key| !about.contains(&key.as_str()))
+        .cloned()
+        .collect()
 }
 
 /// What the activation of a new storage fails with, if it does.
@@ -108,7 +97,7 @@ fn activate(world: &World, id: &str, definition: &Definition) -> Result<(), Stri
                 Ok(())
             } else {
                 Err(format!(
-                    "no such thin pool {}/{}",
+                    "no such logical volume {}/{}",
                     option("vgname"),
                     option("thinpool")
                 ))
@@ -126,36 +115,15 @@ fn activate(world: &World, id: &str, definition: &Definition) -> Result<(), Stri
     }
 }
 
-fn check_required(definition: &Definition) -> Result<(), ApiError> {
-    let required: &[&str] = match definition.kind.as_str() {
-        "dir" => &["path"],
-        "lvmthin" => &["vgname", "thinpool"],
-        "pbs" => &["server", "datastore"],
-        "nfs" => &["server", "export"],
-        "cifs" => &["server", "share"],
-        _ => &[],
-    };
-    match required
-        .iter()
-        .find(|key| !definition.options.contains_key(**key))
-    {
-        Some(missing) => Err(ApiError::param(
-            missing,
-            "property is missing and it is not optional",
-        )),
-        None => Ok(()),
-    }
-}
-
 /// `POST /storage`
 pub(super) fn create(call: &Call<'_>) -> Reply {
     let (id, kind) = (call.params.need("storage"), call.params.need("type"));
-    let definition = Definition {
+    let mut definition = Definition {
         kind: kind.clone(),
-        options: options(call.params),
+        options: stored(call.params),
     };
-    check_required(&definition)?;
-    check_content(&definition)?;
+    options::check_new(&definition, &given(call.params))?;
+    options::settle_content(&mut definition)?;
     let mut world = call.sim.lock();
     let failed = |text: String| ApiError::die(format!("create storage failed: {text}"));
     if world.storage.definitions.contains_key(&id) {
@@ -173,33 +141,35 @@ pub(super) fn create(call: &Call<'_>) -> Reply {
 pub(super) fn update(call: &Call<'_>) -> Reply {
     let id = call.params.need("storage");
     let mut world = call.sim.lock();
+    let kind = change(&mut world, &id, call.params)
+        .map_err(|error| ApiError::die(format!("update storage failed: {}", error.message)))?;
+    Ok(Answer::Data(json!({ "storage": id, "type": kind })))
+}
+
+fn change(world: &mut World, id: &str, params: &Params) -> Result<String, ApiError> {
     let digest = sha1(&world.storage.config_text());
-    if call
-        .params
-        .text("digest")
-        .is_some_and(|given| given != digest)
-    {
+    if params.text("digest").is_some_and(|given| given != digest) {
         return Err(ApiError::die(
-            "update storage failed: detected modified configuration - file changed by other user? Try again.",
+            "detected modified configuration - file changed by other user? Try again.",
         ));
     }
-    let mut definition = world.storage.definition(&id)?.clone();
+    let mut definition = world.storage.definition(id)?.clone();
+    let delete = params.text("delete").unwrap_or_default();
+    let delete: Vec<&str> = delete
+        .split([',', ' ', ';'])
+        .filter(|key| !key.is_empty())
+        .collect();
+    options::check_change(&definition.kind, &given(params), &delete)?;
     // Only the storage that PVE assumes where nothing is configured shows its place in the order.
     definition.options.remove("priority");
-    definition.options.extend(options(call.params));
-    let delete = call.params.text("delete").unwrap_or_default();
-    for key in delete.split([',', ' ', ';']).filter(|key| !key.is_empty()) {
-        if matches!(key, "path" | "vgname" | "thinpool" | "type") {
-            return Err(ApiError::die(format!(
-                "update storage failed: unable to delete fixed option '{key}'"
-            )));
-        }
+    for key in delete {
         definition.options.remove(key);
     }
-    check_content(&definition)?;
+    definition.options.extend(stored(params));
+    options::settle_content(&mut definition)?;
     let kind = definition.kind.clone();
-    world.storage.definitions.insert(id.clone(), definition);
-    Ok(Answer::Data(json!({ "storage": id, "type": kind })))
+    world.storage.definitions.insert(id.to_owned(), definition);
+    Ok(kind)
 }
 
 /// `DELETE /storage/S`: the definition goes, the data stays.

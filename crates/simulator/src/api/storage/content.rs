@@ -10,17 +10,22 @@ use crate::guest::props;
 use crate::storage::access::{self, VolumeName};
 use crate::storage::backups;
 use crate::storage::retention::{Mark, Retention};
+use crate::words;
 use crate::workers::{disk, seconds};
 use crate::world::World;
 
 /// The volume of the path: `local:backup/…`, or without its storage in front.
-fn volid(call: &Call<'_>) -> String {
-    let volume = call.params.need("volume");
-    if volume.contains(':') {
-        volume
-    } else {
-        format!("{}:{volume}", call.params.need("storage"))
-    }
+fn volid(call: &Call<'_>) -> Result<String, ApiError> {
+    let (volume, storage) = (call.params.need("volume"), call.params.need("storage"));
+    let Some((named, _)) = volume.split_once(':') else {
+        return Ok(format!("{storage}:{volume}"));
+    };
+    let problem = match words::volume_id(&volume) {
+        Err(problem) => problem,
+        Ok(()) if named != storage => format!("storage ID mismatch ({named} != {storage})"),
+        Ok(()) => return Ok(volume),
+    };
+    Err(ApiError::param("volume", format!("{problem}\n")))
 }
 
 fn vmid(call: &Call<'_>) -> Option<u32> {
@@ -58,6 +63,7 @@ pub(super) fn allocate(call: &Call<'_>) -> Reply {
     let mut world = call.sim.lock();
     world.settle(call.sim.clock.now_f64());
     let thin = world.storage.usable(&storage)?.kind == "lvmthin";
+    check_format(call, &name, thin)?;
     let file = name.rsplit('/').next().unwrap_or_default();
     if !file.starts_with(&format!("vm-{owner}-")) {
         return Err(ApiError::die(format!(
@@ -85,9 +91,29 @@ pub(super) fn allocate(call: &Call<'_>) -> Reply {
         .map_err(ApiError::die)
 }
 
+/// The format named by the file's extension and the one that was asked for must be one, and one of the storage's.
+fn check_format(call: &Call<'_>, name: &str, thin: bool) -> Result<(), ApiError> {
+    let named = ["raw", "qcow2", "vmdk"]
+        .into_iter()
+        .find(|format| name.ends_with(&format!(".{format}")));
+    let asked = call.params.text("format");
+    if let (Some(named), Some(asked)) = (named, &asked)
+        && named != asked
+    {
+        let text = format!("different storage formats ({asked} != {named})");
+        return Err(ApiError::param("format", text));
+    }
+    match named.map(str::to_owned).or(asked) {
+        Some(format) if thin && format != "raw" => Err(ApiError::die(format!(
+            "unsupported format '{format}' at /usr/share/perl5/PVE/Storage/LvmThinPlugin.pm line 102."
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// `GET …/content/VOLUME`
 pub(super) fn get(call: &Call<'_>) -> Reply {
-    let volid = volid(call);
+    let volid = volid(call)?;
     let world = call.sim.lock();
     world.check_volume_access(call.auth, None, &volid, None)?;
     world.volume_attributes(&volid).map(Answer::Data)
@@ -104,20 +130,17 @@ pub(super) fn limit_free(world: &World, call: &Call<'_>, storage: &str) -> bool 
 
 /// `PUT …/content/VOLUME`
 pub(super) fn update(call: &Call<'_>) -> Reply {
-    let volid = volid(call);
+    let volid = volid(call)?;
     let world = call.sim.lock();
     world.check_volume_access(call.auth, None, &volid, None)?;
     let volume = access::parse(&world, &volid)?;
-    if volume.kind != "backup" {
-        return Err(ApiError::die(
-            "attribute changes are only supported for backups",
-        ));
-    }
-    let backup = world
-        .backup(&volid)
-        .ok_or_else(|| ApiError::die(format!("volume '{volid}' does not exist")))?;
+    check_attributes(&world, call, &volume)?;
     if let Some(notes) = call.params.text("notes") {
-        let path = backups::notes_path(&backup.path);
+        // A file beside the archive, whether or not there is one.
+        let Some(archive) = world.archive_path(&volid) else {
+            return Ok(Answer::Data(Value::Null));
+        };
+        let path = backups::notes_path(&archive);
         let done = if notes.is_empty() {
             remove_quietly(&path)
         } else {
@@ -132,6 +155,30 @@ pub(super) fn update(call: &Call<'_>) -> Reply {
     Ok(Answer::Data(Value::Null))
 }
 
+/// Only backups on directories have attributes.
+fn check_attributes(world: &World, call: &Call<'_>, volume: &VolumeName) -> Result<(), ApiError> {
+    if volume.kind == "backup" {
+        return Ok(());
+    }
+    let kind = &world.storage.definition(&volume.storage)?.kind;
+    if call.params.has("notes") {
+        return Err(ApiError::die(match kind.as_str() {
+            "dir" => "only backups can have notes",
+            _ => {
+                "volume notes are not supported for PVE::Storage::LvmThinPlugin at \
+                 /usr/share/perl5/PVE/Storage/Plugin.pm line 1300."
+            }
+        }));
+    }
+    if call.params.has("protected") {
+        return Err(ApiError::die(match kind.as_str() {
+            "dir" => "only backups support attribute 'protected'".to_owned(),
+            _ => format!("attribute 'protected' is not supported for storage type '{kind}'"),
+        }));
+    }
+    Ok(())
+}
+
 fn remove_quietly(path: &std::path::Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -142,9 +189,7 @@ fn remove_quietly(path: &std::path::Path) -> io::Result<()> {
 fn check_delete(world: &World, call: &Call<'_>, volume: &VolumeName) -> Result<(), ApiError> {
     let path = format!("/storage/{}", volume.storage);
     match volume.owner {
-        Some(owner)
-            if volume.kind == "backup" && !world.has(call.auth, &path, "Datastore.Allocate") =>
-        {
+        Some(owner) if volume.kind == "backup" => {
             world.check(call.auth, &path, &["Datastore.AllocateSpace"])?;
             world.check(call.auth, &format!("/vms/{owner}"), &["VM.Backup"])
         }
@@ -154,7 +199,7 @@ fn check_delete(world: &World, call: &Call<'_>, volume: &VolumeName) -> Result<(
 
 /// `DELETE …/content/VOLUME`
 pub(super) fn delete(call: &Call<'_>) -> Reply {
-    let volid = volid(call);
+    let volid = volid(call)?;
     let volume = {
         let world = call.sim.lock();
         let volume = access::parse(&world, &volid)?;
@@ -197,23 +242,31 @@ pub(super) fn delete(call: &Call<'_>) -> Reply {
     })))
 }
 
-fn retention(world: &World, call: &Call<'_>, storage: &str) -> Result<Retention, ApiError> {
-    if let Some(text) = call.params.text("prune-backups") {
-        return Retention::parse(&text).map_err(|error| ApiError::param("prune-backups", error));
+/// What to keep, once the storage is found to hold backups at all.
+fn retention(world: &World, given: Option<&str>, storage: &str) -> Result<Retention, ApiError> {
+    if !world.storage.definition(storage)?.holds("backup") {
+        let text = format!("storage '{storage}' does not support backups");
+        return Err(ApiError::die(text));
     }
-    world.storage_retention(storage).ok_or_else(|| {
+    let retention = match given {
+        Some(text) => Retention::parse(text).ok(),
+        None => world.storage_retention(storage),
+    };
+    let retention = retention.ok_or_else(|| {
         ApiError::die(format!(
             "no prune-backups options configured for storage '{storage}'"
         ))
-    })
+    })?;
+    world.storage.usable(storage)?;
+    Ok(retention)
 }
 
 /// `GET …/prunebackups`
 pub(super) fn prune_plan(call: &Call<'_>) -> Reply {
     let world = call.sim.lock();
     let storage = call.params.need("storage");
-    world.storage.usable(&storage)?;
-    let retention = retention(&world, call, &storage)?;
+    let given = call.params.text("prune-backups");
+    let retention = retention(&world, given.as_deref(), &storage)?;
     let plan = world.prune_plan(
         &storage,
         &retention,
@@ -242,7 +295,8 @@ pub(super) fn prune_plan(call: &Call<'_>) -> Reply {
 pub(super) fn prune(call: &Call<'_>) -> Reply {
     let storage = call.params.need("storage");
     let (vmid, kind) = (vmid(call), call.params.text("type"));
-    let retention = {
+    let given = call.params.text("prune-backups");
+    {
         let world = call.sim.lock();
         let path = format!("/storage/{storage}");
         match vmid {
@@ -252,14 +306,16 @@ pub(super) fn prune(call: &Call<'_>) -> Reply {
             }
             None => world.check(call.auth, &path, &["Datastore.Allocate"])?,
         }
-        world.storage.usable(&storage)?;
-        retention(&world, call, &storage)?
-    };
+    }
     let id = vmid.map_or_else(|| storage.clone(), |vmid| format!("{vmid}@{storage}"));
     let upid = call
         .sim
-        .start_task(call.auth, "prunebackups", &id, move |worker| {
-            disk::prune(worker, storage, retention, vmid, kind)
+        .start_task(call.auth, "prunebackups", &id, move |worker| async move {
+            let retention = {
+                let world = worker.sim.lock();
+                retention(&world, given.as_deref(), &storage).map_err(|error| error.in_task())?
+            };
+            disk::prune(worker, storage, retention, vmid, kind).await
         });
     Ok(Answer::Data(json!(upid)))
 }

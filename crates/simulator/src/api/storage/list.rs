@@ -57,7 +57,9 @@ pub(super) fn status(call: &Call<'_>) -> Reply {
     let mut world = call.sim.lock();
     world.settle(call.sim.clock.now_f64());
     let id = call.params.need("storage");
-    world.storage.definition(&id)?;
+    if !world.storage.definitions.contains_key(&id) {
+        return Err(ApiError::param("storage", "No such storage."));
+    }
     Ok(Answer::Data(Value::Object(world.storage_status(&id))))
 }
 
