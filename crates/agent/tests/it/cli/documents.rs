@@ -1,0 +1,301 @@
+//! Exit codes and `--json` documents of the commands, on the built-in world and in trouble.
+
+use felhom_simulator::{Fault, FaultKind};
+use serde_json::Value;
+
+use crate::support::*;
+
+/// Runs with `--json`; the document is whole, and nothing is narrated.
+async fn document(bench: &Bench, args: &[&str], exit: i32, schema: &str) -> Value {
+    let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
+    let output = bench.program(&args, "").await;
+    assert_eq!(output.exit, Some(exit), "{args:?}: {output:?}");
+    let document = output.json();
+    assert_eq!(document["schema"], schema, "{args:?}: {output:?}");
+    assert_eq!(document["version"], 1);
+    let told = output.stderr.lines().find(|line| !line.contains(" WARN "));
+    assert_eq!(told, None, "{args:?} narrates beside its document");
+    if schema == "felhom.error" {
+        let error = &document["error"];
+        assert!(
+            error["code"].is_string() && error["message"].is_string(),
+            "{error}"
+        );
+        assert!(
+            error["causes"].is_array() && error.get("hint").is_some(),
+            "{error}"
+        );
+        return error.clone();
+    }
+    assert!(document.get("data").is_some(), "{args:?}: {document}");
+    document["data"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_has_its_document_and_its_exit_code() {
+    let bench = Bench::new().await;
+    let status = document(&bench, &["status"], 3, "felhom.status").await;
+    assert_eq!(status["node"], "demo-felhom");
+    assert_eq!(status["guests"].as_array().unwrap().len(), 2);
+    let guests = document(&bench, &["guests"], 0, "felhom.guests").await;
+    assert_eq!(guests[1]["name"], "demo-guest");
+    assert_eq!(
+        document(&bench, &["backup", "list"], 0, "felhom.backups").await,
+        Value::Array(vec![])
+    );
+    document(&bench, &["restore-test", "list"], 0, "felhom.restore-tests").await;
+    let error = document(&bench, &["restore-test", "run"], 5, "felhom.error").await;
+    assert_eq!(error["code"], "nothing");
+    document(
+        &bench,
+        &["restore-test", "run", "--allow-empty"],
+        0,
+        "felhom.restore-test",
+    )
+    .await;
+
+    document(
+        &bench,
+        &["backup", "run", "9001", "--dry-run"],
+        0,
+        "felhom.plan",
+    )
+    .await;
+    let backup = document(&bench, &["backup", "run", "9001"], 0, "felhom.backup").await;
+    assert_eq!(
+        (&backup["verdict"], &backup["vmid"]),
+        (&"good".into(), &9001.into())
+    );
+    assert_eq!(backup["docker_volumes"].as_array().unwrap().len(), 2);
+    // mp2 and mp3 of 9010 are findings: done, with findings.
+    let backup = document(&bench, &["backup", "run", "9010"], 3, "felhom.backup").await;
+    assert_eq!(backup["findings"].as_array().unwrap().len(), 2);
+    let volid = backup["volid"].as_str().unwrap().to_owned();
+    let upid = backup["upid"].as_str().unwrap().to_owned();
+    let listed = document(&bench, &["backup", "list", "9010"], 0, "felhom.backups").await;
+    assert_eq!(
+        (&listed[0]["volid"], &listed[0]["content"]),
+        (&volid.as_str().into(), &"proven".into())
+    );
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+
+    let proof = document(&bench, &["backup", "proof", &volid], 0, "felhom.proof").await;
+    assert_eq!(proof["content"]["complete"], true);
+    let plan = document(
+        &bench,
+        &["restore", "plan", &volid],
+        0,
+        "felhom.restore-plan",
+    )
+    .await;
+    assert_eq!(plan["lost"].as_array().unwrap().len(), 2);
+    document(
+        &bench,
+        &["restore-test", "run", &volid, "--dry-run"],
+        0,
+        "felhom.plan",
+    )
+    .await;
+    let test = document(
+        &bench,
+        &["restore-test", "run", &volid],
+        0,
+        "felhom.restore-test",
+    )
+    .await;
+    assert_eq!(
+        (&test["verdict"], &test["nothing_left"]),
+        (&"passed".into(), &true.into())
+    );
+    let tests = document(
+        &bench,
+        &["restore-test", "list", "9010"],
+        0,
+        "felhom.restore-tests",
+    )
+    .await;
+    assert_eq!(tests[0]["report"]["judgement"]["verdict"], "passed");
+    document(&bench, &["restore-test", "reap"], 0, "felhom.reap").await;
+    document(
+        &bench,
+        &["restore-test", "reap", "--dry-run"],
+        0,
+        "felhom.plan",
+    )
+    .await;
+
+    let storages = document(&bench, &["storage", "list"], 0, "felhom.storages").await;
+    assert_eq!(storages.as_array().unwrap().len(), 2);
+    let watched = document(&bench, &["task", "watch", &upid], 0, "felhom.task").await;
+    assert_eq!(watched["upid"], upid.as_str());
+    let trust = document(&bench, &["trust", "show"], 0, "felhom.trust").await;
+    assert_eq!(
+        (&trust["agrees"], &trust["seen"]),
+        (&true.into(), &bench.world.fingerprint().into())
+    );
+    document(&bench, &["trust", "repin"], 0, "felhom.trust").await;
+    document(&bench, &["selftest"], 0, "felhom.selftest").await;
+    let exercise = document(
+        &bench,
+        &["selftest", "task", "9001"],
+        0,
+        "felhom.selftest-task",
+    )
+    .await;
+    assert_eq!(
+        (
+            &exercise["done"],
+            exercise["upids"].as_array().unwrap().len()
+        ),
+        (&true.into(), 2)
+    );
+    document(
+        &bench,
+        &["selftest", "restore-test"],
+        0,
+        "felhom.restore-test",
+    )
+    .await;
+    document(&bench, &["config", "check"], 0, "felhom.config-check").await;
+    document(&bench, &["config", "show"], 0, "felhom.config").await;
+}
+
+fn fail(point: &str) -> Fault {
+    Fault::task(
+        point,
+        FaultKind::TaskFail {
+            text: "simulated trouble".into(),
+        },
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_fails_or_warns_has_its_own_exit_code() {
+    let bench = Bench::new().await;
+    bench.world.inject(fail("vzdump"));
+    let backup = document(&bench, &["backup", "run", "9001"], 6, "felhom.backup").await;
+    assert_eq!(backup["verdict"], "failed");
+    assert!(
+        backup["reasons"][0]
+            .as_str()
+            .unwrap()
+            .contains("simulated trouble"),
+        "{backup}"
+    );
+    let upid = backup["upid"].as_str().unwrap().to_owned();
+    let watched = document(&bench, &["task", "watch", &upid], 6, "felhom.task").await;
+    assert!(
+        watched["verdict"]
+            .as_str()
+            .unwrap()
+            .contains("simulated trouble"),
+        "{watched}"
+    );
+
+    let warn = FaultKind::TaskWarn {
+        text: "simulated doubt".into(),
+    };
+    bench.world.inject(Fault::task("vzdump", warn));
+    let backup = document(&bench, &["backup", "run", "9001"], 3, "felhom.backup").await;
+    assert_eq!(backup["verdict"], "good");
+    assert_eq!(backup["findings"][0]["code"], "task-warnings", "{backup}");
+    let upid = backup["upid"].as_str().unwrap().to_owned();
+    document(&bench, &["task", "watch", &upid], 3, "felhom.task").await;
+
+    bench
+        .world
+        .inject(Fault::task("vzdump", FaultKind::TaskVanish));
+    let backup = document(&bench, &["backup", "run", "9001"], 8, "felhom.backup").await;
+    assert_eq!(backup["verdict"], "undetermined", "{backup}");
+    let upid = backup["upid"].as_str().unwrap().to_owned();
+    document(&bench, &["task", "watch", &upid], 8, "felhom.task").await;
+
+    bench.world.inject(fail("vzsnapshot"));
+    document(
+        &bench,
+        &["selftest", "task", "9001"],
+        6,
+        "felhom.selftest-task",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bad_backup_and_a_test_that_could_not_run_differ() {
+    let bench = Bench::new().await;
+    let volid = bench.backup(9001).await.to_string();
+    bench.world.inject(fail("vzrestore"));
+    let test = document(
+        &bench,
+        &["restore-test", "run", &volid],
+        11,
+        "felhom.restore-test",
+    )
+    .await;
+    assert_eq!(
+        (&test["verdict"], &test["nothing_left"]),
+        (&"error".into(), &true.into()),
+        "{test}"
+    );
+    bench.world.corrupt_archive(&volid).await.unwrap();
+    let test = document(
+        &bench,
+        &["restore-test", "run", &volid],
+        10,
+        "felhom.restore-test",
+    )
+    .await;
+    assert_eq!(
+        (&test["verdict"], &test["nothing_left"]),
+        (&"failed".into(), &true.into()),
+        "{test}"
+    );
+    document(&bench, &["backup", "proof", &volid], 10, "felhom.proof").await;
+    assert!(bench.scratch_guests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_goes_to_stdout_narration_to_stderr_and_quiet_means_quiet() {
+    let bench = Bench::new().await;
+    let loud = bench.program(&["backup", "run", "9001"], "").await;
+    assert!(
+        loud.stderr.starts_with("back guest 9001 up to `local`"),
+        "{loud:?}"
+    );
+    assert!(
+        loud.stdout.starts_with("demo-ctl (9001) is backed up"),
+        "{loud:?}"
+    );
+    let quiet = bench
+        .program(&["--quiet", "backup", "run", "9001"], "")
+        .await;
+    assert_eq!(quiet.stderr, "");
+    assert!(
+        quiet.stdout.starts_with("demo-ctl (9001) is backed up"),
+        "{quiet:?}"
+    );
+    let failing = bench
+        .program(&["--quiet", "backup", "run", "9999"], "")
+        .await;
+    assert!(
+        failing.stderr.starts_with("error: ") && failing.stdout.is_empty(),
+        "{failing:?}"
+    );
+    let verbose = bench.program(&["-vv", "guests"], "").await;
+    assert!(
+        verbose.stderr.contains("path=\"/nodes/demo-felhom/lxc\""),
+        "{verbose:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_goes_away_is_no_trouble() {
+    let bench = Bench::new().await;
+    let config = bench.config.clone();
+    let run = move || {
+        let mut child = program(&config, &["config", "show"]).spawn().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+        child.wait().unwrap().code()
+    };
+    assert_eq!(tokio::task::spawn_blocking(run).await.unwrap(), Some(0));
+}
