@@ -104,6 +104,24 @@ pub(crate) fn journal_failure(error: &JournalError) -> Failure {
     }
 }
 
+/// The configuration inside an archive, read as this principal.
+pub(crate) async fn archived_config(
+    pve: &felhom_proxmox::Pve,
+    volid: &felhom_ids::VolumeId,
+) -> Result<felhom_engine::GuestConfig, Failure> {
+    let config = pve
+        .extract_lxc_config(volid)
+        .await
+        .map_err(|error| pve_failure(&error))?;
+    observe::guest_config(&config).map_err(|error| {
+        Failure::new(
+            Exit::Remote,
+            "garbage",
+            format!("the archived configuration: {error}"),
+        )
+    })
+}
+
 /// The node's own time, by which ages of what it dated are told; ours where the token may not ask.
 pub(crate) async fn node_now(pve: &Pve) -> i64 {
     match pve.node_time().await {

@@ -3,10 +3,9 @@
 use felhom_engine::{JobId, Mark, Principal, plan_restore};
 use serde_json::json;
 
-use super::context::{Context, parse_backup, pve_failure};
+use super::context::{Context, archived_config, parse_backup};
 use super::jobs;
 use crate::exit::{Exit, Failure};
-use crate::observe;
 
 pub(super) async fn plan(context: &Context, volid: &str) -> Result<Exit, Failure> {
     let volid = parse_backup(volid)?;
@@ -14,17 +13,7 @@ pub(super) async fn plan(context: &Context, volid: &str) -> Result<Exit, Failure
     let config = performer.config();
     let policy = &config.restore_test_policy;
     let pve = performer.remotes().of(Principal::RestoreTest);
-    let archived = pve
-        .extract_lxc_config(&volid)
-        .await
-        .map_err(|error| pve_failure(&error))?;
-    let archived = observe::guest_config(&archived).map_err(|error| {
-        Failure::new(
-            Exit::Remote,
-            "garbage",
-            format!("the archived configuration: {error}"),
-        )
-    })?;
+    let archived = archived_config(pve, &volid).await?;
     let installation = match context.read_journal(config).await? {
         Some(journal) => journal.installation().clone(),
         None => jobs::no_installation(),

@@ -10,31 +10,33 @@ use crate::outcome::TaskVerdict;
 
 /// The judgement on a restore that did not bring a guest; `None` when it did.
 pub(super) fn restore(ended: &Ended) -> Option<Judgement> {
+    unless_done(ended, "restore", restore_failed)
+}
+
+/// The judgement on a start that did not happen; `None` when it did.
+pub(super) fn start(ended: &Ended) -> Option<Judgement> {
+    unless_done(ended, "start", start_failed)
+}
+
+/// `None` when the task did its work. Only a task that failed by itself can say something about the backup: `failed` decides.
+fn unless_done(
+    ended: &Ended,
+    what: &str,
+    failed: fn(&str, &[String]) -> Judgement,
+) -> Option<Judgement> {
+    let error = |text: String| Some(Judgement::error(text));
     match ended {
-        Ended::Task {
-            verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
-            ..
-        }
-        | Ended::EffectOnly => None,
-        Ended::Task {
-            verdict: TaskVerdict::Failed(text),
-            log,
-            ..
-        } => Some(restore_failed(text, log)),
-        Ended::Task {
-            verdict: TaskVerdict::Undetermined(text),
-            ..
-        } => Some(Judgement::error(format!(
-            "the restore ended without a verdict: {text}"
-        ))),
-        Ended::Stopped { reason, .. } => Some(Judgement::error(format!(
-            "the restore was stopped: {reason}"
-        ))),
-        Ended::Refused(error) => Some(Judgement::error(format!(
-            "the restore was refused: {}",
-            error.text
-        ))),
-        Ended::Undetermined(text) => Some(Judgement::error(text.clone())),
+        Ended::EffectOnly => None,
+        Ended::Task { verdict, log, .. } => match verdict {
+            TaskVerdict::Succeeded | TaskVerdict::Warnings(_) => None,
+            TaskVerdict::Failed(text) => Some(failed(text, log)),
+            TaskVerdict::Undetermined(text) => {
+                error(format!("the {what} ended without a verdict: {text}"))
+            }
+        },
+        Ended::Stopped { reason, .. } => error(format!("the {what} was stopped: {reason}")),
+        Ended::Refused(refusal) => error(format!("the {what} was refused: {}", refusal.text)),
+        Ended::Undetermined(text) => error(text.clone()),
     }
 }
 
@@ -107,36 +109,6 @@ pub(super) fn warnings(ended: &Ended, volid: &VolumeId) -> Option<Finding> {
         volid.to_string(),
         detail,
     ))
-}
-
-/// The judgement on a start that did not happen; `None` when it did.
-pub(super) fn start(ended: &Ended) -> Option<Judgement> {
-    match ended {
-        Ended::Task {
-            verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
-            ..
-        }
-        | Ended::EffectOnly => None,
-        Ended::Task {
-            verdict: TaskVerdict::Failed(text),
-            log,
-            ..
-        } => Some(start_failed(text, log)),
-        Ended::Task {
-            verdict: TaskVerdict::Undetermined(text),
-            ..
-        } => Some(Judgement::error(format!(
-            "the start ended without a verdict: {text}"
-        ))),
-        Ended::Stopped { reason, .. } => {
-            Some(Judgement::error(format!("the start was stopped: {reason}")))
-        }
-        Ended::Refused(error) => Some(Judgement::error(format!(
-            "the start was refused: {}",
-            error.text
-        ))),
-        Ended::Undetermined(text) => Some(Judgement::error(text.clone())),
-    }
 }
 
 fn start_failed(text: &str, log: &[String]) -> Judgement {

@@ -12,17 +12,6 @@ fn report(world: &mut World, trouble: impl FnMut(usize, &Step) -> Trouble) -> Ba
     backup.report().unwrap().clone()
 }
 
-fn at(name: &'static str, what: Trouble) -> impl FnMut(usize, &Step) -> Trouble {
-    let mut spent = false;
-    move |_, step| {
-        if !spent && step.name() == name {
-            spent = true;
-            return what;
-        }
-        Trouble::None
-    }
-}
-
 #[test]
 fn a_backup_with_three_agreeing_witnesses_is_good() {
     let report = report(&mut World::default(), |_, _| Trouble::None);

@@ -589,3 +589,15 @@ pub(crate) fn drive(
     }
     panic!("the job does not end: {job:?}");
 }
+
+/// One trouble at the first step of this name.
+pub(crate) fn at(name: &'static str, what: Trouble) -> impl FnMut(usize, &Step) -> Trouble {
+    let mut spent = false;
+    move |_, step| {
+        if !spent && step.name() == name {
+            spent = true;
+            return what;
+        }
+        Trouble::None
+    }
+}

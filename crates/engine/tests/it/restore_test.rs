@@ -12,17 +12,6 @@ fn run(world: &mut World, trouble: impl FnMut(usize, &Step) -> Trouble) -> Resto
     test.report().unwrap().clone()
 }
 
-fn at(name: &'static str, what: Trouble) -> impl FnMut(usize, &Step) -> Trouble {
-    let mut spent = false;
-    move |_, step| {
-        if !spent && step.name() == name {
-            spent = true;
-            return what;
-        }
-        Trouble::None
-    }
-}
-
 #[test]
 fn a_good_backup_passes_leaves_nothing_and_is_noted() {
     let mut world = World {

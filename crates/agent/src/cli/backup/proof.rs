@@ -5,26 +5,15 @@ use felhom_ids::VolumeId;
 use serde_json::json;
 
 use crate::archive;
-use crate::cli::context::{Context, parse_backup, pve_failure};
+use crate::cli::context::{Context, archived_config, parse_backup};
 use crate::exit::{Exit, Failure};
-use crate::observe;
 use crate::output::size;
 
 pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result<Exit, Failure> {
     let volid = parse_backup(archive_id)?;
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
-    let archived = pve
-        .extract_lxc_config(&volid)
-        .await
-        .map_err(|error| pve_failure(&error))?;
-    let archived = observe::guest_config(&archived).map_err(|error| {
-        Failure::new(
-            Exit::Remote,
-            "garbage",
-            format!("the archived configuration: {error}"),
-        )
-    })?;
+    let archived = archived_config(pve, &volid).await?;
     let mounts: Vec<_> = archived
         .mounts
         .iter()
