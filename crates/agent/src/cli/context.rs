@@ -106,8 +106,8 @@ pub(crate) fn journal_failure(error: &JournalError) -> Failure {
 
 /// The configuration inside an archive, read as this principal.
 pub(crate) async fn archived_config(
-    pve: &felhom_proxmox::Pve,
-    volid: &felhom_ids::VolumeId,
+    pve: &Pve,
+    volid: &VolumeId,
 ) -> Result<felhom_engine::GuestConfig, Failure> {
     let config = pve
         .extract_lxc_config(volid)
