@@ -23,9 +23,8 @@ struct Canaries {
 }
 
 fn unique(name: &str) -> String {
-    let random = felhom_agent::clock::random::<12>().unwrap();
-    let digits: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("canary-{name}-{digits}")
+    let random = felhom_agent::clock::random::<16>().unwrap();
+    format!("canary-{name}-{:032x}", u128::from_be_bytes(random))
 }
 
 impl Canaries {

@@ -4,59 +4,41 @@ use serde_json::json;
 
 use crate::support::*;
 
-/// Posture and reasons of a guest on the status page.
-async fn posture(bench: &Bench, vmid: u64) -> (String, String) {
+/// The posture of a guest on the status page, with a reason that must stand there.
+async fn assert_posture(bench: &Bench, vmid: u64, posture: &str, reason: &str) {
     let output = bench.program(&["status", "--json"], "").await;
     let data = output.json()["data"].clone();
-    let guest = data["guests"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|guest| guest["vmid"] == vmid)
-        .unwrap()
-        .clone();
-    (
-        guest["posture"].as_str().unwrap().to_owned(),
-        guest["reasons"].to_string(),
-    )
+    let guests = data["guests"].as_array().unwrap();
+    let guest = guests.iter().find(|guest| guest["vmid"] == vmid).unwrap();
+    assert_eq!(guest["posture"], posture, "{guest}");
+    assert!(
+        guest["reasons"].to_string().contains(reason),
+        "`{reason}` is not in {guest}"
+    );
+}
+
+async fn tested(bench: &Bench, vmid: &str, exit: i32) {
+    let ran = bench.program(&["restore-test", "run", vmid], "").await;
+    assert_eq!(ran.exit, Some(exit), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_four_postures_each_with_their_reasons() {
     let bench = Bench::new().await;
-    let (seen, why) = posture(&bench, 9001).await;
-    assert_eq!(
-        (seen.as_str(), why.contains("there is no backup")),
-        ("unprotected", true),
-        "{why}"
-    );
-
+    assert_posture(&bench, 9001, "unprotected", "there is no backup").await;
     let first = bench.backup(9001).await;
     bench.backup(9010).await;
-    let (seen, why) = posture(&bench, 9001).await;
-    assert_eq!(
-        (seen.as_str(), why.contains("never restore-tested")),
-        ("attention", true),
-        "{why}"
-    );
-
-    for vmid in ["9001", "9010"] {
-        let ran = bench.program(&["restore-test", "run", vmid], "").await;
-        assert_eq!(ran.exit, Some(0), "{ran:?}");
-    }
-    assert_eq!(
-        posture(&bench, 9001).await,
-        ("protected".into(), "[]".into())
-    );
-    let (seen, why) = posture(&bench, 9010).await;
-    assert_eq!(
-        (
-            seen.as_str(),
-            why.contains("2 mount point(s) are in no backup")
-        ),
-        ("attention", true),
-        "{why}"
-    );
+    assert_posture(&bench, 9001, "attention", "never restore-tested").await;
+    tested(&bench, "9001", 0).await;
+    tested(&bench, "9010", 0).await;
+    assert_posture(&bench, 9001, "protected", "[]").await;
+    assert_posture(
+        &bench,
+        9010,
+        "attention",
+        "2 mount point(s) are in no backup",
+    )
+    .await;
     let page = bench.program(&["status"], "").await;
     assert_eq!(page.exit, Some(3));
     for words in [
@@ -69,58 +51,42 @@ async fn the_four_postures_each_with_their_reasons() {
         assert!(page.stdout.contains(words), "{words}: {}", page.stdout);
     }
 
-    // Without the mounts that no backup holds, everything is well; their removal makes no new guest of it.
-    bench.poke(9010, json!({ "delete": ["mp2", "mp3"] })).await;
-    let page = bench.program(&["status"], "").await;
-    assert_eq!(page.exit, Some(0), "{page:?}");
-
     bench
         .world
         .corrupt_archive(&first.to_string())
         .await
         .unwrap();
-    assert_eq!(
-        bench
-            .program(&["restore-test", "run", "9001"], "")
-            .await
-            .exit,
-        Some(10)
-    );
-    let (seen, why) = posture(&bench, 9001).await;
-    assert_eq!(
-        (seen.as_str(), why.contains("the last restore test failed")),
-        ("unprotected", true),
-        "{why}"
-    );
-
+    tested(&bench, "9001", 10).await;
+    assert_posture(&bench, 9001, "unprotected", "the last restore test failed").await;
     bench.revoke("FelhomAgent", "VM.Backup").await;
     bench.revoke("FelhomAgent", "Datastore.Allocate").await;
     for vmid in [9001, 9010] {
-        let (seen, why) = posture(&bench, vmid).await;
-        assert_eq!(
-            (seen.as_str(), why.contains("may be shortened")),
-            ("unknown", true),
-            "{why}"
-        );
+        assert_posture(&bench, vmid, "unknown", "may be shortened").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_all_is_well_the_page_ends_with_zero() {
+    let bench = Bench::new().await;
+    // Nothing is left that no backup holds.
+    bench.poke(9010, json!({ "delete": ["mp2", "mp3"] })).await;
+    for vmid in [9001, 9010] {
+        bench.backup(vmid).await;
+        tested(&bench, &vmid.to_string(), 0).await;
+    }
+    let page = bench.program(&["status"], "").await;
+    assert_eq!(page.exit, Some(0), "{page:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reused_vmid_does_not_inherit_what_was_proven() {
     let bench = Bench::new().await;
     bench.backup(9001).await;
-    assert_eq!(
-        bench
-            .program(&["restore-test", "run", "9001"], "")
-            .await
-            .exit,
-        Some(0)
-    );
-    assert_eq!(posture(&bench, 9001).await.0, "protected");
+    tested(&bench, "9001", 0).await;
+    assert_posture(&bench, 9001, "protected", "[]").await;
     let net = "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=dhcp,type=veth";
     bench.poke(9001, json!({ "set": { "net0": net } })).await;
-    let (seen, why) = posture(&bench, 9001).await;
-    assert_ne!(seen, "protected", "{why}");
+    assert_posture(&bench, 9001, "attention", "never restore-tested").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,21 +98,9 @@ async fn tables_fit_a_hundred_columns_and_fold_only_their_last() {
         .await;
     let volid = bench.backup(9001).await.to_string();
     bench.backup(9010).await;
-    assert_eq!(
-        bench
-            .program(&["restore-test", "run", "9010"], "")
-            .await
-            .exit,
-        Some(0)
-    );
+    tested(&bench, "9010", 0).await;
     bench.world.corrupt_archive(&volid).await.unwrap();
-    assert_eq!(
-        bench
-            .program(&["restore-test", "run", "9001"], "")
-            .await
-            .exit,
-        Some(10)
-    );
+    tested(&bench, "9001", 10).await;
     for args in [
         &["status"][..],
         &["guests"],
