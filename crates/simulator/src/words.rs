@@ -310,6 +310,13 @@ pub(crate) fn octal_mode(text: &str) -> bool {
         && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte))
 }
 
+/// A block device of the node.
+pub(crate) fn device(text: &str) -> bool {
+    text.strip_prefix("/dev/").is_some_and(|rest| {
+        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '/')
+    })
+}
+
 /// A size to grow a disk to, or by: `+4G`.
 pub(crate) fn growth(text: &str) -> bool {
     let text = text.strip_prefix('+').unwrap_or(text);

@@ -47,7 +47,7 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/access/permissions",
         rule: Rule::User,
         params: &[
-            may("userid", Kind::Format(is_auth_id)),
+            may("userid", Kind::Pattern(is_auth_id)),
             may("path", Kind::Text),
         ],
         handler: permissions,
@@ -90,11 +90,11 @@ pub(crate) fn is_user_id(text: &str) -> Result<(), String> {
     if sound { Ok(()) } else { Err(refused()) }
 }
 
-fn is_auth_id(text: &str) -> Result<(), String> {
+/// A user or one of its tokens.
+fn is_auth_id(text: &str) -> bool {
     match text.split_once('!') {
-        Some((user, token)) if is_name(token) => is_user_id(user),
-        Some(_) => Err("value does not match the regex pattern".to_owned()),
-        None => is_user_id(text),
+        Some((user, token)) => is_name(token) && is_user_id(user).is_ok(),
+        None => is_user_id(text).is_ok(),
     }
 }
 

@@ -4,19 +4,9 @@ use serde_json::{Value, json};
 
 use crate::call::{Answer, ApiError, Call, Reply};
 use crate::route::{Kind, Route, Rule, may, need};
+use crate::words;
 
 const AUDIT: Rule = Rule::All("/", &["Sys.Audit"]);
-
-fn device(text: &str) -> Result<(), String> {
-    let good = text.strip_prefix("/dev/").is_some_and(|rest| {
-        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || c == '/')
-    });
-    if good {
-        Ok(())
-    } else {
-        Err("value does not match the regex pattern\n".into())
-    }
-}
 
 pub(crate) const ROUTES: &[Route] = &[
     Route {
@@ -38,7 +28,7 @@ pub(crate) const ROUTES: &[Route] = &[
         path: "/nodes/{node}/disks/smart",
         rule: AUDIT,
         params: &[
-            need("disk", Kind::Format(device)),
+            need("disk", Kind::Pattern(words::device)),
             may("healthonly", Kind::Bool),
         ],
         handler: smart,

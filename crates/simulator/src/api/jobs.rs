@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::access::random_uuid;
+use crate::api::vzdump;
 use crate::call::{Answer, ApiError, Call, Params, Reply};
-use crate::guest::formats;
+use crate::guest::{formats, props};
 use crate::route::{Kind, Param, Route, Rule, may, with};
 use crate::words;
+use crate::world::World;
 
 const AUDIT: Rule = Rule::All("/", &["Sys.Audit"]);
 const MODIFY: Rule = Rule::All("/", &["Sys.Modify"]);
@@ -99,7 +101,17 @@ fn row(id: &str, job: &Map<String, Value>) -> Value {
     let mut row = job.clone();
     row.insert("id".into(), id.into());
     row.insert("type".into(), "vzdump".into());
-    row.entry("enabled").or_insert(json!(1));
+    // Property strings are given back taken apart.
+    for (key, format) in [
+        ("fleecing", &formats::FLEECING),
+        ("performance", &formats::PERFORMANCE),
+        ("prune-backups", &formats::PRUNE),
+    ] {
+        let text = job.get(key).and_then(Value::as_str);
+        if let Some(parts) = text.and_then(|text| props::parse(format, key, text).ok()) {
+            row.insert(key.into(), json!(parts));
+        }
+    }
     Value::Object(row)
 }
 
@@ -114,6 +126,17 @@ fn unknown(id: &str) -> ApiError {
     ApiError::param("id", format!("No such job '{id}'"))
 }
 
+/// What becomes of a refusal under the lock of the jobs' file: a plain error with its text.
+fn under_lock(error: &ApiError) -> ApiError {
+    let details = error.errors.iter();
+    let details = details.map(|(key, text)| format!("\n{key}: {}", text.trim_end()));
+    ApiError::die(format!(
+        "{}{}",
+        error.in_task(),
+        details.collect::<String>()
+    ))
+}
+
 fn one(call: &Call<'_>) -> Reply {
     let id = call.params.need("id");
     let world = call.sim.lock();
@@ -121,35 +144,62 @@ fn one(call: &Call<'_>) -> Reply {
     Ok(Answer::Data(row(&id, job)))
 }
 
-/// Options that make the node run or write what the caller says.
-const ROOT_ONLY: [&str; 3] = ["tmpdir", "dumpdir", "script"];
+/// A job's schedule; the older way to give one is turned into it.
+fn schedule(params: &Params) -> Result<Option<String>, ApiError> {
+    let (schedule, time) = (params.text("schedule"), params.text("starttime"));
+    match (schedule, time) {
+        (Some(_), Some(_)) => Err(ApiError::param(
+            "starttime",
+            "'starttime' and 'schedule' cannot both be set",
+        )),
+        (None, Some(time)) => Ok(Some(match params.text("dow") {
+            Some(days) if !days.is_empty() => format!("{days} {time}"),
+            _ => time,
+        })),
+        (schedule, None) => Ok(schedule),
+    }
+}
+
+fn check(world: &World, call: &Call<'_>) -> Result<(), ApiError> {
+    vzdump::check_common(world, call)?;
+    if !call.params.has("dumpdir") {
+        let storage = call.params.text("storage");
+        let path = format!("/storage/{}", storage.as_deref().unwrap_or("local"));
+        world.check(call.auth, &path, &["Datastore.Allocate"])?;
+    }
+    if let Some(pool) = call.params.text("pool") {
+        world.check_pool_exists(&pool)?;
+        world.check(call.auth, &format!("/pool/{pool}"), &["VM.Backup"])?;
+    }
+    Ok(())
+}
 
 fn create(call: &Call<'_>) -> Reply {
-    if let Some(option) = ROOT_ONLY.iter().find(|key| call.params.has(key))
-        && !call.auth.is_root()
-    {
-        let text = "Only root may set this option.";
-        return Err(ApiError::param(option, text));
-    }
-    let Params(mut job) = call.params.clone();
-    let id = job
-        .remove("id")
-        .and_then(|id| id.as_str().map(str::to_owned));
-    let id = id.unwrap_or_else(|| format!("backup-{}", random_uuid()));
     let mut world = call.sim.lock();
+    check(&world, call)?;
+    let schedule = schedule(call.params)?.ok_or_else(|| {
+        ApiError::param("schedule", "neither 'starttime' nor 'schedule' were set")
+    })?;
+    let id = call.params.text("id").unwrap_or_else(random_uuid);
     if world.jobs.contains_key(&id) {
         return Err(ApiError::die(format!("Job '{id}' already exists")));
     }
-    world.jobs.insert(id, job.into_iter().collect());
+    vzdump::verify(call.params).map_err(|error| under_lock(&error))?;
+    let Params(options) = call.params.clone();
+    let mut job: Map<String, Value> = options.into_iter().collect();
+    job.retain(|key, _| !["id", "starttime", "dow"].contains(&key.as_str()));
+    job.insert("schedule".into(), schedule.into());
+    job.entry("enabled").or_insert(json!(1));
+    if call.params.has("exclude") && !call.params.has("pool") {
+        job.insert("all".into(), json!(1));
+    }
+    world.jobs.insert(id, job);
     Ok(Answer::Data(Value::Null))
 }
 
 fn delete(call: &Call<'_>) -> Reply {
     let id = call.params.need("id");
-    call.sim
-        .lock()
-        .jobs
-        .remove(&id)
-        .ok_or_else(|| unknown(&id))?;
+    let gone = call.sim.lock().jobs.remove(&id);
+    gone.ok_or_else(|| under_lock(&unknown(&id)))?;
     Ok(Answer::Data(Value::Null))
 }

@@ -134,7 +134,12 @@ fn param_differs(param: &Param, entry: &Value) -> Vec<String> {
         Kind::Properties(format) => {
             problems.extend(keys_differ(param.name, format, &entry["format"]));
         }
-        Kind::Bool | Kind::Number(..) | Kind::Array | Kind::Format(_) => {}
+        Kind::Format(_) => differs(
+            "a format",
+            true.into(),
+            &(!entry["format"].is_null()).into(),
+        ),
+        Kind::Bool | Kind::Number(..) | Kind::Array => {}
     }
     problems
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::archive;
-use crate::call::{Answer, ApiError, Call, Reply};
-use crate::guest::formats;
+use crate::call::{Answer, ApiError, Call, Params, Reply, object};
+use crate::guest::{formats, props};
 use crate::route::{Kind, Route, Rule, may, need, with};
 use crate::storage::access;
 use crate::storage::retention::Retention;
@@ -80,33 +80,71 @@ pub(crate) const ROUTES: &[Route] = &[
     },
 ];
 
-/// What a caller must hold for the options it uses.
-fn check(world: &World, call: &Call<'_>, storage: &str) -> Result<(), ApiError> {
-    if !call.auth.is_root() {
-        for key in ["tmpdir", "dumpdir", "script", "job-id"] {
-            if call.params.has(key) {
-                return Err(ApiError::param(key, "Only root may set this option."));
-            }
+/// What a caller must hold for the options that jobs have in common.
+pub(super) fn check_common(world: &World, call: &Call<'_>) -> Result<(), ApiError> {
+    if call.auth.is_root() {
+        return Ok(());
+    }
+    for key in ["tmpdir", "dumpdir", "script", "job-id"] {
+        if call.params.has(key) {
+            return Err(ApiError::param(key, "Only root may set this option."));
         }
     }
-    let path = format!("/storage/{storage}");
-    if call.params.has("prune-backups") {
-        world.check(call.auth, &path, &["Datastore.Allocate"])?;
-    }
-    if ["bwlimit", "ionice", "performance"]
-        .iter()
-        .any(|key| call.params.has(key))
-    {
+    let limits = ["bwlimit", "ionice", "performance"];
+    if limits.iter().any(|key| call.params.has(key)) {
         world.check(call.auth, "/", &["Sys.Modify"])?;
     }
-    if call.params.flag("stop") {
-        world.check(
-            call.auth,
-            &format!("/nodes/{}", world.node.name),
-            &["Sys.Modify"],
-        )?;
+    let fleecing = call.params.text("fleecing");
+    let fleecing =
+        fleecing.and_then(|text| props::parse(&formats::FLEECING, "fleecing", &text).ok());
+    match fleecing
+        .as_ref()
+        .and_then(|fleecing| fleecing.get("storage"))
+    {
+        Some(storage) => {
+            let path = format!("/storage/{storage}");
+            world.check(call.auth, &path, &["Datastore.AllocateSpace"])
+        }
+        None => Ok(()),
     }
-    world.check(call.auth, &path, &["Datastore.AllocateSpace"])
+}
+
+/// Options that contradict each other, or name nothing to back up.
+pub(super) fn verify(params: &Params) -> Result<(), ApiError> {
+    let names_guests = params.text("vmid").is_some_and(|text| !text.is_empty());
+    for (key, is_set) in [
+        ("all", params.flag("all")),
+        ("exclude", params.has("exclude")),
+        ("pool", params.has("pool")),
+    ] {
+        if is_set && names_guests {
+            return Err(ApiError::param(key, "option conflicts with option 'vmid'"));
+        }
+    }
+    if let Some(template) = params.text("notes-template")
+        && let Some(error) = vzdump::unknown_variable(&template)
+    {
+        return Err(ApiError::param("notes-template", error));
+    }
+    let selects = params.flag("all") || params.has("exclude") || params.has("pool");
+    if names_guests || selects || params.flag("stop") {
+        return Ok(());
+    }
+    Err(ApiError::param("vmid", "property is missing"))
+}
+
+/// What is refused before anybody looks which guests are meant.
+fn check(world: &World, call: &Call<'_>, storage: &str) -> Result<(), ApiError> {
+    if call.params.flag("stdout") {
+        let text = "option is only allowed on the command line interface.";
+        return Err(ApiError::param("stdout", text));
+    }
+    check_common(world, call)?;
+    if call.params.has("prune-backups") {
+        let path = format!("/storage/{storage}");
+        world.check(call.auth, &path, &["Datastore.Allocate"])?;
+    }
+    verify(call.params)
 }
 
 fn ids(text: &str) -> BTreeSet<u32> {
@@ -118,15 +156,7 @@ fn ids(text: &str) -> BTreeSet<u32> {
 fn selection(world: &World, call: &Call<'_>) -> Result<(BTreeSet<u32>, bool), ApiError> {
     let pool = call.params.text("pool");
     let exclude = ids(&call.params.text("exclude").unwrap_or_default());
-    let all = call.params.flag("all") || (call.params.has("exclude") && pool.is_none());
     if let Some(text) = call.params.text("vmid").filter(|text| !text.is_empty()) {
-        if all || pool.is_some() {
-            let other = if all { "all" } else { "pool" };
-            return Err(ApiError::param(
-                other,
-                "option conflicts with option 'vmid'",
-            ));
-        }
         return Ok((ids(&text), true));
     }
     let members = match pool {
@@ -138,15 +168,14 @@ fn selection(world: &World, call: &Call<'_>) -> Result<(BTreeSet<u32>, bool), Ap
                 .map(|pool| pool.vms.clone())
                 .unwrap_or_default()
         }
-        None if all => world
+        None if call.params.flag("stop") && !call.params.flag("all") => BTreeSet::new(),
+        None => world
             .guests
             .lxc
             .keys()
             .chain(world.qemu.keys())
             .copied()
             .collect(),
-        None if call.params.flag("stop") => BTreeSet::new(),
-        None => return Err(ApiError::param("vmid", "property is missing")),
     };
     Ok((members.difference(&exclude).copied().collect(), false))
 }
@@ -191,23 +220,23 @@ fn start(call: &Call<'_>) -> Reply {
         let world = call.sim.lock();
         check(&world, call, &storage)?;
         let (guests, named) = selection(&world, call)?;
-        if let Some(template) = call.params.text("notes-template")
-            && let Some(error) = vzdump::unknown_variable(&template)
-        {
-            return Err(ApiError::param("notes-template", error));
-        }
         let guests: Vec<u32> = guests.into_iter().collect();
+        if call.params.flag("stop") {
+            let path = format!("/nodes/{}", world.node.name);
+            world.check(call.auth, &path, &["Sys.Modify"])?;
+        }
+        let may_be_none = call.params.flag("all") || call.params.has("exclude");
+        if guests.is_empty() && (!may_be_none || call.params.flag("stop")) {
+            return Ok(Answer::Data(json!("OK")));
+        }
+        let path = format!("/storage/{storage}");
+        if !call.params.has("dumpdir") {
+            world.check(call.auth, &path, &["Datastore.AllocateSpace"])?;
+        }
         let command = command_line(call, if named { &guests } else { &[] });
-        let limit_free = world.has(
-            call.auth,
-            &format!("/storage/{storage}"),
-            "Datastore.Allocate",
-        );
+        let limit_free = world.has(call.auth, &path, "Datastore.Allocate");
         job(call, guests, named, storage, command, limit_free)?
     };
-    if job.guests.is_empty() {
-        return Ok(Answer::Data(json!("OK")));
-    }
     let id = match job.guests.as_slice() {
         [one] => one.to_string(),
         _ => String::new(),
@@ -282,27 +311,27 @@ fn defaults(call: &Call<'_>) -> Reply {
             .unwrap_or("/var/lib/vz")
             .trim_end_matches('/')
     );
-    Ok(Answer::Data(json!({
+    let mut defaults = object(json!({
         "all": 0, "bwlimit": 0, "compress": "0", "dumpdir": dumpdir, "fleecing": { "enabled": 0 }, "ionice": 7,
         "lockwait": 180, "mailnotification": "always", "mode": "snapshot", "notification-mode": "auto",
         "performance": { "max-workers": 16, "pbs-entries-max": 1_048_576 }, "pigz": 0,
         "prune-backups": retention.to_string(), "quiet": 0, "remove": 1, "stdexcludes": 1, "stop": 0, "stopwait": 10,
         "storage": storage, "zstd": 1,
-    })))
+    }));
+    let node = format!("/nodes/{}", world.node.name);
+    if !world.has(call.auth, &node, "Sys.Audit") {
+        // Whoever just backs up need not know these.
+        defaults.retain(|key, _| !["dumpdir", "ionice"].contains(&key.as_str()));
+    }
+    Ok(Answer::Data(Value::Object(defaults)))
 }
 
 /// `GET …/vzdump/extractconfig`: read access to the archive, and VM.Backup on the guest it came from.
 fn extract_config(call: &Call<'_>) -> Reply {
     let volid = call.params.need("volume");
     let world = call.sim.lock();
-    world.check_volume_access(call.auth, None, &volid, None)?;
+    world.check_volume_access(call.auth, None, &volid, Some("backup"))?;
     let volume = access::parse(&world, &volid)?;
-    if volume.kind != "backup" {
-        return Err(ApiError::die(format!(
-            "unable to extract configuration for volume type '{}'",
-            volume.kind
-        )));
-    }
     if let Some(owner) = volume.owner {
         world.check(call.auth, &format!("/vms/{owner}"), &["VM.Backup"])?;
     }

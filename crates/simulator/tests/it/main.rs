@@ -18,6 +18,7 @@ mod http;
 mod matrix;
 mod options;
 mod recordings;
+mod refusals;
 mod restores;
 mod snapshots;
 mod story;
