@@ -82,6 +82,11 @@ class Served:
     def rss_mib(self):
         return resident_mib(self.pid, "VmRSS")
 
+    def cpu_seconds(self):
+        with open(f"/proc/{self.pid}/stat", encoding="utf-8") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 @contextlib.contextmanager
 def serve(command, timeout=30):

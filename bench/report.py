@@ -29,6 +29,7 @@ GUESTS = 200
 AGENT = "felhom-agent@pve!agent"
 TEMPLATE = "local:vztmpl/debian-13-mini_13.1-1_amd64.tar.zst"
 UNPACKED = 320 << 20
+WRK = {"rate": r"Requests/sec:\s+([\d.]+)", "count": r"(\d+) requests in"}
 FAKEPVE_URL = "https://127.0.0.1:18006"
 
 
@@ -67,15 +68,21 @@ def connect(url, **credentials):
     return ProxmoxAPI(address.hostname, port=address.port, verify_ssl=False, timeout=30, **credentials)
 
 
-def flood(url, password):
-    """Requests a second of `GET /nodes` that a server on its core answers to eight connections, logged in by ticket."""
+def flood(served, url, password):
+    """Requests of `GET /nodes` that a server answers to eight connections logged in by ticket: per second of the clock,
+    which others may have used too, and per second of its own CPU time."""
     ticket, _ = connect(url, user="root@pam", password=password).get_tokens()
     command = ["wrk", "-t1", "-c8", "-d4s", "-H", f"Cookie: PVEAuthCookie={ticket}", f"{url}/api2/json/nodes"]
-    outputs = [run(command).out for _ in range(3)]
-    for out in outputs:
+    rates = []
+    for _ in range(3):
+        before = served.cpu_seconds()
+        out = run(command).out
         if "Non-2xx" in out:
             raise RuntimeError(out)
-    return statistics.median(float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1)) for out in outputs)
+        used = served.cpu_seconds() - before
+        number = {key: float(re.search(pattern, out).group(1)) for key, pattern in WRK.items()}
+        rates.append((number["rate"], number["count"] / used))
+    return sorted(rates)[1]
 
 
 def requests(bench):
@@ -83,7 +90,7 @@ def requests(bench):
     with serve(bench.simulator("flood")) as served:
         fresh = served.rss_mib()
         world = json.loads(served.line)
-        rate = flood(world["pve"]["url"], world["passwords"]["root@pam"])
+        rate, by_cpu = flood(served, world["pve"]["url"], world["passwords"]["root@pam"])
         flooded = served.rss_mib()
     guests = bench.scratch / "fakepve.json"
     guests.write_text(json.dumps({"guests": [{"vmid": 100, "name": "one", "status": "running"}]}))
@@ -91,11 +98,11 @@ def requests(bench):
     rival = [bench.fakepve, guests, "--host", address.hostname, "--port", address.port]
     rival_ready = median_ready(lambda _: rival)
     with serve(rival) as served:
-        rival_rate = flood(FAKEPVE_URL, "secret")
+        rival_rate, rival_by_cpu = flood(served, FAKEPVE_URL, "secret")
         rival_rss = served.rss_mib()
     row = bench.table.row
-    row("simulator: `GET /nodes`, keep-alive TLS, one core", f"{rate:.0f} requests/s",
-        f"fakepve: {rival_rate:.0f} requests/s", "≥ 5 000 requests/s", rate >= 5000)
+    row("simulator: `GET /nodes`, keep-alive TLS, one core", f"{rate:.0f} requests/s, {by_cpu:.0f} per CPU second",
+        f"fakepve: {rival_rate:.0f} requests/s, {rival_by_cpu:.0f} per CPU second", "≥ 5 000 requests/s", rate >= 5000)
     row("simulator: ready after", f"{ready * 1e3:.0f} ms", f"fakepve: {rival_ready * 1e3:.0f} ms", "≤ 200 ms",
         ready <= 0.2)
     row("simulator: resident, fresh / after that flood", f"{fresh:.1f} / {flooded:.1f} MiB",
