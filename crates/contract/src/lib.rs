@@ -1,0 +1,32 @@
+//! The same questions asked over raw HTTP of everything that speaks the Proxmox VE API, and compared with what a real
+//! server is known to answer.
+//!
+//! It shares nothing with our client: a mistake that client and simulator have in common must show here.
+
+mod bounds;
+mod check;
+mod evidence;
+mod fixture;
+mod http;
+mod judge;
+mod known;
+mod ledger;
+mod pattern;
+mod peer;
+mod pin;
+mod place;
+mod privileges;
+mod question;
+mod report;
+mod runner;
+mod target;
+mod task;
+
+pub use evidence::{Evidence, InvalidEvidence};
+pub use known::Known;
+pub use pattern::matches;
+pub use privileges::{Finding, Lack, Role, Side, table as privilege_table};
+pub use question::{Catalogue, CatalogueError, Expected, Question};
+pub use report::{Counts, Difference, Outcome, Report, Verdict};
+pub use runner::{Options, RunError, run};
+pub use target::{Target, TargetError};

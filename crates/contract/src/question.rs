@@ -1,0 +1,398 @@
+//! The catalogue of questions: data, read from the files under `questions/` that are compiled in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::evidence::Evidence;
+use crate::runner::fill;
+
+/// Values of parameters and expectations.
+pub(crate) type Table = BTreeMap<String, toml::Value>;
+
+/// One question: a call, what a real server answers, and what it changes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Question {
+    /// Unique, `GROUP/NAME`.
+    pub name: String,
+    /// What the expectation rests on.
+    pub evidence: Evidence,
+    /// Which principal asks.
+    pub(crate) by: String,
+    /// `METHOD PATH`, with names in braces.
+    pub(crate) ask: String,
+    #[serde(default)]
+    pub(crate) with: Table,
+    /// Sent as JSON instead of as a form.
+    #[serde(default)]
+    pub(crate) json: bool,
+    /// Content type and text, instead of parameters.
+    pub(crate) raw: Option<(String, String)>,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) expect: Expectation,
+    /// Re-read afterwards.
+    #[serde(default)]
+    pub(crate) effects: Vec<Effect>,
+    /// Done before, and must work.
+    #[serde(default)]
+    pub(crate) before: Vec<Step>,
+    /// Done afterwards whatever came, where it can be done.
+    #[serde(default)]
+    pub(crate) undo: Vec<Step>,
+    /// Fixtures it needs.
+    #[serde(default)]
+    pub(crate) uses: Vec<String>,
+    /// Guests that must be running, by name.
+    #[serde(default)]
+    pub(crate) running: Vec<String>,
+    /// Guests that must be stopped, by name.
+    #[serde(default)]
+    pub(crate) stopped: Vec<String>,
+    /// The long task during which it is asked.
+    pub(crate) during: Option<String>,
+    /// Abilities without which it makes no sense.
+    #[serde(default)]
+    pub(crate) needs: BTreeSet<String>,
+}
+
+/// What a real server answers.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Expectation {
+    /// HTTP status; 200 where it is not given.
+    pub(crate) status: Option<u16>,
+    /// Error text: the envelope's message, or the status line's where there is no envelope.
+    pub(crate) text: Option<String>,
+    /// Text of the status line.
+    pub(crate) reason: Option<String>,
+    /// What is wrong with each parameter.
+    pub(crate) errors: BTreeMap<String, String>,
+    /// Exit status of the task that it starts; a call without it must start none.
+    pub(crate) exit: Option<String>,
+    /// Lines of the task's log, in this order.
+    pub(crate) log: Vec<String>,
+    /// Lines that must not be in the log.
+    pub(crate) log_lacks: Vec<String>,
+    /// Values in the envelope's `data`, by path.
+    pub(crate) data: Table,
+    /// The whole body.
+    pub(crate) body: Option<String>,
+    /// `Content-Type`.
+    pub(crate) content_type: Option<String>,
+}
+
+impl Expectation {
+    pub(crate) fn status(&self) -> u16 {
+        self.status.unwrap_or(200)
+    }
+}
+
+/// The part of an expectation that a recording can be compared with; what differs from server to server is `*`.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// HTTP status.
+    pub status: u16,
+    /// Error text.
+    pub text: Option<String>,
+    /// What is wrong with each parameter.
+    pub errors: BTreeMap<String, String>,
+    /// Exit status of the task.
+    pub exit: Option<String>,
+}
+
+impl Question {
+    /// What a real server is known to answer, on whatever guests.
+    pub fn expected(&self) -> Expected {
+        let anything = |text: &String| fill(text, &|_| Some("*".into())).unwrap_or_default();
+        let errors = self.expect.errors.iter();
+        Expected {
+            status: self.expect.status(),
+            text: self.expect.text.as_ref().map(anything),
+            errors: errors
+                .map(|(key, text)| (key.clone(), anything(text)))
+                .collect(),
+            exit: self.expect.exit.as_ref().map(anything),
+        }
+    }
+}
+
+/// A look at the world after a question.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Effect {
+    #[serde(default = "observer")]
+    pub(crate) by: String,
+    pub(crate) ask: String,
+    #[serde(default)]
+    pub(crate) with: Table,
+    #[serde(default)]
+    pub(crate) expect: Expectation,
+    /// Seconds to wait until it is so.
+    #[serde(default)]
+    pub(crate) within_s: u64,
+}
+
+fn observer() -> String {
+    "observer".into()
+}
+
+/// A call that has to work, or else the question cannot be asked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Step {
+    #[serde(default = "maker")]
+    pub(crate) by: String,
+    pub(crate) ask: String,
+    #[serde(default)]
+    pub(crate) with: Table,
+    /// Names for values of its answer, by path.
+    #[serde(default)]
+    pub(crate) save: BTreeMap<String, String>,
+    /// A name for the one archive that it makes.
+    pub(crate) archive: Option<String>,
+    /// May fail.
+    #[serde(default)]
+    pub(crate) optional: bool,
+}
+
+fn maker() -> String {
+    "maker".into()
+}
+
+/// Something that several questions need, made when the first of them comes, removed at the end.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Fixture {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) needs: BTreeSet<String>,
+    #[serde(default)]
+    pub(crate) uses: Vec<String>,
+    /// Names of scratch VMIDs that it takes.
+    #[serde(default)]
+    pub(crate) vmids: Vec<String>,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A long task during which questions are asked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct During {
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) uses: Vec<String>,
+    #[serde(default)]
+    pub(crate) running: Vec<String>,
+    pub(crate) start: Step,
+    /// What shows that it is under way.
+    pub(crate) until: Effect,
+}
+
+/// A principal made for the run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) grants: Vec<Grant>,
+    /// Fixtures that its steps need.
+    #[serde(default)]
+    pub(crate) uses: Vec<String>,
+    /// Done once, as itself, while it still has everything; what they save is kept.
+    #[serde(default)]
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A set of privileges on a path, for the user, its token, or both.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Grant {
+    pub(crate) path: String,
+    pub(crate) privileges: Vec<String>,
+    #[serde(default = "both")]
+    pub(crate) sides: Vec<Side>,
+}
+
+/// Whose half of a privilege-separated token's rights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// The user that owns the token.
+    User,
+    /// The token itself.
+    Token,
+}
+
+impl Side {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::User, Self::Token];
+
+    /// One word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Token => "token",
+        }
+    }
+}
+
+fn both() -> Vec<Side> {
+    Side::ALL.to_vec()
+}
+
+/// An operation that a principal of the agent performs, with what happens without each privilege that it needs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Operation {
+    pub(crate) name: String,
+    /// The roles that perform it.
+    pub(crate) roles: Vec<String>,
+    /// That it works with everything.
+    pub(crate) evidence: Evidence,
+    /// Which privileges it needs and how it fails without them.
+    pub(crate) rules: Evidence,
+    pub(crate) ask: String,
+    #[serde(default)]
+    pub(crate) with: Table,
+    #[serde(default)]
+    pub(crate) expect: Expectation,
+    #[serde(default)]
+    pub(crate) effects: Vec<Effect>,
+    #[serde(default)]
+    pub(crate) before: Vec<Step>,
+    #[serde(default)]
+    pub(crate) undo: Vec<Step>,
+    #[serde(default)]
+    pub(crate) uses: Vec<String>,
+    #[serde(default)]
+    pub(crate) running: Vec<String>,
+    #[serde(default)]
+    pub(crate) stopped: Vec<String>,
+    #[serde(default)]
+    pub(crate) needs: BTreeSet<String>,
+    /// By privilege (`VM.Audit`), or by role and privilege (`agent VM.Audit`) where it depends on the path.
+    #[serde(default)]
+    pub(crate) lack: BTreeMap<String, Expectation>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Page {
+    #[serde(default)]
+    question: Vec<Question>,
+    #[serde(default)]
+    fixture: Vec<Fixture>,
+    #[serde(default)]
+    during: Vec<During>,
+    #[serde(default)]
+    identity: Vec<Identity>,
+    #[serde(default)]
+    role: Vec<Identity>,
+    #[serde(default)]
+    operation: Vec<Operation>,
+}
+
+/// All there is to ask.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    pub(crate) questions: Vec<Question>,
+    pub(crate) fixtures: BTreeMap<String, Fixture>,
+    pub(crate) during: BTreeMap<String, During>,
+    pub(crate) identities: BTreeMap<String, Identity>,
+    pub(crate) roles: Vec<Identity>,
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// A catalogue that contradicts itself.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// A page that cannot be read.
+    #[error("questions of `{page}` make no sense")]
+    Parse {
+        /// Which.
+        page: String,
+        /// Why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A name that is used twice or not at all.
+    #[error("{0}")]
+    Name(String),
+}
+
+const PAGES: [(&str, &str); 12] = [
+    ("fixtures", include_str!("../questions/fixtures.toml")),
+    ("wire", include_str!("../questions/wire.toml")),
+    ("bad-input", include_str!("../questions/bad-input.toml")),
+    ("read", include_str!("../questions/read.toml")),
+    ("tasks", include_str!("../questions/tasks.toml")),
+    ("phase1", include_str!("../questions/phase1.toml")),
+    ("phase3", include_str!("../questions/phase3.toml")),
+    ("backup", include_str!("../questions/backup.toml")),
+    ("restore", include_str!("../questions/restore.toml")),
+    ("confined", include_str!("../questions/confined.toml")),
+    ("locks", include_str!("../questions/locks.toml")),
+    ("privileges", include_str!("../questions/privileges.toml")),
+];
+
+impl Catalogue {
+    /// The questions that are compiled in.
+    pub fn built_in() -> Result<Self, CatalogueError> {
+        let mut catalogue = Self::default();
+        for (name, text) in PAGES {
+            let page: Page = toml::from_str(text).map_err(|source| CatalogueError::Parse {
+                page: name.to_owned(),
+                source: Box::new(source),
+            })?;
+            catalogue.add(name, page);
+        }
+        catalogue.check()?;
+        Ok(catalogue)
+    }
+
+    /// All questions that stand in the catalogue by name; those about removed privileges follow from its operations.
+    pub fn questions(&self) -> &[Question] {
+        &self.questions
+    }
+
+    fn add(&mut self, group: &str, page: Page) {
+        for mut question in page.question {
+            question.name = format!("{group}/{}", question.name);
+            self.questions.push(question);
+        }
+        let named = |fixture: Fixture| (fixture.name.clone(), fixture);
+        self.fixtures.extend(page.fixture.into_iter().map(named));
+        self.during
+            .extend(page.during.into_iter().map(|one| (one.name.clone(), one)));
+        self.identities
+            .extend(page.identity.into_iter().map(|one| (one.name.clone(), one)));
+        self.roles.extend(page.role);
+        self.operations.extend(page.operation);
+    }
+
+    fn check(&self) -> Result<(), CatalogueError> {
+        let mut seen = BTreeSet::new();
+        for question in &self.questions {
+            if !seen.insert(&question.name) {
+                return Err(CatalogueError::Name(format!(
+                    "two questions are called `{}`",
+                    question.name
+                )));
+            }
+            let during = question
+                .during
+                .iter()
+                .find(|name| !self.during.contains_key(*name));
+            let fixture = question
+                .uses
+                .iter()
+                .find(|name| !self.fixtures.contains_key(*name));
+            if let Some(missing) = during.or(fixture) {
+                let text = format!("`{}` needs `{missing}`, which nothing makes", question.name);
+                return Err(CatalogueError::Name(text));
+            }
+        }
+        Ok(())
+    }
+}

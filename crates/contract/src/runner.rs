@@ -1,0 +1,245 @@
+//! Asks the questions one after the other, and cleans up behind each.
+
+mod archives;
+mod ask;
+mod guests;
+mod names;
+mod principals;
+mod sweep;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+pub(crate) use names::fill;
+
+use crate::bounds::Bounds;
+use crate::http::Request;
+use crate::ledger::Ledger;
+use crate::peer::{Client, Peer, PeerError};
+use crate::question::{Catalogue, CatalogueError, Question};
+use crate::report::{Difference, Outcome, Report, Verdict};
+use crate::target::Target;
+
+/// What to ask, and how far to go.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only the questions whose name is this or begins with it and a slash.
+    pub only: Option<String>,
+    /// Make users, tokens, roles and ACLs of our own.
+    pub may_edit_identities: bool,
+    /// Say what would be asked, and ask nothing.
+    pub dry_run: bool,
+    /// Told the name of every question before it is asked.
+    pub progress: Option<fn(&str)>,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The questions contradict each other.
+    #[error("the catalogue of questions is broken")]
+    Catalogue(#[from] CatalogueError),
+    /// The server cannot be asked at all.
+    #[error("the target can't be asked")]
+    Peer(#[from] PeerError),
+    /// Nothing is selected.
+    #[error("no question is called `{0}`")]
+    Nothing(String),
+    /// No random number for the run's mark.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+/// Why something could not be done for a question.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// It makes no sense on this target.
+    NotApplicable(String),
+    /// It should have worked.
+    Broken(String),
+}
+
+impl From<Halt> for Verdict {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::NotApplicable(why) => Self::NotApplicable { why },
+            Halt::Broken(came) => Self::Differ {
+                differences: vec![Difference {
+                    what: "could not be asked".into(),
+                    expected: "its preconditions".into(),
+                    came,
+                }],
+            },
+        }
+    }
+}
+
+impl From<PeerError> for Halt {
+    fn from(error: PeerError) -> Self {
+        let mut text = error.to_string();
+        let mut next = std::error::Error::source(&error);
+        while let Some(cause) = next {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            next = cause.source();
+        }
+        Self::Broken(text)
+    }
+}
+
+/// A fixture that was asked for once.
+#[derive(Debug, Clone)]
+pub(crate) enum Built {
+    Ready,
+    NotApplicable(String),
+    Broken(String),
+}
+
+/// A run under way.
+pub(crate) struct Runner<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) catalogue: &'a Catalogue,
+    pub(crate) options: &'a Options,
+    pub(crate) peer: Peer,
+    pub(crate) clients: BTreeMap<String, Client>,
+    pub(crate) bounds: Bounds,
+    pub(crate) ledger: Ledger,
+    /// Names for the whole run: the target's, and what fixtures made.
+    pub(crate) names: BTreeMap<String, String>,
+    /// Names of one question.
+    pub(crate) local: BTreeMap<String, String>,
+    pub(crate) fixtures: BTreeMap<String, Built>,
+    /// The long task under way: its name in the catalogue, principal and UPID.
+    pub(crate) during: Option<(String, String, String)>,
+    /// VMIDs of the scratch range that may be handed out, the longest unused first.
+    pub(crate) free: Vec<u32>,
+    pub(crate) leftovers: BTreeSet<String>,
+}
+
+/// Asks a target everything that is selected.
+pub async fn run(target: &Target, options: &Options) -> Result<Report, RunError> {
+    let catalogue = Catalogue::built_in()?;
+    let mut runner = Runner::new(target, &catalogue, options)?;
+    let mut report = Report {
+        target: target.url(),
+        ..Report::default()
+    };
+    if !options.dry_run {
+        report.version = runner.version().await?;
+    }
+    let interrupted = tokio::signal::ctrl_c();
+    let asking = runner.everything(&mut report);
+    let stopped = tokio::select! {
+        () = asking => false,
+        _ = interrupted => true,
+    };
+    if stopped {
+        report.leftovers.push("the run was interrupted".into());
+    }
+    runner.finish().await;
+    report.leftovers.extend(runner.leftovers);
+    match &options.only {
+        Some(only) if report.outcomes.is_empty() && !stopped => {
+            Err(RunError::Nothing(only.clone()))
+        }
+        _ => Ok(report),
+    }
+}
+
+impl<'a> Runner<'a> {
+    fn new(
+        target: &'a Target,
+        catalogue: &'a Catalogue,
+        options: &'a Options,
+    ) -> Result<Self, RunError> {
+        let mut random = [0; 4];
+        aws_lc_rs::rand::fill(&mut random).map_err(|_| RunError::Random)?;
+        let run = format!("{:08x}", u32::from_be_bytes(random));
+        let mut names = target.names.clone();
+        names.insert("mark".into(), format!("felhom-contract run {run}"));
+        let range = target
+            .scratch
+            .as_ref()
+            .map(|scratch| scratch.first..=scratch.last);
+        let bounds = Bounds {
+            range: range.clone(),
+            expendable: target.expendable.clone(),
+            named: target.named.clone(),
+            alone: target.abilities.contains("alone"),
+            keeps_all: target.abilities.contains("keep-all"),
+            identities: options.may_edit_identities,
+            ..Bounds::default()
+        };
+        Ok(Self {
+            target,
+            catalogue,
+            options,
+            peer: Peer::new(target)?,
+            clients: BTreeMap::new(),
+            bounds,
+            ledger: Ledger::default(),
+            names,
+            local: BTreeMap::new(),
+            fixtures: BTreeMap::new(),
+            during: None,
+            free: range.map(Iterator::collect).unwrap_or_default(),
+            leftovers: BTreeSet::new(),
+        })
+    }
+
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.target.patience_s)
+    }
+
+    /// Whether a question of this name is wanted.
+    pub(crate) fn selected(&self, name: &str) -> bool {
+        self.options.only.as_ref().is_none_or(|only| {
+            let rest = name.strip_prefix(only.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    async fn everything(&mut self, report: &mut Report) {
+        for question in &self.catalogue.questions {
+            if self.selected(&question.name) {
+                let outcome = self.outcome(question).await;
+                report.outcomes.push(outcome);
+            }
+        }
+        crate::privileges::ask(self, report).await;
+    }
+
+    /// The version that the server calls its own; an error when there is nobody, or not the pinned one.
+    async fn version(&mut self) -> Result<String, RunError> {
+        let observer = self.principal_name("observer");
+        let mut client = match self.target.principals.get(&observer) {
+            Some(who) => self.peer.client(who).await?,
+            None => self.peer.with_headers(Vec::new()),
+        };
+        let answer = client.send(&Request::get("/version")).await?;
+        let data = answer.data();
+        let version = data.get("version").and_then(serde_json::Value::as_str);
+        Ok(version.unwrap_or("unknown").to_owned())
+    }
+
+    /// Asks one question, or says why not.
+    pub(crate) async fn outcome(&mut self, question: &Question) -> Outcome {
+        if let Some(progress) = self.options.progress {
+            progress(&question.name);
+        }
+        let verdict = if self.options.dry_run {
+            Verdict::NotApplicable {
+                why: format!("dry run: {} as `{}`", question.ask, question.by),
+            }
+        } else {
+            self.verdict(question).await
+        };
+        Outcome::new(&question.name, &question.evidence, verdict)
+    }
+
+    /// Ends what runs, removes what was made.
+    async fn finish(&mut self) {
+        self.end_during().await;
+        self.sweep(0).await;
+    }
+}

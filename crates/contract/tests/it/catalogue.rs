@@ -1,0 +1,95 @@
+//! The questions themselves: what they rest on is real.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use felhom_contract::{Catalogue, Evidence, matches};
+use serde_json::Value;
+
+/// Recorded exchanges by name.
+type Recordings = BTreeMap<String, Vec<Value>>;
+
+fn recordings() -> Option<Recordings> {
+    let mut here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = loop {
+        let folder = here.join("shared/facts/traces/pve");
+        if folder.is_dir() {
+            break folder;
+        }
+        here = here.parent()?;
+    };
+    let mut found = Recordings::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        for line in text.lines() {
+            let exchange: Value = serde_json::from_str(line).unwrap();
+            let name = exchange["name"].as_str().unwrap().to_owned();
+            found.entry(name).or_default().push(exchange);
+        }
+    }
+    Some(found)
+}
+
+#[test]
+fn hardly_anything_is_assumed() {
+    let catalogue = Catalogue::built_in().unwrap();
+    let assumed = catalogue
+        .questions()
+        .iter()
+        .filter(|question| question.evidence == Evidence::Assumed);
+    assert!(assumed.count() * 20 < catalogue.questions().len());
+}
+
+/// Status, error text and exit status of a question stand in one of the recordings that it names.
+#[test]
+fn what_is_called_recorded_was_recorded_so() {
+    let Some(recordings) = recordings() else {
+        writeln!(std::io::stderr(), "skipped: the recordings are not here").unwrap();
+        return;
+    };
+    let catalogue = Catalogue::built_in().unwrap();
+    let (mut compared, mut never) = (0, Vec::new());
+    for question in catalogue.questions() {
+        let Evidence::Recorded(names) = &question.evidence else {
+            continue;
+        };
+        for name in names {
+            assert!(recordings.contains_key(name), "{}: {name}", question.name);
+        }
+        let mut exchanges = names.iter().flat_map(|name| &recordings[name]);
+        if !exchanges.any(|exchange| question_fits(question, exchange)) {
+            never.push(question.name.as_str());
+        }
+        compared += 1;
+    }
+    assert!(never.is_empty(), "expected but never recorded: {never:?}");
+    assert!(compared > 150, "{compared}");
+}
+
+fn question_fits(question: &felhom_contract::Question, exchange: &Value) -> bool {
+    let mut known = question.expected();
+    // Names of ours for what is not there, or is there for the run only.
+    for name in ["felhom-contract-dir", "felhom-none"] {
+        known.text = known.text.map(|text| text.replace(name, "*"));
+    }
+    if exchange["status"] != known.status {
+        return false;
+    }
+    let text = exchange["body"]["message"].as_str();
+    let text = text.or(exchange["reason"].as_str()).unwrap_or_default();
+    let fits = |pattern: &Option<String>, came: Option<&str>| match pattern {
+        Some(pattern) => came.is_some_and(|came| matches(pattern, came.trim_end())),
+        None => true,
+    };
+    let errors = known.errors.iter().all(|(parameter, pattern)| {
+        let came = exchange["body"]["errors"][parameter].as_str();
+        fits(&Some(pattern.clone()), came)
+    });
+    let exit = exchange["task"]["exitstatus"].as_str();
+    // The end of some tasks was not recorded.
+    let ended = exit.is_none() || fits(&known.exit, exit);
+    let upid = exchange["body"]["data"].as_str();
+    let started = upid.is_some_and(|data| data.starts_with("UPID:"));
+    fits(&known.text, Some(text)) && errors && ended && started == known.exit.is_some()
+}
