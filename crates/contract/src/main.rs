@@ -19,9 +19,9 @@ struct Cli {
     /// The server: address, fingerprint, principals, guests, scratch range.
     #[arg(long, value_name = "FILE")]
     target: PathBuf,
-    /// Only the question or the group of this name.
+    /// Only the question or the group of this name; may be given several times.
     #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    only: Vec<String>,
     /// Print one JSON document.
     #[arg(long)]
     json: bool,

@@ -23,8 +23,8 @@ use crate::target::Target;
 /// What to ask, and how far to go.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Only the questions whose name is this or begins with it and a slash.
-    pub only: Option<String>,
+    /// Only the questions whose name is one of these, or begins with one and a slash; all where there is none.
+    pub only: Vec<String>,
     /// Make users, tokens, roles and ACLs of our own.
     pub may_edit_identities: bool,
     /// Say what would be asked, and ask nothing.
@@ -138,12 +138,10 @@ pub async fn run(target: &Target, options: &Options) -> Result<Report, RunError>
     }
     runner.finish().await;
     report.leftovers.extend(runner.leftovers);
-    match &options.only {
-        Some(only) if report.outcomes.is_empty() && !stopped => {
-            Err(RunError::Nothing(only.clone()))
-        }
-        _ => Ok(report),
+    if report.outcomes.is_empty() && !stopped {
+        return Err(RunError::Nothing(options.only.join(", ")));
     }
+    Ok(report)
 }
 
 impl<'a> Runner<'a> {
@@ -193,10 +191,12 @@ impl<'a> Runner<'a> {
 
     /// Whether a question of this name is wanted.
     pub(crate) fn selected(&self, name: &str) -> bool {
-        self.options.only.as_ref().is_none_or(|only| {
-            let rest = name.strip_prefix(only.trim_end_matches('/'));
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        let only = &self.options.only;
+        only.is_empty()
+            || only.iter().any(|only| {
+                let rest = name.strip_prefix(only.trim_end_matches('/'));
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
     }
 
     async fn everything(&mut self, report: &mut Report) {

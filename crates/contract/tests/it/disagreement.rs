@@ -11,7 +11,7 @@ use crate::world::World;
 
 async fn asked(world: &World, only: &str) -> Report {
     let options = Options {
-        only: Some(only.to_owned()),
+        only: vec![only.to_owned()],
         ..Options::default()
     };
     run(&world.target(), &options).await.unwrap()
