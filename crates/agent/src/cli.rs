@@ -3,6 +3,7 @@
 mod backup;
 mod config;
 mod context;
+mod enroll;
 mod guests;
 mod jobs;
 mod restore;
@@ -65,6 +66,9 @@ enum Command {
     /// Tasks of the node.
     #[command(subcommand)]
     Task(TaskCommand),
+    /// Set the box up for chosen abilities: print the runbook, or carry it out once as an admin.
+    #[command(subcommand)]
+    Enroll(enroll::EnrollCommand),
     /// The certificate that is trusted.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -258,6 +262,11 @@ impl Cli {
         self.verbose
     }
 
+    /// Whether root's rights are needed: enrolling writes below `/etc`.
+    pub fn keeps_root(&self) -> bool {
+        matches!(self.command, Command::Enroll(_))
+    }
+
     /// Whether narration is off.
     pub fn is_quiet(&self) -> bool {
         self.quiet
@@ -289,6 +298,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         }
         Command::Storage(StorageCommand::List) => storage::list(&context).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
+        Command::Enroll(command) => enroll::run(&context, command).await,
         Command::Trust(TrustCommand::Show) => trust::show(&context).await,
         Command::Trust(TrustCommand::Repin { accept, dry_run }) => {
             trust::repin(&context, accept.as_deref(), dry_run).await

@@ -28,7 +28,12 @@ fn main() -> ExitCode {
         }
     };
     log_to_stderr(&cli);
-    match privilege::drop_root() {
+    let dropped = if cli.keeps_root() {
+        Ok(Privileges::Unprivileged)
+    } else {
+        privilege::drop_root()
+    };
+    match dropped {
         Ok(Privileges::Unprivileged | Privileges::Dropped) => {}
         Ok(Privileges::StillRoot) => {
             tracing::info!(

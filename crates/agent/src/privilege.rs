@@ -31,8 +31,7 @@ pub fn drop_root() -> Result<Privileges, DropError> {
     if !geteuid().is_root() {
         return Ok(Privileges::Unprivileged);
     }
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let Some((uid, gid)) = lookup(&passwd, USER) else {
+    let Some((uid, gid)) = package_user() else {
         return Ok(Privileges::StillRoot);
     };
     let gid = Gid::from_raw(gid);
@@ -41,6 +40,11 @@ pub fn drop_root() -> Result<Privileges, DropError> {
         .and_then(|()| set_thread_uid(Uid::from_raw(uid)))
         .map_err(|error| DropError(error.into()))?;
     Ok(Privileges::Dropped)
+}
+
+/// User and group id of the package's user, where the box has one.
+pub fn package_user() -> Option<(u32, u32)> {
+    lookup(&std::fs::read_to_string("/etc/passwd").ok()?, USER)
 }
 
 /// User and group id of a line of passwd(5).

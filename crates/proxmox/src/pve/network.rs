@@ -48,6 +48,9 @@ pub struct HostInterface {
     /// The same for IPv6.
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub method6: Option<String>,
+    /// What somebody wrote about it.
+    #[serde(default, deserialize_with = "decode::maybe_text")]
+    pub comments: Option<String>,
 }
 
 impl HostInterface {

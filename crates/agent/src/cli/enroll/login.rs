@@ -1,0 +1,109 @@
+//! The admin's login: from a file or a line of standard input, used once, kept nowhere.
+
+use std::io::IsTerminal;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use felhom_ids::UserId;
+use felhom_proxmox::pve::identities::{self, Door, Login};
+use felhom_proxmox::{Client, Pve, Settings};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::PveArgs;
+use super::desired::Desired;
+use crate::cli::context::pve_failure;
+use crate::exit::{Exit, Failure};
+
+/// Logs in, with a second factor if the server wants one.
+pub(super) async fn as_admin(
+    args: &PveArgs,
+    admin: &UserId,
+    door: &Door,
+    desired: &Desired<'_>,
+) -> Result<Pve, Failure> {
+    let password = match &args.password_file {
+        Some(path) => secret(path)?,
+        None => return Err(unseen()),
+    };
+    let told = |error: felhom_proxmox::Error| {
+        if !matches!(error, felhom_proxmox::Error::Unauthorized { .. }) {
+            return pve_failure(&error);
+        }
+        let message = format!("the server does not let `{admin}` in: {error}");
+        Failure::new(Exit::Permission, "login", message)
+            .hint("look at user and realm, then at the password")
+    };
+    let mut login = identities::login(door, admin, &password)
+        .await
+        .map_err(told)?;
+    if let Login::SecondFactor(challenge) = &login {
+        let Some(path) = &args.second_factor_file else {
+            let message = format!("the server wants a second factor of `{admin}`");
+            return Err(
+                Failure::new(Exit::Permission, "second-factor", message).hint(
+                    "give it by `--second-factor-file FILE`, or `-` for a line of standard input",
+                ),
+            );
+        };
+        let factor = factor(&secret(path)?);
+        login = identities::answer_challenge(door, admin, challenge, &factor)
+            .await
+            .map_err(told)?;
+    }
+    let Login::Ticket(ticket) = login else {
+        let message = "the server wants a third factor, which is more than we know of";
+        return Err(Failure::new(Exit::Permission, "second-factor", message));
+    };
+    let mut settings = Settings::new(door.address.clone(), ticket, door.trust.clone());
+    settings.timeouts.request = door.timeout;
+    let client = Client::new(settings).map_err(|error| pve_failure(&error))?;
+    let node = desired.node(&client).await?;
+    Ok(Pve::new(client, node))
+}
+
+/// PVE wants the kind before the answer; what is only digits comes from an authenticator.
+fn factor(given: &SecretString) -> SecretString {
+    let text = given.expose_secret();
+    if text.contains(':') {
+        given.clone()
+    } else {
+        SecretString::from(format!("totp:{text}"))
+    }
+}
+
+fn secret(path: &Path) -> Result<SecretString, Failure> {
+    let fail = |error: std::io::Error| {
+        let message = format!("`{}` cannot be read", path.display());
+        Failure::new(Exit::Usage, "password", message).caused_by(&error)
+    };
+    let text = if path == Path::new("-") {
+        if std::io::stdin().is_terminal() {
+            return Err(unseen());
+        }
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map_err(fail)?;
+        line
+    } else {
+        if std::fs::metadata(path).map_err(fail)?.mode() & 0o077 != 0 {
+            let message = format!("`{}` is readable by others", path.display());
+            return Err(Failure::new(Exit::Usage, "password", message)
+                .hint(format!("chmod 600 {}", path.display())));
+        }
+        std::fs::read_to_string(path).map_err(fail)?
+    };
+    // Blanks may belong to a password; the line's end does not.
+    let text = SecretString::from(text);
+    let line = text.expose_secret().trim_end_matches(['\r', '\n']);
+    if line.is_empty() {
+        let message = format!("`{}` holds no password", path.display());
+        return Err(Failure::new(Exit::Usage, "password", message));
+    }
+    Ok(SecretString::from(line))
+}
+
+/// A password typed into a terminal would be seen on it.
+fn unseen() -> Failure {
+    let message = "a password is not read from a terminal that would show it";
+    Failure::new(Exit::Usage, "password", message)
+        .hint("systemd-ask-password | felhom-agent enroll pve … --password-file -")
+}

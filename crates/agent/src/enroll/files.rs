@@ -1,0 +1,162 @@
+//! Files that enrolling writes: whole or not at all, and never readable by others while they are written.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::EnrollError;
+use crate::privilege;
+
+/// The first words of a configuration that enrolling wrote; the digest of the rest follows.
+const WRITTEN: &str = "# written by `felhom-agent enroll pve`; `--remove` takes it back while its text is unchanged: ";
+
+/// A configuration under the line by which `--remove` knows it.
+pub fn sealed(text: &str) -> String {
+    format!("{WRITTEN}{}\n{text}", digest(text))
+}
+
+/// Whether this is a configuration as enrolling wrote it.
+pub fn is_sealed(text: &str) -> bool {
+    text.strip_prefix(WRITTEN)
+        .and_then(|rest| rest.split_once('\n'))
+        .is_some_and(|(written, rest)| written == digest(rest))
+}
+
+fn digest(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let hex: Vec<String> = digest
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    hex.concat()
+}
+
+/// Writes a secret, mode 0600.
+pub(crate) fn write_secret(path: &Path, secret: &SecretString) -> Result<(), EnrollError> {
+    let line = SecretString::from(format!("{}\n", secret.expose_secret()));
+    replace(path, line.expose_secret().as_bytes(), 0o600).map_err(EnrollError::file(path))
+}
+
+/// Writes the configuration, which holds no secret.
+pub(crate) fn write_config(path: &Path, text: &str) -> Result<(), EnrollError> {
+    replace(path, text.as_bytes(), 0o644).map_err(EnrollError::file(path))
+}
+
+/// Removes a file, and its directory if that is empty then and is one for secrets. A file that is gone is no error.
+pub(crate) fn remove(path: &Path) -> Result<(), EnrollError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(EnrollError::file(path)(error));
+        }
+        _ => {}
+    }
+    if let Some(directory) = path.parent()
+        && directory.ends_with("credentials")
+    {
+        // Others' files may be in it.
+        drop(fs::remove_dir(directory));
+    }
+    Ok(())
+}
+
+/// Replaces a file as a whole: a draft beside it, flushed to the disk, renamed into place.
+fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let directory = directory(path)?;
+    let draft = draft(path);
+    // A draft of an interrupted run may have another mode.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&draft)?;
+    if let Some((uid, gid)) = reader() {
+        std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
+    }
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&draft, path)?;
+    fs::File::open(&directory)?.sync_all()
+}
+
+/// Root enrols for the agent's user, who must be able to read what is closed to others.
+fn reader() -> Option<(u32, u32)> {
+    rustix::process::geteuid()
+        .is_root()
+        .then(privilege::package_user)
+        .flatten()
+}
+
+/// The file's directory, made if it is not there; one for secrets is closed to others.
+fn directory(path: &Path) -> io::Result<PathBuf> {
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    if directory.exists() {
+        return Ok(directory);
+    }
+    let mode = if directory.ends_with("credentials") {
+        0o700
+    } else {
+        0o755
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(&directory)?;
+    if let Some((uid, gid)) = reader().filter(|_| directory.ends_with("credentials")) {
+        std::os::unix::fs::chown(&directory, Some(uid), Some(gid))?;
+    }
+    Ok(directory)
+}
+
+fn draft(path: &Path) -> PathBuf {
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_closed_to_others_and_replaced_as_a_whole() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("credentials/agent");
+        let draft = path.with_file_name(".agent.new");
+        for secret in ["one", "two"] {
+            write_secret(&path, &secret.to_owned().into()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{secret}\n"));
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+            assert!(!draft.exists());
+            // What a crash leaves.
+            fs::write(&draft, "half").unwrap();
+        }
+        let mode = fs::metadata(path.parent().unwrap()).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        fs::remove_file(draft).unwrap();
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+        assert!(!path.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn a_configuration_that_somebody_edited_is_no_longer_ours() {
+        let text = sealed("node = \"pve\"\n");
+        assert!(is_sealed(&text));
+        assert!(!is_sealed(&text.replace("pve\"", "other\"")));
+        assert!(!is_sealed("node = \"pve\"\n"));
+    }
+}
