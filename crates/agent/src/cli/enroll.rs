@@ -38,7 +38,7 @@ pub(super) struct PveArgs {
     #[arg(long, conflicts_with = "admin")]
     pub(super) print: bool,
     /// Carry it out as this user, such as `root@pam`.
-    #[arg(long, value_name = "USER@REALM", requires = "password_file")]
+    #[arg(long, value_name = "USER@REALM")]
     pub(super) admin: Option<String>,
     /// The file with the admin's password (mode 0600), or `-` for a line of standard input.
     #[arg(long, value_name = "FILE", requires = "admin")]

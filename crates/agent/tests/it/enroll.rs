@@ -270,6 +270,17 @@ async fn an_admin_who_may_not_change_the_network_gets_the_stanza() {
     assert_eq!(ran.exit, Exit::Findings, "{}", ran.text());
     assert!(ran.text().contains("iface vmbr9 inet manual"));
     assert_eq!(ran.data()["proofs"].as_array().unwrap().len(), 2);
+
+    // Who is shown only a part of it could take others' things for nobody's.
+    node.as_root("PUT", "acl", "path=/pool roles=NoAccess users=adm@pve")
+        .await;
+    let looks = node.looks().await;
+    for more in [&[][..], &["--remove"]] {
+        let ran = node.enroll_as("adm@pve", "long-enough-1", more).await;
+        assert_eq!(ran.exit, Exit::Permission, "{}", ran.text());
+        assert!(ran.text().contains("Pool.Audit"), "{}", ran.text());
+    }
+    assert_eq!(node.looks().await, looks);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -435,7 +435,7 @@ mod tests {
     use super::*;
 
     fn request(change: &impl Endpoint) -> (String, String) {
-        let request = change.request(&"n".parse().unwrap());
+        let request = change.request(&"pve".parse().unwrap());
         (request.to_string(), request.params().to_owned())
     }
 
@@ -444,25 +444,25 @@ mod tests {
         let grant = Change::Acl {
             path: "/pool/p".to_owned(),
             role: "R".to_owned(),
-            token: "u@pve!t".parse().unwrap(),
+            token: "u@pve!tok".parse().unwrap(),
             delete: false,
         };
         let (line, params) = request(&grant);
         assert_eq!(line, "PUT /access/acl");
         assert_eq!(
             params,
-            "path=%2Fpool%2Fp&roles=R&users=u%40pve&tokens=u%40pve%21t"
+            "path=%2Fpool%2Fp&roles=R&users=u%40pve&tokens=u%40pve%21tok"
         );
     }
 
     #[test]
     fn a_lost_secret_is_made_anew_without_touching_the_token() {
         let mut issue = IssueToken {
-            token: "u@pve!t".parse().unwrap(),
+            token: "u@pve!tok".parse().unwrap(),
             regenerate: true,
             comment: "c".to_owned(),
         };
-        let expected = "/access/users/u%40pve/token/t";
+        let expected = "/access/users/u%40pve/token/tok";
         let put = (format!("PUT {expected}"), "regenerate=1".to_owned());
         assert_eq!(request(&issue), put);
         issue.regenerate = false;

@@ -11,6 +11,7 @@
 mod answers;
 mod delivery;
 mod follow;
+mod login;
 mod properties;
 mod recordings;
 mod scripted;

@@ -58,7 +58,34 @@ pub(super) async fn as_admin(
     settings.timeouts.request = door.timeout;
     let client = Client::new(settings).map_err(|error| pve_failure(&error))?;
     let node = desired.node(&client).await?;
-    Ok(Pve::new(client, node))
+    let pve = Pve::new(client, node);
+    sees_all(&pve, admin).await?;
+    Ok(pve)
+}
+
+/// Lists that permissions have shortened would hide whose role, pool or bridge it is.
+async fn sees_all(pve: &Pve, admin: &UserId) -> Result<(), Failure> {
+    for (path, privilege) in [
+        ("/access", "Sys.Audit"),
+        ("/", "Permissions.Modify"),
+        ("/pool", "Pool.Audit"),
+        ("/vms", "VM.Audit"),
+        ("/storage", "Datastore.Audit"),
+        ("/sdn", "SDN.Audit"),
+    ] {
+        let held = pve
+            .permissions_at(path)
+            .await
+            .map_err(|error| pve_failure(&error))?;
+        if !held.has(path, privilege) {
+            let message = format!(
+                "`{admin}` lacks {privilege} on `{path}`, and enrolling must see everything"
+            );
+            return Err(Failure::new(Exit::Permission, "forbidden", message)
+                .hint("log in as `root@pam`, or as somebody with the role Administrator on `/`"));
+        }
+    }
+    Ok(())
 }
 
 /// PVE wants the kind before the answer; what is only digits comes from an authenticator.

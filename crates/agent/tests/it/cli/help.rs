@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 26] = [
+const COMMANDS: [&str; 28] = [
     "",
     "backup",
     "backup list",
@@ -19,6 +19,8 @@ const COMMANDS: [&str; 26] = [
     "config",
     "config check",
     "config show",
+    "enroll",
+    "enroll pve",
     "guests",
     "restore",
     "restore plan",
