@@ -6,6 +6,7 @@ use felhom_ids::BridgeName;
 use felhom_proxmox::pve::identities::{Change, IssueToken};
 
 use super::{Ability, MADE, Step, Wanted, files};
+use crate::privilege::USER;
 
 /// Where the node's name goes when nobody has been asked: its shell fills it in.
 pub const THIS_NODE: &str = "$(hostname)";
@@ -96,11 +97,15 @@ fn of_token(issue: &IssueToken, secret: &Path) -> String {
         format!("pveum user token add {user} {name} --privsep 1 --comment {comment}")
     };
     let directory = secret.parent().unwrap_or(Path::new("."));
-    format!(
-        "(umask 077; mkdir -p {}; {make} --output-format json | perl -MJSON -e \
-         'print decode_json(join \"\", <STDIN>)->{{value}}, \"\\n\"' > {})",
+    let (directory, file) = (
         word(&directory.display().to_string()),
-        word(&secret.display().to_string())
+        word(&secret.display().to_string()),
+    );
+    // Where the package's user is, it reads the secrets.
+    format!(
+        "mkdir -p {directory} && chmod 700 {directory} && (umask 077; {make} --output-format json | perl -MJSON -e \
+         'print decode_json(join \"\", <STDIN>)->{{value}}, \"\\n\"' > {file}) && \
+         {{ ! id {USER} >/dev/null 2>&1 || chown {USER}: {directory} {file}; }}"
     )
 }
 
