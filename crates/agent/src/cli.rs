@@ -3,7 +3,9 @@
 mod backup;
 mod config;
 mod context;
+mod doctor;
 mod enroll;
+mod findings;
 mod guests;
 mod jobs;
 mod restore;
@@ -69,6 +71,11 @@ enum Command {
     /// Set the box up for chosen abilities: print the runbook, or carry it out once as an admin.
     #[command(subcommand)]
     Enroll(enroll::EnrollCommand),
+    /// Check the rights and the health of the box, and print what mends them.
+    Doctor,
+    /// Findings: what a code means, and which are accepted for a while.
+    #[command(subcommand)]
+    Findings(findings::FindingsCommand),
     /// The certificate that is trusted.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -299,6 +306,8 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Storage(StorageCommand::List) => storage::list(&context).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,
+        Command::Doctor => doctor::run(&context).await,
+        Command::Findings(command) => findings::run(&context, command).await,
         Command::Trust(TrustCommand::Show) => trust::show(&context).await,
         Command::Trust(TrustCommand::Repin { accept, dry_run }) => {
             trust::repin(&context, accept.as_deref(), dry_run).await

@@ -1,8 +1,10 @@
 //! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
 
 mod records;
+mod suppressions;
 
 pub use records::{BackupRow, Remains, TestRow};
+pub use suppressions::Suppression;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};

@@ -124,5 +124,35 @@ pub mod codes {
             "The cluster has more than one node; mutations are refused.";
         INSECURE_TLS = "insecure-tls", Critical,
             "TLS verification is switched off in the configuration.";
+        NOT_CONFIGURED = "not-configured", Critical,
+            "There is no configuration yet, so nothing is backed up.";
+        PRIVILEGE_MISSING = "privilege-missing", Critical,
+            "User and token do not both hold a privilege without which a configured operation fails.";
+        SIGHT_LIMITED = "sight-limited", Warning,
+            "A privilege is missing without which the agent does not see all that it should judge.";
+        EXCESS_PRIVILEGES = "excess-privileges", Notice,
+            "A token holds privileges that nothing configured needs.";
+        EXCESS_DANGEROUS = "excess-dangerous", Warning,
+            "A token holds a privilege that nothing configured needs and that destroys or takes over what is not ours.";
+        TOKEN_NOT_SEPARATED = "token-not-separated", Warning,
+            "A token is not privilege-separated: it may do all that its user may do.";
+        ROOT_TOKEN = "root-token", Critical,
+            "A token belongs to root@pam.";
+        TESTER_REACHES_PRODUCTION = "tester-reaches-production", Warning,
+            "The principal of the restore test may change guests that are not scratch guests.";
+        BRIDGE_MISSING = "bridge-missing", Critical,
+            "The isolated bridge for scratch guests is not there.";
+        BRIDGE_NOT_ISOLATED = "bridge-not-isolated", Critical,
+            "The bridge for scratch guests has ports or addresses.";
+        POOL_MISSING = "pool-missing", Critical,
+            "The pool of scratch guests is not there.";
+        STORAGE_UNUSABLE = "storage-unusable", Critical,
+            "A configured storage is not there, out of reach, or does not take what it is configured for.";
+        RETENTION_PRUNES = "retention-prunes", Warning,
+            "A backup storage's own retention deletes archives, ours among them.";
+        MOUNT_UNCHECKED = "mount-unchecked", Warning,
+            "A storage on a mounted directory lacks `is_mountpoint`, so it fills the root file system when nothing is mounted.";
+        CLOCK_OFF = "clock-off", Warning,
+            "The node's clock and ours differ.";
     }
 }

@@ -13,6 +13,7 @@ mod bad_input;
 mod canary;
 mod cli;
 mod crash_matrix;
+mod doctor;
 mod enroll;
 mod power_cut;
 mod story;

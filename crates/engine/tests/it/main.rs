@@ -11,5 +11,6 @@ mod backup;
 mod crash;
 mod doubt;
 mod fake;
+mod privileges;
 mod restore_test;
 mod stale;

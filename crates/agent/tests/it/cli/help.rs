@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 32] = [
     "",
     "backup",
     "backup list",
@@ -21,6 +21,10 @@ const COMMANDS: [&str; 28] = [
     "config show",
     "enroll",
     "enroll pve",
+    "doctor",
+    "findings",
+    "findings explain",
+    "findings suppress",
     "guests",
     "restore",
     "restore plan",

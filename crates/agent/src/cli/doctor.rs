@@ -1,0 +1,212 @@
+//! `doctor`: whether the box lets the agent do what is configured, no less and no more, and what mends it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use felhom_engine::Finding;
+use felhom_engine::codes;
+use felhom_engine::privileges::{Effect, Lack, NEEDS};
+use felhom_ids::Vmid;
+use serde_json::{Value, json};
+
+use super::backup::findings_text;
+use super::context::{Context, journal_failure, pve_failure};
+use crate::clock;
+use crate::config::ConfigError;
+use crate::doctor::{Examined, examine};
+use crate::exit::{Exit, Failure};
+use crate::journal::{Journal, Suppression};
+
+pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+    if is_unconfigured(context) {
+        return Ok(unconfigured(context));
+    }
+    let performer = context.performer()?;
+    let config = performer.config();
+    let journal = context.read_journal(config).await?;
+    let (guests, suppressions) = match &journal {
+        Some(journal) => known(journal).await?,
+        None => (BTreeSet::new(), Vec::new()),
+    };
+    let examined = examine(config, performer.remotes(), journal.as_ref(), guests)
+        .await
+        .map_err(|error| pve_failure(&error))?;
+    let (quiet, loud): (Vec<&Finding>, Vec<&Finding>) = examined
+        .findings
+        .iter()
+        .partition(|finding| suppressions.iter().any(|one| one.covers(finding)));
+    let data = data(&examined, &loud, &quiet, &suppressions);
+    context.printer.document("felhom.doctor", &data, || {
+        text(&examined, &loud, &quiet, &suppressions)
+    });
+    Ok(if loud.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Findings
+    })
+}
+
+fn is_unconfigured(context: &Context) -> bool {
+    match crate::config::load(&context.path) {
+        Err(ConfigError::Read { source, .. }) => source.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
+    }
+}
+
+fn unconfigured(context: &Context) -> Exit {
+    let path = context.path.display().to_string();
+    let hint = "`felhom-agent enroll pve` makes users, roles and tokens and writes the configuration; or write it by hand \
+                and run `felhom-agent config check`";
+    let detail = "there is no such file, so nothing is backed up";
+    let finding = Finding::new(
+        codes::NOT_CONFIGURED,
+        format!("configuration {path}"),
+        detail,
+    );
+    let findings = vec![finding.hint(hint)];
+    let data = json!({
+        "findings": findings, "suppressed": [], "operations": [], "lacks": [], "sides_visible": false,
+    });
+    context.printer.document("felhom.doctor", &data, || {
+        findings_text(&findings).join("\n")
+    });
+    Exit::Findings
+}
+
+async fn known(journal: &Journal) -> Result<(BTreeSet<Vmid>, Vec<Suppression>), Failure> {
+    let backups = journal
+        .backups(None)
+        .await
+        .map_err(|error| journal_failure(&error))?;
+    let suppressions = journal
+        .suppressions(clock::now())
+        .await
+        .map_err(|error| journal_failure(&error))?;
+    let last: BTreeSet<_> = backups.iter().map(|row| row.report.vmid).collect();
+    Ok((last, suppressions))
+}
+
+/// Every step of the table, and what becomes of it with what is held now.
+fn operations(lacks: &[Lack]) -> Vec<(&'static str, &'static str, &'static str)> {
+    let steps: BTreeSet<_> = NEEDS
+        .iter()
+        .map(|need| (need.operation, need.purpose.command()))
+        .collect();
+    let state = |step: &(&'static str, &'static str)| {
+        let effects = lacks.iter().filter_map(|lack| lack.operations.get(step));
+        match effects.min() {
+            None => "works",
+            Some(Effect::Fails | Effect::Optional) => "fails",
+            Some(Effect::Blind) => "sees-less",
+        }
+    };
+    steps
+        .into_iter()
+        .map(|step| (step.1, step.0, state(&step)))
+        .collect()
+}
+
+fn data(
+    examined: &Examined,
+    loud: &[&Finding],
+    quiet: &[&Finding],
+    suppressions: &[Suppression],
+) -> Value {
+    let suppressed: Vec<Value> = quiet
+        .iter()
+        .map(|finding| {
+            let by = suppressions.iter().find(|one| one.covers(finding));
+            json!({ "finding": finding, "by": by })
+        })
+        .collect();
+    let operations: Vec<Value> = operations(&examined.lacks)
+        .into_iter()
+        .map(|(command, operation, state)| {
+            json!({ "command": command, "operation": operation, "state": state })
+        })
+        .collect();
+    json!({
+        "findings": loud,
+        "suppressed": suppressed,
+        "operations": operations,
+        "lacks": examined.lacks,
+        "guests": examined.setting.guests,
+        "sides_visible": examined.sees_grants,
+    })
+}
+
+fn text(
+    examined: &Examined,
+    loud: &[&Finding],
+    quiet: &[&Finding],
+    suppressions: &[Suppression],
+) -> String {
+    let mut commands: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (command, operation, state) in operations(&examined.lacks) {
+        let bad = commands.entry(command).or_default();
+        if state != "works" {
+            bad.push(format!("{operation} {state}"));
+        }
+    }
+    let mut lines = Vec::new();
+    for (command, bad) in commands {
+        lines.push(if bad.is_empty() {
+            format!("ok   the rights for `{command}` suffice")
+        } else {
+            format!(
+                "BAD  the rights for `{command}` do not suffice: {}",
+                bad.join(", ")
+            )
+        });
+    }
+    if !examined.sees_grants {
+        lines.push(
+            "     who holds what cannot be seen without Sys.Audit on /access: compare a command below with `pveum acl list` \
+             before you run it, for it gives the user and the token the rights that both hold now, and what is missing"
+                .to_owned(),
+        );
+    }
+    for finding in loud {
+        lines.push(String::new());
+        lines.push(format!(
+            "{}: {} [{}]",
+            finding.severity, finding.subject, finding.code
+        ));
+        lines.push(format!("  {}", finding.detail));
+        let hints = finding.hint.iter().flat_map(|hint| hint.lines());
+        lines.extend(hints.map(|line| format!("    {line}")));
+    }
+    lines.extend(optional(&examined.lacks));
+    if !quiet.is_empty() {
+        lines.push(String::new());
+    }
+    for finding in quiet {
+        let by = suppressions.iter().find(|one| one.covers(finding));
+        let why = by.map_or("", |one| one.reason.as_str());
+        let until = by.map_or_else(String::new, |one| one.until.date());
+        lines.push(format!(
+            "suppressed until {until} ({why}): {}: {} [{}]",
+            finding.subject, finding.detail, finding.code
+        ));
+    }
+    lines.join("\n")
+}
+
+/// What only a person asks for is no finding, but whoever wants it should know what to grant.
+fn optional(lacks: &[Lack]) -> Vec<String> {
+    let optional = lacks.iter().filter(|lack| lack.effect == Effect::Optional);
+    optional
+        .flat_map(|lack| {
+            let head = format!(
+                "for exercises only: principal {} on {}: {}",
+                lack.principal,
+                lack.path,
+                lack.detail()
+            );
+            let mend = lack.mend.iter().map(|line| format!("    {line}"));
+            [String::new(), head]
+                .into_iter()
+                .chain(mend)
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
