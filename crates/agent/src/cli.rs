@@ -100,6 +100,14 @@ enum BackupCommand {
         /// Volume id, `local:backup/vzdump-lxc-…`.
         volid: String,
     },
+    /// Remove our own archives that the configured rules no longer keep, never below so many good ones.
+    Prune {
+        /// Only this guest's.
+        vmid: Option<String>,
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -293,6 +301,9 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
             backup::list(&context, vmid.as_deref()).await
         }
         Command::Backup(BackupCommand::Proof { volid }) => backup::proof(&context, &volid).await,
+        Command::Backup(BackupCommand::Prune { vmid, dry_run }) => {
+            backup::prune(&context, vmid.as_deref(), dry_run).await
+        }
         Command::Restore(RestoreCommand::Plan { volid }) => restore::plan(&context, &volid).await,
         Command::RestoreTest(RestoreTestCommand::Run(args)) => {
             restore_test::run(&context, &args).await

@@ -1,6 +1,7 @@
 //! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
 
 mod records;
+mod retention;
 mod suppressions;
 
 pub use records::{BackupRow, Remains, TestRow};

@@ -114,6 +114,13 @@ impl Performer {
             Observe::Archive { volid } => {
                 Outcome::Archive(observe::archive(agent, volid).await?.map(Box::new))
             }
+            Observe::Archives {
+                vmid,
+                storage,
+                whole,
+            } => Outcome::Archives(Box::new(
+                observe::guest_archives(agent, *vmid, storage, whole).await?,
+            )),
             Observe::Snapshots { vmid } => {
                 Outcome::Snapshots(observe::snapshots(agent, *vmid).await?)
             }
@@ -121,16 +128,21 @@ impl Performer {
                 principal,
                 kind,
                 id,
-            } => {
-                let list = ListTasks {
-                    kind: Some(kind.clone()),
-                    vmid: id.parse().ok(),
-                    ..ListTasks::default()
-                };
-                let tasks = self.remotes.of(*principal).tasks(&list).await?;
-                Outcome::Tasks(tasks.into_iter().map(|task| task.upid).collect())
-            }
+            } => self.tasks(*principal, kind, id).await?,
         })
+    }
+
+    async fn tasks(&self, principal: Principal, kind: &str, id: &str) -> Result<Outcome, Trouble> {
+        let list = ListTasks {
+            kind: Some(kind.to_owned()),
+            // A deletion's id is no VMID: then the list holds more than is asked for.
+            vmid: id.parse().ok(),
+            ..ListTasks::default()
+        };
+        let tasks = self.remotes.of(principal).tasks(&list).await?;
+        Ok(Outcome::Tasks(
+            tasks.into_iter().map(|task| task.upid).collect(),
+        ))
     }
 
     /// Reads an archive on a thread of its own: the loop must stay awake for signals.

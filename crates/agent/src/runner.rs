@@ -134,7 +134,7 @@ impl Runner<'_> {
                     log_verdict(report.judgement.verdict, job);
                 }
             }
-            JobKind::Exercise(_) => self.journal.finish_exercise(job, now).await?,
+            JobKind::Exercise(_) | JobKind::Prune(_) => self.journal.finish_job(job, now).await?,
             JobKind::Reap(reap) => {
                 if let Some(report) = reap.report() {
                     let remains = report
@@ -232,6 +232,7 @@ fn describe(outcome: &Outcome) -> &'static str {
         | Outcome::Scratch(_)
         | Outcome::Evidence(_)
         | Outcome::Archive(_)
+        | Outcome::Archives(_)
         | Outcome::Snapshots(_)
         | Outcome::Tasks(_) => "seen",
     }

@@ -116,6 +116,10 @@ pub mod codes {
             "A scratch guest could not be removed.";
         NOTES_NOT_WRITTEN = "notes-not-written", Notice,
             "The verdict could not be written into the archive's notes.";
+        PROOF_NOT_PROTECTED = "proof-not-protected", Notice,
+            "The archive that passed its restore test could not be set protected.";
+        PRUNE_INCOMPLETE = "prune-incomplete", Warning,
+            "A superseded archive of ours should be gone and is still there.";
         TASK_LEFT_RUNNING = "task-left-running", Warning,
             "A Proxmox task that we started was still running when we stopped waiting for it.";
         LIST_MAY_BE_SHORTENED = "list-may-be-shortened", Warning,

@@ -9,6 +9,7 @@ use crate::backup::BackupJob;
 use crate::exercise::ExerciseJob;
 use crate::finding::Finding;
 use crate::outcome::{Outcome, RemoteError};
+use crate::prune::PruneJob;
 use crate::reap::ReapJob;
 use crate::restore_test::RestoreTestJob;
 use crate::step::Step;
@@ -98,6 +99,8 @@ pub enum JobKind {
     Reap(Box<ReapJob>),
     /// Snapshots a guest and removes the snapshot again.
     Exercise(Box<ExerciseJob>),
+    /// Removes superseded archives of one guest from one storage.
+    Prune(Box<PruneJob>),
 }
 
 /// A job of the journal.
@@ -119,6 +122,7 @@ impl Job {
             JobKind::RestoreTest(job) => job.next(now),
             JobKind::Reap(job) => job.next(now),
             JobKind::Exercise(job) => job.next(now),
+            JobKind::Prune(job) => job.next(now),
         }
     }
 
@@ -129,6 +133,7 @@ impl Job {
             JobKind::RestoreTest(job) => job.record(now, outcome),
             JobKind::Reap(job) => job.record(now, outcome),
             JobKind::Exercise(job) => job.record(now, outcome),
+            JobKind::Prune(job) => job.record(now, outcome),
         }
     }
 
@@ -139,16 +144,18 @@ impl Job {
             JobKind::RestoreTest(job) => job.resume(),
             JobKind::Reap(job) => job.resume(),
             JobKind::Exercise(job) => job.resume(),
+            JobKind::Prune(job) => job.resume(),
         }
     }
 
-    /// `backup`, `restore-test`, `reap` or `exercise`.
+    /// `backup`, `restore-test`, `reap`, `exercise` or `prune`.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             JobKind::Backup(_) => "backup",
             JobKind::RestoreTest(_) => "restore-test",
             JobKind::Reap(_) => "reap",
             JobKind::Exercise(_) => "exercise",
+            JobKind::Prune(_) => "prune",
         }
     }
 
@@ -159,6 +166,7 @@ impl Job {
             JobKind::RestoreTest(job) => job.volid().to_string(),
             JobKind::Reap(job) => format!("scratch {}", job.vmid()),
             JobKind::Exercise(job) => format!("guest {}", job.vmid()),
+            JobKind::Prune(job) => format!("guest {} on {}", job.vmid(), job.storage()),
         }
     }
 
@@ -169,6 +177,7 @@ impl Job {
             JobKind::RestoreTest(job) => job.findings(),
             JobKind::Reap(job) => job.findings(),
             JobKind::Exercise(job) => job.findings(),
+            JobKind::Prune(job) => job.findings(),
         }
     }
 
@@ -177,6 +186,7 @@ impl Job {
         match &self.kind {
             JobKind::Backup(job) => job.planning(),
             JobKind::RestoreTest(job) => job.planning(),
+            JobKind::Prune(job) => job.planning(),
             JobKind::Reap(_) | JobKind::Exercise(_) => &[],
         }
     }

@@ -75,11 +75,23 @@ pub enum Mutation {
         /// The whole text.
         notes: String,
     },
+    /// Protect an archive from every deletion, or allow it again.
+    SetProtected {
+        /// The archive.
+        volid: VolumeId,
+        /// Which of the two.
+        protected: bool,
+    },
+    /// Delete an archive of ours.
+    DeleteBackup {
+        /// The archive.
+        volid: VolumeId,
+    },
 }
 
 impl Mutation {
     /// The names of all mutations there are, for tests that must not leave one out.
-    pub const NAMES: [&str; 9] = [
+    pub const NAMES: [&str; 11] = [
         "backup",
         "restore",
         "start",
@@ -89,6 +101,8 @@ impl Mutation {
         "delete-snapshot",
         "stop-task",
         "set-notes",
+        "set-protected",
+        "delete-backup",
     ];
 
     /// Who sends it.
@@ -96,6 +110,8 @@ impl Mutation {
         match self {
             Self::Backup { .. }
             | Self::SetNotes { .. }
+            | Self::SetProtected { .. }
+            | Self::DeleteBackup { .. }
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. } => Principal::Agent,
             Self::Restore(_) | Self::Start(_) | Self::Stop(_) | Self::Destroy(_) => {
@@ -115,7 +131,15 @@ impl Mutation {
             Self::Destroy(vmid) => Some(("vzdestroy", vmid.to_string())),
             Self::Snapshot { vmid, .. } => Some(("vzsnapshot", vmid.to_string())),
             Self::DeleteSnapshot { vmid, .. } => Some(("vzdelsnapshot", vmid.to_string())),
-            Self::StopTask { .. } | Self::SetNotes { .. } => None,
+            // By guest and storage (pve-storage API2/Storage/Content.pm); the task list finds it by no VMID.
+            Self::DeleteBackup { volid } => Some((
+                "imgdel",
+                match volid.guest() {
+                    Some(vmid) => format!("{vmid}@{}", volid.storage()),
+                    None => volid.storage().to_string(),
+                },
+            )),
+            Self::StopTask { .. } | Self::SetNotes { .. } | Self::SetProtected { .. } => None,
         }
     }
 
@@ -130,7 +154,9 @@ impl Mutation {
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
             | Self::StopTask { .. }
-            | Self::SetNotes { .. } => None,
+            | Self::SetNotes { .. }
+            | Self::SetProtected { .. }
+            | Self::DeleteBackup { .. } => None,
         }
     }
 
@@ -146,6 +172,8 @@ impl Mutation {
             Self::DeleteSnapshot { .. } => "delete-snapshot",
             Self::StopTask { .. } => "stop-task",
             Self::SetNotes { .. } => "set-notes",
+            Self::SetProtected { .. } => "set-protected",
+            Self::DeleteBackup { .. } => "delete-backup",
         }
     }
 }

@@ -7,6 +7,7 @@ use felhom_ids::Upid;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
+use crate::retention::GuestArchives;
 use crate::world::{
     ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, ScratchFacts, SnapshotFacts,
     TestSubject,
@@ -161,6 +162,8 @@ pub enum Outcome {
     Evidence(Box<Evidence>),
     /// Of `Observe::Archive`; `None` when the storage does not know it.
     Archive(Option<Box<ArchiveFacts>>),
+    /// Of `Observe::Archives`.
+    Archives(Box<GuestArchives>),
     /// Of `Observe::Snapshots`.
     Snapshots(Vec<SnapshotFacts>),
     /// Of `Observe::Tasks`.

@@ -4,10 +4,12 @@
 
 mod ending;
 mod judge;
+mod keeping;
 mod noting;
 mod preflight;
 mod records;
 
+pub use keeping::FormerProof;
 pub use records::{RestoreTestReport, RestoreTestRequest};
 
 use felhom_ids::{Vmid, VolumeId};
@@ -22,6 +24,7 @@ use crate::mutation::{Ended, Mutating, Mutation};
 use crate::outcome::{ErrorClass, Outcome, RemoteError};
 use crate::patience::Patience;
 use crate::reap::Leftover;
+use crate::restore_test::keeping::Keeping;
 use crate::restore_test::noting::Noting;
 use crate::restore_test::preflight::Preflight;
 use crate::scratch::{CleanUp, Lease, Standing, scratch_standing};
@@ -40,6 +43,7 @@ enum State {
     Doubting,
     CleaningUp(Box<CleanUp>),
     Noting(Noting),
+    Keeping(Box<Keeping>),
     Finished,
 }
 
@@ -51,6 +55,9 @@ pub struct RestoreTestJob {
     report: RestoreTestReport,
     planning: Vec<String>,
     started_at: Option<Timestamp>,
+    /// Archives that earlier tests protected; `None` when the proof is not to be protected.
+    #[serde(default)]
+    proofs: Option<Vec<FormerProof>>,
     #[serde(default)]
     patience: Patience,
     #[serde(default)]
@@ -105,6 +112,8 @@ impl RestoreTestJob {
             destroy_upid: None,
             nothing_left: false,
             noted: false,
+            protected: false,
+            released: Vec::new(),
             findings: Vec::new(),
         };
         Self {
@@ -113,12 +122,21 @@ impl RestoreTestJob {
             report,
             planning: Vec::new(),
             started_at: None,
+            proofs: None,
             patience: Patience::default(),
             course: Course::default(),
             not_before: None,
             tries: 0,
             paused: None,
         }
+    }
+
+    /// The same, setting an archive that passes protected, and allowing the deletion of older ones of the same guest that
+    /// earlier tests protected.
+    #[must_use]
+    pub fn protecting(mut self, former: Vec<FormerProof>) -> Self {
+        self.proofs = Some(former);
+        self
     }
 
     /// The archive.
@@ -175,6 +193,7 @@ impl RestoreTestJob {
             }
             State::CleaningUp(clean_up) => clean_up.resume(),
             State::Noting(noting) => noting.resume(),
+            State::Keeping(keeping) => keeping.resume(),
             State::Checking => self.course.unmeasured = true,
             State::Probing => (self.course.unmeasured, self.course.interrupted) = (true, true),
             State::Observing | State::Doubting | State::Finished => {}
@@ -202,6 +221,7 @@ impl RestoreTestJob {
             State::Probing => self.probe(),
             State::CleaningUp(clean_up) => clean_up.next(now),
             State::Noting(noting) => noting.next(now),
+            State::Keeping(keeping) => keeping.next(now),
             State::Finished => Next::Done,
         }
     }
@@ -286,6 +306,10 @@ impl RestoreTestJob {
                     self.noted(end);
                 }
             }
+            (State::Keeping(keeping), outcome) => {
+                keeping.record(now, outcome);
+                self.kept();
+            }
             _ => {}
         }
     }
@@ -311,6 +335,7 @@ impl RestoreTestJob {
             | State::Doubting
             | State::CleaningUp(_)
             | State::Noting(_)
+            | State::Keeping(_)
             | State::Finished => {}
         }
     }

@@ -70,6 +70,15 @@ pub enum Observe {
         /// The archive.
         volid: VolumeId,
     },
+    /// A guest's archives on one storage.
+    Archives {
+        /// The guest.
+        vmid: Vmid,
+        /// The storage.
+        storage: StorageId,
+        /// Those whose whole notes are wanted.
+        whole: BTreeSet<VolumeId>,
+    },
     /// The snapshots of a guest, the pseudo entry `current` left out.
     Snapshots {
         /// The guest.
@@ -147,6 +156,7 @@ impl Step {
                 | Observe::TestSubject { .. }
                 | Observe::Scratch { .. }
                 | Observe::Archive { .. }
+                | Observe::Archives { .. }
                 | Observe::Snapshots { .. },
             ) => Principal::Agent,
         }
@@ -168,6 +178,7 @@ impl Step {
                 Observe::Scratch { .. } => "observe-scratch",
                 Observe::Evidence { .. } => "gather-evidence",
                 Observe::Archive { .. } => "observe-archive",
+                Observe::Archives { .. } => "list-archives",
                 Observe::Snapshots { .. } => "list-snapshots",
                 Observe::Tasks { .. } => "list-tasks",
             },

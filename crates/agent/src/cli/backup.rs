@@ -1,12 +1,13 @@
-//! `backup run`, `backup list`, `backup proof`.
+//! `backup run`, `backup list`, `backup proof`, `backup prune`.
 
 mod list;
 mod proof;
+mod prune;
 mod text;
 
 use felhom_engine::{
     BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict, InstallationId, Job,
-    JobId, JobKind, Mark, Principal,
+    JobId, JobKind, Mark, Principal, PruneReport,
 };
 use felhom_ids::Vmid;
 use serde::Serialize;
@@ -19,6 +20,7 @@ use crate::journal::Journal;
 
 pub(super) use list::list;
 pub(super) use proof::proof;
+pub(super) use prune::prune;
 pub(super) use text::{findings_text, plan_text};
 
 pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit, Failure> {
@@ -59,12 +61,27 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let Some(report) = backup.report() else {
         return Ok(Exit::Unexpected);
     };
-    context
-        .printer
-        .document("felhom.backup", &BackupView::new(&job, report), || {
-            text::text(report)
-        });
-    Ok(exit(report))
+    // Nothing is pruned in a run that did not produce a good backup.
+    let pruned = match report.verdict {
+        BackupVerdict::Good => prune::after(context, &journal, &performer, report).await,
+        BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => None,
+    };
+    let view = BackupView {
+        pruned: pruned.as_ref(),
+        ..BackupView::new(&job, report)
+    };
+    context.printer.document("felhom.backup", &view, || {
+        let mut lines = vec![text::text(report)];
+        lines.extend(pruned.iter().flat_map(prune::lines));
+        lines.join("\n")
+    });
+    let findings = pruned.is_some_and(|pruned| !pruned.findings.is_empty());
+    let exit = exit(report);
+    Ok(if exit == Exit::Done && findings {
+        Exit::Findings
+    } else {
+        exit
+    })
 }
 
 /// The configured policy with what the command line says differently.
@@ -147,6 +164,9 @@ pub(super) struct BackupView<'a> {
     job: &'a str,
     vmid: u32,
     verdict: BackupVerdict,
+    /// What was removed after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pruned: Option<&'a PruneReport>,
     #[serde(flatten)]
     report: &'a BackupReport,
 }
@@ -157,6 +177,7 @@ impl<'a> BackupView<'a> {
             job: job.id.as_str(),
             vmid: report.vmid.get(),
             verdict: report.verdict,
+            pruned: None,
             report,
         }
     }

@@ -56,6 +56,11 @@ fn shown(config: &Config) -> Value {
             "mode": backup.mode,
             "storage_floor_mib": backup.storage_floor >> 20,
             "wait": span(backup.wait_limit),
+            "keep_last": config.keep.last,
+            "keep_daily": config.keep.daily,
+            "keep_weekly": config.keep.weekly,
+            "keep_monthly": config.keep.monthly,
+            "keep_at_least": config.keep.at_least,
         },
         "restore-test": {
             "first_vmid": test.first_vmid,

@@ -115,7 +115,15 @@ async fn make(
         leased,
         content_bytes,
     };
-    let kind = JobKind::RestoreTest(Box::new(RestoreTestJob::new(request)));
+    let former = match (journal, volid.guest()) {
+        (Some(journal), Some(vmid)) => journal
+            .former_proofs(vmid)
+            .await
+            .map_err(|error| journal_failure(&error))?,
+        _ => Vec::new(),
+    };
+    let test = RestoreTestJob::new(request).protecting(former);
+    let kind = JobKind::RestoreTest(Box::new(test));
     Ok(Job {
         id,
         created: jobs::now(),
@@ -136,7 +144,7 @@ async fn leased(journal: &Journal) -> Result<Vec<Vmid>, Failure> {
     let held = unfinished.iter().filter_map(|one| match &one.job.kind {
         JobKind::RestoreTest(test) => test.lease(),
         JobKind::Reap(reap) => Some(reap.vmid()),
-        JobKind::Backup(_) | JobKind::Exercise(_) => None,
+        JobKind::Backup(_) | JobKind::Exercise(_) | JobKind::Prune(_) => None,
     });
     Ok(held
         .chain(
@@ -241,6 +249,11 @@ pub(super) fn text(report: &RestoreTestReport) -> String {
     });
     if report.noted {
         lines.push("  the verdict stands in the archive's notes".to_owned());
+    }
+    for volid in &report.released {
+        lines.push(format!(
+            "  {volid} is no longer protected: this proof is newer"
+        ));
     }
     lines.extend(findings_text(&report.findings));
     lines.join("\n")

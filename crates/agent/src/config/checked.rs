@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use felhom_engine::{BackupMode, BackupPolicy, EvidenceLevel, Floors, RestoreTestPolicy};
+use felhom_engine::{
+    BackupMode, BackupPolicy, EvidenceLevel, Floors, KeepPolicy, RestoreTestPolicy,
+};
 use felhom_ids::{Fingerprint, NodeName, StorageId, TokenId, Vmid};
 use serde::Serialize;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub separated: bool,
     /// How backups are made.
     pub backup: BackupPolicy,
+    /// Which backups are kept.
+    pub keep: KeepPolicy,
     /// How restore tests are made.
     pub restore_test_policy: RestoreTestPolicy,
     /// Directories whose archives may be read.
@@ -143,6 +147,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let separated = own.is_some();
     let restore_test = own.unwrap_or_else(|| agent.clone());
     let backup = backup(&raw, problems);
+    let keep = super::keep::keep(raw.backup.as_ref(), &mut problems.0);
     let restore_test_policy = restore_policy(&raw, problems);
     let archives = archives(&raw, base, problems);
     let limits = raw.limits.unwrap_or_default();
@@ -159,6 +164,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         restore_test: restore_test?,
         separated,
         backup: backup?,
+        keep: keep?,
         restore_test_policy: restore_test_policy?,
         archives: archives?,
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),

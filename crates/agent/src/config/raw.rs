@@ -52,6 +52,11 @@ pub(super) struct RawBackup {
     pub(super) storage: Option<String>,
     pub(super) mode: Option<String>,
     pub(super) storage_floor_mib: Option<u64>,
+    pub(super) keep_last: Option<u32>,
+    pub(super) keep_daily: Option<u32>,
+    pub(super) keep_weekly: Option<u32>,
+    pub(super) keep_monthly: Option<u32>,
+    pub(super) keep_at_least: Option<u32>,
     pub(super) wait: Option<Span>,
 }
 

@@ -120,11 +120,11 @@ impl Journal {
         transaction.commit().await.map_err(writing)
     }
 
-    /// Ends an exercise. Its report is in the job's last state.
+    /// Ends an exercise or a pruning. Its report is in the job's last state.
     ///
     /// # Errors
     /// When the journal cannot be written.
-    pub async fn finish_exercise(&self, job: &Job, now: Timestamp) -> Result<()> {
+    pub async fn finish_job(&self, job: &Job, now: Timestamp) -> Result<()> {
         self.finishing(job, now)
             .await?
             .commit()

@@ -77,6 +77,7 @@ async fn ours(pve: &Pve, mutation: &Mutation, known: &BTreeSet<Upid>) -> Result<
     };
     let list = ListTasks {
         kind: Some(kind.to_owned()),
+        // A deletion's id is no VMID, and no filter finds it.
         vmid: id.parse().ok(),
         ..ListTasks::default()
     };
@@ -123,7 +124,13 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
             .lxc_snapshots(*vmid)
             .await
             .map(|snapshots| snapshots.get(name).is_none()),
-        Mutation::StopTask { .. } | Mutation::SetNotes { .. } => return EffectSeen::Unknown,
+        Mutation::DeleteBackup { volid } => pve
+            .backups(volid.storage(), volid.guest())
+            .await
+            .map(|listed| listed.iter().all(|volume| volume.volid != *volid)),
+        Mutation::StopTask { .. } | Mutation::SetNotes { .. } | Mutation::SetProtected { .. } => {
+            return EffectSeen::Unknown;
+        }
     };
     match seen {
         Ok(true) => EffectSeen::Yes,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, Sent};
-use felhom_ids::Vmid;
+use felhom_ids::{Vmid, VolumeId};
 use felhom_proxmox::property::{
     InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs,
 };
@@ -62,13 +62,26 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
         Mutation::DeleteSnapshot { vmid, name } => started(pve.delete_snapshot(*vmid, name).await),
         Mutation::StopTask { upid, .. } => done(pve.stop_task(upid).await),
         Mutation::SetNotes { volid, notes } => {
-            let change = SetVolumeAttributes {
-                volume: volid.clone(),
-                notes: Some(notes.clone()),
-                protected: None,
-            };
+            let change = attributes(volid, Some(notes), None);
             done(pve.set_volume_attributes(&change).await)
         }
+        Mutation::SetProtected { volid, protected } => {
+            let change = attributes(volid, None, Some(*protected));
+            done(pve.set_volume_attributes(&change).await)
+        }
+        Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
+    }
+}
+
+fn attributes(
+    volid: &VolumeId,
+    notes: Option<&String>,
+    protected: Option<bool>,
+) -> SetVolumeAttributes {
+    SetVolumeAttributes {
+        volume: volid.clone(),
+        notes: notes.cloned(),
+        protected,
     }
 }
 

@@ -26,6 +26,8 @@ enum Subject {
     /// The removal of what an earlier test left running.
     Reap,
     Exercise,
+    /// The removal of a superseded archive.
+    Prune,
 }
 
 impl Subject {
@@ -40,12 +42,13 @@ impl Subject {
     }
 }
 
-const SUBJECTS: [Subject; 5] = [
+const SUBJECTS: [Subject; 6] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::FloorReached,
     Subject::Reap,
     Subject::Exercise,
+    Subject::Prune,
 ];
 
 /// The instant of death.
@@ -109,7 +112,8 @@ fn request_of(mutation: &str) -> Option<(&'static str, &'static str)> {
         "snapshot" => ("POST", "*/snapshot"),
         "delete-snapshot" => ("DELETE", "*/snapshot/*"),
         "stop-task" => ("DELETE", "*/tasks/*"),
-        "set-notes" => ("PUT", "*/content/*"),
+        "set-notes" | "set-protected" => ("PUT", "*/content/*"),
+        "delete-backup" => ("DELETE", "*/content/*"),
         _ => return None,
     })
 }
@@ -154,7 +158,9 @@ impl Progress for Killer {
 struct Origins {
     directory: tempfile::TempDir,
     volid: VolumeId,
+    installation: InstallationId,
     leftover: Leftover,
+    superseded: PruneRequest,
 }
 
 impl Origins {
@@ -162,6 +168,7 @@ impl Origins {
         let directory = tempfile::tempdir().unwrap();
         let bench = Bench::new().await;
         let volid = bench.backup(9010).await;
+        let installation = bench.journal().await.installation().clone();
         let plain = directory.path().join("plain");
         let left = directory.path().join("left");
         let path = bench.world.state_dir().to_owned();
@@ -183,20 +190,51 @@ impl Origins {
         let path = bench.world.state_dir().to_owned();
         bench.world.stop().await.unwrap();
         copy(&path, &left);
+        let superseded = several(&directory.path().join("several")).await;
         Self {
             directory,
             volid,
+            installation,
             leftover,
+            superseded,
         }
     }
 
     fn of(&self, subject: Subject) -> PathBuf {
-        let name = if subject == Subject::Reap {
-            "left"
-        } else {
-            "plain"
+        let name = match subject {
+            Subject::Reap => "left",
+            Subject::Prune => "several",
+            _ => "plain",
         };
         self.directory.path().join(name)
+    }
+}
+
+/// A world with three backups of 9001, and the request to remove all but the last.
+async fn several(directory: &std::path::Path) -> PruneRequest {
+    let bench = Bench::new().await;
+    for _ in 0..3 {
+        bench.backup(9001).await;
+    }
+    let journal = bench.journal().await;
+    let storage = "local".parse().unwrap();
+    let records = journal.archive_records(vmid(9001), &storage).await.unwrap();
+    let config = felhom_agent::config::load(&bench.config).unwrap();
+    let path = bench.world.state_dir().to_owned();
+    bench.world.stop().await.unwrap();
+    copy(&path, directory);
+    PruneRequest {
+        vmid: vmid(9001),
+        storage,
+        installation: journal.installation().clone(),
+        policy: KeepPolicy {
+            last: 1,
+            at_least: 1,
+            ..KeepPolicy::keep_all()
+        },
+        records,
+        no_progress: config.backup.no_progress,
+        settle: config.backup.settle,
     }
 }
 
@@ -232,7 +270,12 @@ fn make(
 ) -> Job {
     match subject {
         Subject::Backup => backup_job(bench, journal, 9010, 1),
-        Subject::RestoreTest | Subject::FloorReached => test_job(bench, journal, &origins.volid, 2),
+        Subject::RestoreTest | Subject::FloorReached => protecting_test_job(bench, origins),
+        Subject::Prune => Job {
+            id: JobId::from_bits(5),
+            created: felhom_agent::clock::now(),
+            kind: JobKind::Prune(Box::new(PruneJob::new(origins.superseded.clone()))),
+        },
         Subject::Exercise => exercise_job(bench, journal, 9001, 3),
         Subject::Reap => {
             let config = felhom_agent::config::load(&bench.config).unwrap();
@@ -243,6 +286,27 @@ fn make(
                 kind: JobKind::Reap(Box::new(reap)),
             }
         }
+    }
+}
+
+/// As the installation that made the archive, so that its mark is ours.
+fn protecting_test_job(bench: &Bench, origins: &Origins) -> Job {
+    let config = felhom_agent::config::load(&bench.config).unwrap();
+    let id = JobId::from_bits(2);
+    let request = RestoreTestRequest {
+        volid: origins.volid.clone(),
+        installation: origins.installation.clone(),
+        job: id.clone(),
+        nonce: 77,
+        policy: config.restore_test_policy,
+        leased: vec![],
+        content_bytes: Some(8 << 20),
+    };
+    let test = RestoreTestJob::new(request).protecting(vec![]);
+    Job {
+        id,
+        created: felhom_agent::clock::now(),
+        kind: JobKind::RestoreTest(Box::new(test)),
     }
 }
 
@@ -292,6 +356,8 @@ struct Case {
     subject: Subject,
     seq: i64,
     step: &'static str,
+    /// How many earlier steps of the job send a request like this one's.
+    earlier: u32,
     death: Death,
     fault: (&'static str, Option<FaultKind>, bool),
 }
@@ -335,9 +401,10 @@ async fn die(case: &Case, bench: &Bench, origins: &Origins) -> Result<(), String
     let killer = Killer::new(Some((case.seq, case.death)));
     let (method, path) = request_of(case.step).ok_or("no request is known for this step")?;
     if case.death == Death::Unread {
-        // The same path may be used by an earlier step: only the one that dies is held.
+        // An earlier step may use the same path: only the one that dies is held.
         bench.world.inject(Fault {
             count: Some(1),
+            skip: case.earlier,
             ..Fault::request(method, path, FaultKind::HoldAnswer)
         });
     }
@@ -445,7 +512,7 @@ async fn check(
     for (what, count) in bench.world.counts() {
         let fresh = count.saturating_sub(before.get(&what).copied().unwrap_or(0));
         // What took effect in the world; requests that were answered with a failure may be sent again.
-        let effect = what.starts_with("vz");
+        let effect = what.starts_with("vz") || what.starts_with("imgdel");
         if effect && fresh > 1 {
             return Err(format!("`{what}` was carried out {fresh} times"));
         }
@@ -483,27 +550,29 @@ async fn verdicts(subject: Subject, bench: &Bench) -> usize {
     match subject {
         Subject::Backup => journal.backups(None).await.unwrap().len(),
         Subject::RestoreTest | Subject::FloorReached => journal.tests(None).await.unwrap().len(),
-        Subject::Reap | Subject::Exercise => {
+        Subject::Reap | Subject::Exercise | Subject::Prune => {
             usize::from(journal.unfinished().await.unwrap().is_empty())
         }
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_a_crash_anywhere_the_same_end_is_reached() {
-    let origins = Arc::new(Origins::prepare().await);
+/// Every case there is; each mutation has one.
+async fn cases(origins: &Origins) -> Vec<Case> {
     let mut cases = Vec::new();
     let mut covered = BTreeSet::new();
     for subject in SUBJECTS {
-        let trace = trace(subject, &origins).await;
-        for (seq, step) in trace {
+        let trace = trace(subject, origins).await;
+        for (place, (seq, step)) in trace.iter().copied().enumerate() {
             covered.insert(step);
+            let like = |other: &&(i64, &'static str)| request_of(other.1) == request_of(step);
+            let earlier = u32::try_from(trace[..place].iter().filter(like).count()).unwrap();
             for death in DEATHS {
                 for fault in faults() {
                     cases.push(Case {
                         subject,
                         seq,
                         step,
+                        earlier,
                         death,
                         fault,
                     });
@@ -516,7 +585,13 @@ async fn after_a_crash_anywhere_the_same_end_is_reached() {
         .filter(|name| !covered.contains(*name))
         .collect();
     assert!(missing.is_empty(), "mutations without a case: {missing:?}");
+    cases
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_crash_anywhere_the_same_end_is_reached() {
+    let origins = Arc::new(Origins::prepare().await);
+    let mut cases = cases(&origins).await;
     let only = std::env::var("FELHOM_CRASH_ONLY").unwrap_or_default();
     cases.retain(|case| case.to_string().contains(&only));
     let total = cases.len();

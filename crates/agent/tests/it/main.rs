@@ -15,6 +15,7 @@ mod cli;
 mod crash_matrix;
 mod doctor;
 mod enroll;
+mod keep;
 mod power_cut;
 mod story;
 mod support;

@@ -2,6 +2,7 @@
 
 use crate::finding::{Finding, codes};
 use crate::judgement::{Judgement, Verdict};
+use crate::restore_test::keeping::Keeping;
 use crate::restore_test::noting::{self, Noting};
 use crate::restore_test::{RestoreTestJob, State};
 use crate::scratch::{CleanUp, CleanUpEnd};
@@ -59,6 +60,37 @@ impl RestoreTestJob {
                 self.report
                     .findings
                     .push(Finding::new(codes::NOTES_NOT_WRITTEN, subject, why));
+            }
+        }
+        self.state = match (&self.proofs, self.report.source) {
+            (Some(former), Some(vmid)) if self.report.judgement.verdict == Verdict::Passed => {
+                State::Keeping(Box::new(Keeping::new(
+                    &self.request,
+                    vmid,
+                    &self.report.fingerprint,
+                    former,
+                )))
+            }
+            _ => State::Finished,
+        };
+    }
+
+    /// Takes up how the protection ended, when it has.
+    pub(super) fn kept(&mut self) {
+        let State::Keeping(keeping) = &self.state else {
+            return;
+        };
+        self.report.released = keeping.released().to_vec();
+        let Some(end) = keeping.ended().cloned() else {
+            return;
+        };
+        match end {
+            Ok(protected) => self.report.protected = protected,
+            Err(why) => {
+                let subject = self.request.volid.to_string();
+                self.report
+                    .findings
+                    .push(Finding::new(codes::PROOF_NOT_PROTECTED, subject, why));
             }
         }
         self.state = State::Finished;

@@ -72,6 +72,12 @@ pub struct RestoreTestReport {
     pub nothing_left: bool,
     /// Whether the verdict stands in the archive's notes.
     pub noted: bool,
+    /// Whether the archive is protected because of this test or an earlier one of ours.
+    #[serde(default)]
+    pub protected: bool,
+    /// Archives that earlier tests had protected and that may be deleted again.
+    #[serde(default)]
+    pub released: Vec<VolumeId>,
     /// What a person should know.
     pub findings: Vec<Finding>,
 }

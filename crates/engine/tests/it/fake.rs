@@ -417,6 +417,7 @@ impl World {
                     ..archive(&volid())
                 })))
             }
+            Observe::Archives { .. } => Outcome::Archives(Box::default()),
             Observe::Snapshots { .. } => Outcome::Snapshots(vec![]),
             Observe::Tasks { .. } => {
                 Outcome::Tasks(self.tasks.iter().map(|(upid, _)| upid.clone()).collect())

@@ -13,4 +13,5 @@ mod doubt;
 mod fake;
 mod privileges;
 mod restore_test;
+mod retention;
 mod stale;

@@ -10,11 +10,12 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 33] = [
     "",
     "backup",
     "backup list",
     "backup proof",
+    "backup prune",
     "backup run",
     "config",
     "config check",
