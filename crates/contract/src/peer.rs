@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
-use crate::http::{Answer, Request, encoded};
+use crate::http::{Answer, Request};
 use crate::place::Place;
 use crate::target::{Principal, Target};
 
@@ -139,7 +139,8 @@ impl Peer {
         let text = |name: &str| data.get(name).and_then(serde_json::Value::as_str);
         match (text("ticket"), text("CSRFPreventionToken")) {
             (Some(ticket), Some(csrf)) => {
-                let cookie = format!("PVEAuthCookie={}", encoded(ticket));
+                // As browsers send it. PVE would also undo percent-encoding, others do not.
+                let cookie = format!("PVEAuthCookie={ticket}");
                 let csrf = SecretString::from(csrf.to_owned());
                 Ok(vec![
                     ("Cookie".into(), SecretString::from(cookie)),

@@ -103,6 +103,25 @@ pub struct Expected {
 }
 
 impl Question {
+    /// Whether it expects what `root@pam` in person never meets: a refusal for want of a right, or a shortened list.
+    pub(crate) fn forbids(&self) -> bool {
+        let expect = &self.expect;
+        let texts = [&expect.text, &expect.reason, &expect.exit];
+        let texts = texts.into_iter().flatten().chain(expect.errors.values());
+        let forbidden = |text: &String| {
+            let text = text.to_lowercase();
+            [
+                "permission check failed",
+                "only root",
+                "only possible for root",
+                "only allowed for root",
+            ]
+            .iter()
+            .any(|part| text.contains(part))
+        };
+        expect.status() == 403 || texts.into_iter().any(forbidden)
+    }
+
     /// What a real server is known to answer, on whatever guests.
     pub fn expected(&self) -> Expected {
         let anything = |text: &String| fill(text, &|_| Some("*".into())).unwrap_or_default();
@@ -279,6 +298,9 @@ pub(crate) struct Operation {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Page {
+    /// What all its questions need.
+    #[serde(default)]
+    needs: BTreeSet<String>,
     #[serde(default)]
     question: Vec<Question>,
     #[serde(default)]
@@ -359,6 +381,7 @@ impl Catalogue {
     fn add(&mut self, group: &str, page: Page) {
         for mut question in page.question {
             question.name = format!("{group}/{}", question.name);
+            question.needs.extend(page.needs.iter().cloned());
             self.questions.push(question);
         }
         let named = |fixture: Fixture| (fixture.name.clone(), fixture);

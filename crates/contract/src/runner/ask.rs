@@ -50,6 +50,14 @@ impl Runner<'_> {
             let why = "users, tokens and roles are only made with --may-edit-identities";
             return Err(Halt::NotApplicable(why.into()));
         }
+        let is_root = self.principal_id(&question.by).as_deref() == Some("root@pam");
+        if is_root && question.by != "root" && question.forbids() {
+            let why = format!(
+                "`{}` is root@pam here, whom nothing is forbidden",
+                question.by
+            );
+            return Err(Halt::NotApplicable(why));
+        }
         for ability in &question.needs {
             let is_principal = self.target.principals.contains_key(ability);
             if !is_principal && !self.target.abilities.contains(ability) {

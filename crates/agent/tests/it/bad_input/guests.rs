@@ -173,11 +173,7 @@ async fn without_a_free_vmid_or_an_isolated_bridge_nothing_is_restored() {
         (full, 4, "no VMID is free in 9010 to 9010"),
         (open, 11, "bridge `vmbr0` is not isolated: port"),
         (absent, 11, "bridge `vmbr7` is not there"),
-        (
-            no_pool,
-            77,
-            "Permission check failed (/pool/nobodys, Pool.Audit)",
-        ),
+        (no_pool, 5, "pool 'nobodys' does not exist"),
         (no_room, 11, "root disk"),
         (no_memory, 11, "memory"),
     ] {

@@ -16,15 +16,18 @@ fn no_skiplock(call: &Call<'_>) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn running(call: &Call<'_>) -> Result<bool, ApiError> {
+/// Asks the kernel and not the configuration: a guest that does not exist does not run (pve-container LXC.pm
+/// check_running).
+fn running(call: &Call<'_>) -> bool {
     let now = call.sim.clock.now_f64();
     let mut world = call.sim.lock();
     world.reap(now);
-    Ok(world.lxc(call.params.vmid())?.run.is_some())
+    let guest = world.guests.lxc.get(&call.params.vmid());
+    guest.is_some_and(|guest| guest.run.is_some())
 }
 
 fn must_run(call: &Call<'_>) -> Result<(), ApiError> {
-    if running(call)? {
+    if running(call) {
         return Ok(());
     }
     Err(ApiError::die(format!(
@@ -37,7 +40,7 @@ fn must_run(call: &Call<'_>) -> Result<(), ApiError> {
 pub(super) fn start(call: &Call<'_>) -> Reply {
     let vmid = call.params.vmid();
     no_skiplock(call)?;
-    if running(call)? {
+    if running(call) {
         return Err(ApiError::die(format!("CT {vmid} already running")));
     }
     let skip = call.params.flag("skiplock");
@@ -91,7 +94,7 @@ pub(super) fn shutdown(call: &Call<'_>) -> Reply {
 /// `POST …/status/reboot`
 pub(super) fn reboot(call: &Call<'_>) -> Reply {
     let vmid = call.params.vmid();
-    if !running(call)? {
+    if !running(call) {
         return Err(ApiError::die(format!("VM {vmid} not running")));
     }
     let upid = call.sim.start_task(
