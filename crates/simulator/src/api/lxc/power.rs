@@ -17,7 +17,7 @@ fn no_skiplock(call: &Call<'_>) -> Result<(), ApiError> {
 }
 
 /// Asks the kernel and not the configuration: a guest that does not exist does not run (pve-container LXC.pm
-/// check_running).
+/// `check_running`).
 fn running(call: &Call<'_>) -> bool {
     let now = call.sim.clock.now_f64();
     let mut world = call.sim.lock();
