@@ -37,7 +37,7 @@ struct Cli {
     /// A file of differences that are known, with reasons; only others count.
     #[arg(long, value_name = "FILE")]
     known: Option<PathBuf>,
-    /// Say each question's name while it is asked.
+    /// Say each question's name while it is asked, and what was not asked and why.
     #[arg(short, long)]
     verbose: bool,
 }
@@ -75,6 +75,10 @@ async fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
     let out = if cli.json {
         serde_json::to_string_pretty(&report.json())?
+    } else if cli.dry_run {
+        report.not_asked()
+    } else if cli.verbose {
+        format!("{}\n{}", report.not_asked(), report.text())
     } else {
         report.text()
     };

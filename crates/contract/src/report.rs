@@ -136,6 +136,17 @@ impl Report {
         })
     }
 
+    /// For people: what was not asked, and why.
+    pub fn not_asked(&self) -> String {
+        let mut text = String::new();
+        for outcome in &self.outcomes {
+            if let Verdict::NotApplicable { why } = &outcome.verdict {
+                let _infallible = writeln!(text, "{}: {why}", outcome.name);
+            }
+        }
+        text
+    }
+
     /// For people: counts by group, then every difference.
     pub fn text(&self) -> String {
         let mut groups: BTreeMap<&str, [usize; 3]> = BTreeMap::new();

@@ -8,6 +8,7 @@ mod principals;
 mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::time::Duration;
 
 pub(crate) use names::fill;
@@ -229,12 +230,30 @@ impl<'a> Runner<'a> {
         }
         let verdict = if self.options.dry_run {
             Verdict::NotApplicable {
-                why: format!("dry run: {} as `{}`", question.ask, question.by),
+                why: self.rehearsed(question),
             }
         } else {
             self.verdict(question).await
         };
         Outcome::new(&question.name, &question.evidence, verdict)
+    }
+
+    /// What would be sent, with the names that are known beforehand.
+    fn rehearsed(&self, question: &Question) -> String {
+        let known = |name: &str| Some(self.lookup(name).unwrap_or_else(|| format!("<{name}>")));
+        let filled = |text: &str| fill(text, &known).unwrap_or_else(|_| text.to_owned());
+        let mut line = format!("as {}: {}", question.by, filled(&question.ask));
+        for (key, value) in &question.with {
+            let value = value.as_str().map_or_else(|| value.to_string(), filled);
+            let _infallible = write!(line, " {key}={value}");
+        }
+        for step in question.before.iter().chain(&question.undo) {
+            let _infallible = write!(line, "\n  around it, as {}: {}", step.by, filled(&step.ask));
+        }
+        if !question.uses.is_empty() {
+            let _infallible = write!(line, "\n  needs {}", question.uses.join(", "));
+        }
+        line
     }
 
     /// Ends what runs, removes what was made.

@@ -9,7 +9,7 @@ use felhom_contract::{Catalogue, Options, Report, Verdict, privilege_table, run}
 use crate::world::World;
 
 /// What the simulator's built-in world has not: everything else must be asked.
-const LACKS: [&str; 3] = ["disks", "gzip", "qemu-create"];
+const LACKS: [&str; 1] = ["gzip"];
 
 fn not_applicable(report: &Report) -> BTreeSet<String> {
     let why = |outcome: &felhom_contract::Outcome| match &outcome.verdict {

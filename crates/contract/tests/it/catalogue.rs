@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use felhom_contract::{Catalogue, Evidence, matches};
+use felhom_contract::{Catalogue, Evidence, Target, matches};
 use serde_json::Value;
 
 /// Recorded exchanges by name.
@@ -92,4 +93,29 @@ fn question_fits(question: &felhom_contract::Question, exchange: &Value) -> bool
     let upid = exchange["body"]["data"].as_str();
     let started = upid.is_some_and(|data| data.starts_with("UPID:"));
     fits(&known.text, Some(text)) && errors && ended && started == known.exit.is_some()
+}
+
+/// The file that an admin copies is a target as soon as its secrets are there.
+#[test]
+fn the_example_is_a_target() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("pve.toml");
+    std::fs::write(&path, include_str!("../../targets/example.toml")).unwrap();
+    for name in ["root", "root-token", "agent", "self-backup", "restore-test"] {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).mode(0o600);
+        drop(options.open(dir.path().join(name)).unwrap());
+    }
+    let target = Target::read(&path).unwrap();
+    assert_eq!(target.url(), "https://192.0.2.10:8006");
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (from, to) in [
+        ("https://", "http://"),
+        ("9001 #", "9105 #"),
+        ("node = \"pve\"", "node = \"p v e\""),
+        ("vm = 9000", "vm = 9000\nwm = 9000"),
+    ] {
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+        assert!(Target::read(&path).is_err(), "{to}");
+    }
 }

@@ -150,6 +150,10 @@ async fn without_leave_no_account_is_made_and_a_rehearsal_changes_nothing() {
     let report = run(&target, &rehearsal).await.unwrap();
     assert_eq!(report.counts().agree + report.counts().differ, 0);
     assert!(report.outcomes.len() > 1500, "{}", report.outcomes.len());
+    let said = report.not_asked();
+    assert!(said.contains(
+        "phase1/self-stop: as self-backup: POST /nodes/demo-felhom/lxc/9001/status/stop\n"
+    ));
     assert_eq!(world.running.counts(), [].into());
     let report = asked(&world, "privileges/restore-test").await;
     let not = report.outcomes.iter().all(|outcome| {
