@@ -4,6 +4,7 @@
 //! It shares nothing with our client: a mistake that client and simulator have in common must show here.
 
 mod bounds;
+mod catalogue;
 mod check;
 mod evidence;
 mod fixture;
@@ -22,11 +23,12 @@ mod runner;
 mod target;
 mod task;
 
+pub use catalogue::{Catalogue, CatalogueError};
 pub use evidence::{Evidence, InvalidEvidence};
 pub use known::Known;
 pub use pattern::matches;
 pub use privileges::{Finding, Lack, Role, Side, table as privilege_table};
-pub use question::{Catalogue, CatalogueError, Expected, Question};
+pub use question::{Expected, Question};
 pub use report::{Counts, Difference, Outcome, Report, Verdict};
 pub use runner::{Options, RunError, run};
 pub use target::{Target, TargetError};

@@ -56,6 +56,9 @@ pub(crate) async fn ask(runner: &mut Runner<'_>, report: &mut Report) {
             .filter(|operation| operation.roles.contains(&role.name))
             .collect();
         let trial = Trial { role, operations };
+        if runner.is_interrupted() {
+            return;
+        }
         if trial
             .cells()
             .iter()
@@ -171,12 +174,16 @@ impl<'a> Trial<'a> {
     }
 
     async fn run(&self, runner: &mut Runner<'_>, report: &mut Report) {
-        let made = if runner.options.dry_run {
-            Err(Halt::NotApplicable("dry run".into()))
-        } else {
-            identity(runner, self.role).await
-        };
-        let made = match made {
+        if runner.options.dry_run {
+            for cell in self.cells() {
+                if runner.selected(&cell.name()) {
+                    let outcome = runner.outcome(&cell.question()).await;
+                    report.outcomes.push(outcome);
+                }
+            }
+            return;
+        }
+        let made = match identity(runner, self.role).await {
             Ok(made) => made,
             Err(halt) => return self.skip(runner, report, halt),
         };
@@ -217,7 +224,7 @@ impl<'a> Trial<'a> {
             .into_iter()
             .filter(|cell| runner.selected(&cell.name()))
             .collect();
-        if cells.is_empty() {
+        if cells.is_empty() || runner.is_interrupted() {
             return;
         }
         if let Err(halt) = self.take_away(runner, made, removed, true).await {
@@ -225,6 +232,9 @@ impl<'a> Trial<'a> {
         }
         let mut fails = Vec::new();
         for cell in &cells {
+            if runner.is_interrupted() {
+                break;
+            }
             let outcome = runner.outcome(&cell.question()).await;
             if let Some(how) = how(cell, &outcome.verdict) {
                 fails.push(Lack {

@@ -11,13 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
+
 pub(crate) use names::fill;
 
 use crate::bounds::Bounds;
+use crate::catalogue::{Catalogue, CatalogueError};
 use crate::http::Request;
 use crate::ledger::Ledger;
 use crate::peer::{Client, Peer, PeerError};
-use crate::question::{Catalogue, CatalogueError, Question};
+use crate::question::Question;
 use crate::report::{Difference, Outcome, Report, Verdict};
 use crate::target::Target;
 
@@ -115,6 +118,8 @@ pub(crate) struct Runner<'a> {
     /// VMIDs of the scratch range that may be handed out, the longest unused first.
     pub(crate) free: Vec<u32>,
     pub(crate) leftovers: BTreeSet<String>,
+    /// Ends when the user wants to. The question under way is then finished and cleaned up behind.
+    interrupt: JoinHandle<()>,
 }
 
 /// Asks a target everything that is selected.
@@ -128,14 +133,12 @@ pub async fn run(target: &Target, options: &Options) -> Result<Report, RunError>
     if !options.dry_run {
         report.version = runner.version().await?;
     }
-    let interrupted = tokio::signal::ctrl_c();
-    let asking = runner.everything(&mut report);
-    let stopped = tokio::select! {
-        () = asking => false,
-        _ = interrupted => true,
-    };
+    runner.everything(&mut report).await;
+    let stopped = runner.is_interrupted();
+    runner.interrupt.abort();
     if stopped {
-        report.leftovers.push("the run was interrupted".into());
+        let text = "the run was interrupted: not everything was asked";
+        report.leftovers.push(text.into());
     }
     runner.finish().await;
     report.leftovers.extend(runner.leftovers);
@@ -183,11 +186,22 @@ impl<'a> Runner<'a> {
             during: None,
             free: range.map(Iterator::collect).unwrap_or_default(),
             leftovers: BTreeSet::new(),
+            interrupt: tokio::spawn(async {
+                if tokio::signal::ctrl_c().await.is_err() {
+                    // Nobody can interrupt then.
+                    std::future::pending::<()>().await;
+                }
+            }),
         })
     }
 
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_secs(self.target.patience_s)
+    }
+
+    /// Whether no more is to be asked.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupt.is_finished()
     }
 
     /// Whether a question of this name is wanted.
@@ -202,7 +216,7 @@ impl<'a> Runner<'a> {
 
     async fn everything(&mut self, report: &mut Report) {
         for question in &self.catalogue.questions {
-            if self.selected(&question.name) {
+            if self.selected(&question.name) && !self.is_interrupted() {
                 let outcome = self.outcome(question).await;
                 report.outcomes.push(outcome);
             }

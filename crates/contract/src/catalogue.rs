@@ -1,0 +1,132 @@
+//! The catalogue of questions: data, read from the files under `questions/` that are compiled in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::question::{During, Fixture, Identity, Operation, Question};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Page {
+    /// What all its questions need.
+    #[serde(default)]
+    needs: BTreeSet<String>,
+    #[serde(default)]
+    question: Vec<Question>,
+    #[serde(default)]
+    fixture: Vec<Fixture>,
+    #[serde(default)]
+    during: Vec<During>,
+    #[serde(default)]
+    identity: Vec<Identity>,
+    #[serde(default)]
+    role: Vec<Identity>,
+    #[serde(default)]
+    operation: Vec<Operation>,
+}
+
+/// All there is to ask.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    pub(crate) questions: Vec<Question>,
+    pub(crate) fixtures: BTreeMap<String, Fixture>,
+    pub(crate) during: BTreeMap<String, During>,
+    pub(crate) identities: BTreeMap<String, Identity>,
+    pub(crate) roles: Vec<Identity>,
+    pub(crate) operations: Vec<Operation>,
+}
+
+/// A catalogue that contradicts itself.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// A page that cannot be read.
+    #[error("questions of `{page}` make no sense")]
+    Parse {
+        /// Which.
+        page: String,
+        /// Why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A name that is used twice or not at all.
+    #[error("{0}")]
+    Name(String),
+}
+
+const PAGES: [(&str, &str); 12] = [
+    ("fixtures", include_str!("../questions/fixtures.toml")),
+    ("wire", include_str!("../questions/wire.toml")),
+    ("bad-input", include_str!("../questions/bad-input.toml")),
+    ("read", include_str!("../questions/read.toml")),
+    ("tasks", include_str!("../questions/tasks.toml")),
+    ("phase1", include_str!("../questions/phase1.toml")),
+    ("phase3", include_str!("../questions/phase3.toml")),
+    ("backup", include_str!("../questions/backup.toml")),
+    ("restore", include_str!("../questions/restore.toml")),
+    ("confined", include_str!("../questions/confined.toml")),
+    ("locks", include_str!("../questions/locks.toml")),
+    ("privileges", include_str!("../questions/privileges.toml")),
+];
+
+impl Catalogue {
+    /// The questions that are compiled in.
+    pub fn built_in() -> Result<Self, CatalogueError> {
+        let mut catalogue = Self::default();
+        for (name, text) in PAGES {
+            let page: Page = toml::from_str(text).map_err(|source| CatalogueError::Parse {
+                page: name.to_owned(),
+                source: Box::new(source),
+            })?;
+            catalogue.add(name, page);
+        }
+        catalogue.check()?;
+        Ok(catalogue)
+    }
+
+    /// All questions that stand in the catalogue by name; those about removed privileges follow from its operations.
+    pub fn questions(&self) -> &[Question] {
+        &self.questions
+    }
+
+    fn add(&mut self, group: &str, page: Page) {
+        for mut question in page.question {
+            question.name = format!("{group}/{}", question.name);
+            question.needs.extend(page.needs.iter().cloned());
+            self.questions.push(question);
+        }
+        let named = |fixture: Fixture| (fixture.name.clone(), fixture);
+        self.fixtures.extend(page.fixture.into_iter().map(named));
+        self.during
+            .extend(page.during.into_iter().map(|one| (one.name.clone(), one)));
+        self.identities
+            .extend(page.identity.into_iter().map(|one| (one.name.clone(), one)));
+        self.roles.extend(page.role);
+        self.operations.extend(page.operation);
+    }
+
+    fn check(&self) -> Result<(), CatalogueError> {
+        let mut seen = BTreeSet::new();
+        for question in &self.questions {
+            if !seen.insert(&question.name) {
+                return Err(CatalogueError::Name(format!(
+                    "two questions are called `{}`",
+                    question.name
+                )));
+            }
+            let during = question
+                .during
+                .iter()
+                .find(|name| !self.during.contains_key(*name));
+            let fixture = question
+                .uses
+                .iter()
+                .find(|name| !self.fixtures.contains_key(*name));
+            if let Some(missing) = during.or(fixture) {
+                let text = format!("`{}` needs `{missing}`, which nothing makes", question.name);
+                return Err(CatalogueError::Name(text));
+            }
+        }
+        Ok(())
+    }
+}
