@@ -8,7 +8,7 @@ use crate::decode;
 use crate::encode::{Endpoint, Method, Request};
 use crate::error::Error;
 
-/// `GET /pools?poolid=`: `Pool.Audit` on the pool. (`GET /pools/ID` cannot name nested pools.)
+/// `GET /pools?poolid=`: `Pool.Audit` on the pool, which PVE 9.2 asks for without enforcing it. (`GET /pools/ID` cannot name nested pools.)
 #[derive(Debug, Clone)]
 pub struct GetPool {
     /// Which.

@@ -15,10 +15,14 @@ fn settled(line: &str) -> String {
             || word.starts_with("198.51.")
             || word.starts_with("192.0.")
     };
-    let words = line
-        .split(' ')
-        .map(|word| if drawn(word) { "#" } else { word });
-    words.collect::<Vec<_>>().join(" ")
+    let words: Vec<&str> = line.split(' ').collect();
+    // The other guests go on writing, so what is free is less at the second look.
+    let free = |at: usize| words.get(at + 1..at + 3) == Some(&["MiB", "free,"]);
+    let masked = words.iter().enumerate().map(|(at, word)| match *word {
+        word if drawn(word) || free(at) => "#",
+        word => word,
+    });
+    masked.collect::<Vec<_>>().join(" ")
 }
 
 /// The plan's lines that a rehearsal prints, and those that the run narrates.
