@@ -84,6 +84,20 @@ pub struct GuestArchives {
     pub max_protected: Option<i64>,
 }
 
+/// PVE's default of `max-protected-backups` for callers without `Datastore.Allocate` (pve-storage Storage.pm).
+const DEFAULT_MAX_PROTECTED: i64 = 5;
+
+/// The limit that keeps a guest with so many protected archives from another one, on a storage with this
+/// `max-protected-backups`; `None` when there is room. A negative limit is none.
+pub(crate) fn protection_limit_reached(
+    max_protected: Option<i64>,
+    protected: usize,
+) -> Option<i64> {
+    let limit = max_protected.unwrap_or(DEFAULT_MAX_PROTECTED);
+    let reached = limit >= 0 && i64::try_from(protected).unwrap_or(i64::MAX) >= limit;
+    reached.then_some(limit)
+}
+
 /// What is to become of one archive, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {

@@ -2,32 +2,28 @@
 
 use felhom_engine::{BackupReport, Finding, Job, JobId, Leftover, RestoreTestReport, Timestamp};
 use felhom_ids::{Vmid, VolumeId};
+use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::{Journal, Result, decode, encode, reading, writing};
 
-/// A backup that ended.
+/// A job that ended, with its report.
 #[derive(Debug, Clone)]
-pub struct BackupRow {
+pub struct Record<Report> {
     /// The job.
     pub job: String,
     /// When it ended.
     pub finished: Timestamp,
     /// What it found.
-    pub report: BackupReport,
+    pub report: Report,
 }
 
+/// A backup that ended.
+pub type BackupRow = Record<BackupReport>;
+
 /// A restore test that ended.
-#[derive(Debug, Clone)]
-pub struct TestRow {
-    /// The job.
-    pub job: String,
-    /// When it ended.
-    pub finished: Timestamp,
-    /// What it found.
-    pub report: RestoreTestReport,
-}
+pub type TestRow = Record<RestoreTestReport>;
 
 /// A scratch guest that a finished job could not remove.
 #[derive(Debug, Clone)]
@@ -158,16 +154,7 @@ impl Journal {
         .fetch_all(&self.pool)
         .await
         .map_err(reading)?;
-        rows.iter()
-            .map(|row| {
-                let (job, finished, report) = record(row)?;
-                Ok(BackupRow {
-                    job,
-                    finished,
-                    report: decode(&report, "backup")?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| record(row, "backup")).collect()
     }
 
     /// The record of the backup that made this archive.
@@ -182,15 +169,7 @@ impl Journal {
         .fetch_optional(&self.pool)
         .await
         .map_err(reading)?;
-        row.map(|row| {
-            let (job, finished, report) = record(&row)?;
-            Ok(BackupRow {
-                job,
-                finished,
-                report: decode(&report, "backup")?,
-            })
-        })
-        .transpose()
+        row.map(|row| record(&row, "backup")).transpose()
     }
 
     /// Restore tests that ended, newest first, of one guest or of all.
@@ -206,16 +185,7 @@ impl Journal {
         .fetch_all(&self.pool)
         .await
         .map_err(reading)?;
-        rows.iter()
-            .map(|row| {
-                let (job, finished, report) = record(row)?;
-                Ok(TestRow {
-                    job,
-                    finished,
-                    report: decode(&report, "restore test")?,
-                })
-            })
-            .collect()
+        rows.iter().map(|row| record(row, "restore test")).collect()
     }
 
     /// Scratch guests that could not be removed.
@@ -282,11 +252,12 @@ async fn leave(
     Ok(())
 }
 
-fn record(row: &SqliteRow) -> Result<(String, Timestamp, String)> {
+fn record<Report: DeserializeOwned>(row: &SqliteRow, what: &'static str) -> Result<Record<Report>> {
     let millis: i64 = row.try_get(1).map_err(reading)?;
-    Ok((
-        row.try_get(0).map_err(reading)?,
-        Timestamp::from_millis(millis),
-        row.try_get(2).map_err(reading)?,
-    ))
+    let report: String = row.try_get(2).map_err(reading)?;
+    Ok(Record {
+        job: row.try_get(0).map_err(reading)?,
+        finished: Timestamp::from_millis(millis),
+        report: decode(&report, what)?,
+    })
 }

@@ -7,13 +7,11 @@ use felhom_ids::Vmid;
 use crate::backup::BackupRequest;
 use crate::finding::{Finding, codes};
 use crate::inclusion::Inclusion;
-use crate::world::{BackupSubject, GuestConfig, MountSource, Retention, StorageFacts};
+use crate::retention::protection_limit_reached;
+use crate::world::{BackupSubject, GuestConfig, MountSource, Retention};
 
 /// How long to wait between two looks.
 pub(super) const WAIT_STEP: Duration = Duration::from_millis(500);
-
-/// PVE's default of `max-protected-backups` for callers without `Datastore.Allocate` (pve-storage Storage.pm).
-const DEFAULT_MAX_PROTECTED: i64 = 5;
 
 pub(super) enum Preflight {
     Go { protected: bool },
@@ -75,7 +73,8 @@ fn storage_reasons(request: &BackupRequest, subject: &BackupSubject) -> Result<b
         ));
     }
     let protect = storage.retention != Retention::KeepAll;
-    if protect && quota_reached(storage, subject.protected_backups) {
+    let limit = protection_limit_reached(storage.max_protected, subject.protected_backups);
+    if protect && limit.is_some() {
         reasons.push(format!(
             "storage `{wanted}` keeps a limited number of backups, and guest {} already has {} protected ones; \
              `pvesm set {wanted} --prune-backups keep-all=1` leaves retention to the agent",
@@ -87,11 +86,6 @@ fn storage_reasons(request: &BackupRequest, subject: &BackupSubject) -> Result<b
     } else {
         Err(reasons)
     }
-}
-
-fn quota_reached(storage: &StorageFacts, protected: usize) -> bool {
-    let quota = storage.max_protected.unwrap_or(DEFAULT_MAX_PROTECTED);
-    quota >= 0 && i64::try_from(protected).unwrap_or(i64::MAX) >= quota
 }
 
 /// The planning report.

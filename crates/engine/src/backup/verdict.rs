@@ -3,7 +3,7 @@
 use crate::backup::{BackupReport, BackupRequest, BackupVerdict, Consistency, Prepared};
 use crate::finding::{Finding, codes};
 use crate::inclusion::prove_inclusion;
-use crate::mutation::Ended;
+use crate::mutating::Ended;
 use crate::outcome::{RemoteError, TaskVerdict};
 use crate::vzdump_log::VzdumpLog;
 use crate::world::{ArchiveContent, BackupResult, GuestState};

@@ -5,7 +5,7 @@ use felhom_ids::VolumeId;
 use crate::evidence::{Evidence, EvidenceLevel};
 use crate::finding::{Finding, codes};
 use crate::judgement::{Judgement, Verdict};
-use crate::mutation::Ended;
+use crate::mutating::Ended;
 use crate::outcome::TaskVerdict;
 
 /// The judgement on a restore that did not bring a guest; `None` when it did.

@@ -10,16 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Next;
 use crate::mark::{InstallationId, Mark};
-use crate::mutation::{Ended, Mutating, Mutation};
+use crate::mutating::{Ended, Mutating};
+use crate::mutation::Mutation;
 use crate::outcome::Outcome;
 use crate::restore_test::RestoreTestRequest;
-use crate::retention::GuestArchives;
+use crate::retention::{GuestArchives, protection_limit_reached};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{ArchiveFacts, GuestFingerprint};
 
-/// PVE's default of `max-protected-backups` for callers without `Datastore.Allocate` (pve-storage Storage.pm).
-const DEFAULT_MAX_PROTECTED: i64 = 5;
 /// How often one archive's protection is asked for.
 const MAX_SENDS: usize = 2;
 /// How many looks there are in all: one an archive that is released, and some for what goes wrong.
@@ -195,12 +194,11 @@ impl Keeping {
         if tested.protected {
             return Ok(release);
         }
-        let quota = seen.max_protected.unwrap_or(DEFAULT_MAX_PROTECTED);
         let protected = seen.archives.iter().filter(|one| one.protected).count();
-        if quota >= 0 && i64::try_from(protected).unwrap_or(i64::MAX) >= quota {
+        if let Some(limit) = protection_limit_reached(seen.max_protected, protected) {
             // The one that is released makes room.
             return release.map(Some).ok_or_else(|| {
-                format!("the guest has {protected} protected archives, and no more than {quota} are allowed")
+                format!("the guest has {protected} protected archives, and no more than {limit} are allowed")
             });
         }
         if self.may_send(&self.volid, true) {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Next;
 use crate::judgement::Judgement;
-use crate::mutation::{Mutating, Mutation};
+use crate::mutating::Mutating;
+use crate::mutation::Mutation;
 use crate::outcome::Outcome;
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
