@@ -1,6 +1,7 @@
 //! The simulated clock, and the crate's only reader of wall-clock time: everything else asks it, so that a test
 //! can let a night pass in a moment.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ pub(crate) struct Clock {
     base: Duration,
     started: Instant,
     steps: watch::Sender<Duration>,
+    /// How many seconds the node's wall clock shows beyond the time that passed.
+    shift: AtomicI64,
 }
 
 impl Clock {
@@ -37,10 +40,22 @@ impl Clock {
             base: wall().max(not_before),
             started: Instant::now(),
             steps,
+            shift: AtomicI64::new(0),
         }
     }
 
-    /// Seconds since the epoch, as PVE prints them.
+    /// Seconds since the epoch as the node's wall clock shows them, which may be wrong and may jump: for whatever PVE dates.
+    pub(crate) fn shown(&self) -> i64 {
+        self.now()
+            .saturating_add(self.shift.load(Ordering::Relaxed))
+    }
+
+    /// Sets the wall clock forward, or back; time itself passes as before.
+    pub(crate) fn shift(&self, seconds: i64) {
+        self.shift.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// Seconds since the epoch as they passed: for whatever lasts.
     pub(crate) fn now(&self) -> i64 {
         i64::try_from(self.since_epoch().as_secs()).unwrap_or(i64::MAX)
     }

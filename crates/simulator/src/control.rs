@@ -80,6 +80,15 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
                 .advance(span(body, "seconds").ok_or("`seconds` is missing")?);
             Ok(json!({ "now": sim.clock.now_f64() }))
         }
+        "shift-clock" => {
+            let seconds = body.get("seconds").and_then(Value::as_i64);
+            sim.clock.shift(seconds.ok_or("`seconds` is missing")?);
+            Ok(json!({ "shown": sim.clock.shown() }))
+        }
+        "renew-certificate" => sim
+            .renew_certificate()
+            .map(|fingerprint| json!({ "fingerprint": fingerprint }))
+            .map_err(|error| error.to_string()),
         "power-cut" => {
             let cutting = Arc::clone(sim);
             let down = span(body, "down").unwrap_or_default();

@@ -74,6 +74,11 @@ pub enum FaultKind {
     HoldAnswer,
     /// Executed; the connection is closed instead of answering.
     CutAnswer,
+    /// The connection is closed instead of answering, and the request is executed so many simulated seconds later.
+    CutThenRun {
+        /// Simulated seconds.
+        seconds: f64,
+    },
     /// Executed after so many simulated seconds.
     Delay {
         /// Simulated seconds.
@@ -84,6 +89,13 @@ pub enum FaultKind {
         /// HTTP status.
         code: u16,
         /// Reason phrase; the body is empty, as with the codes that `pveproxy` makes itself.
+        text: String,
+    },
+    /// Executed; this status instead of the answer, as when the proxy loses patience with its daemon.
+    AnswerStatus {
+        /// HTTP status.
+        code: u16,
+        /// Reason phrase; the body is empty.
         text: String,
     },
     /// Executed; a web page instead of JSON.
@@ -146,6 +158,8 @@ impl FaultKind {
             | Self::Stall
             | Self::HoldAnswer
             | Self::CutAnswer
+            | Self::CutThenRun { .. }
+            | Self::AnswerStatus { .. }
             | Self::Delay { .. }
             | Self::Status { .. }
             | Self::Html

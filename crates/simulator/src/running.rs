@@ -97,12 +97,7 @@ impl Simulator {
         };
         let listener = TcpListener::bind(options.listen).await.map_err(in_listen)?;
         let address = listener.local_addr().map_err(in_listen)?;
-        let sim = Sim::new(
-            options.state_dir.clone(),
-            clock,
-            world,
-            identity.fingerprint,
-        );
+        let sim = Sim::new(options.state_dir.clone(), clock, world, identity);
         // A state directory may have been moved since.
         sim.lock().storage.state.clone_from(&sim.state_dir);
         if is_new {
@@ -116,7 +111,7 @@ impl Simulator {
         }
         persist::save(&sim).map_err(in_state)?;
         let stop = CancellationToken::new();
-        let server = Server::new(Arc::clone(&sim), identity.config, stop.clone());
+        let server = Server::new(Arc::clone(&sim), stop.clone());
         let serving = tokio::spawn(server.run(listener));
         let saving = tokio::spawn(persist::keep_saving(Arc::clone(&sim), stop.clone()));
         Ok(Running {
@@ -159,7 +154,7 @@ impl Running {
 
     /// SHA-256 of its certificate, in PVE's writing.
     pub fn fingerprint(&self) -> String {
-        self.sim.fingerprint.clone()
+        self.sim.identity().fingerprint
     }
 
     /// The node's name.
@@ -236,6 +231,16 @@ impl Running {
     /// Lets simulated time pass at once.
     pub fn advance(&self, span: Duration) {
         self.sim.clock.advance(span);
+    }
+
+    /// The node's wall clock jumps by so many seconds; time itself passes as before.
+    pub fn shift_clock(&self, seconds: i64) {
+        self.sim.clock.shift(seconds);
+    }
+
+    /// The node gets another certificate, and every connection ends; its new fingerprint.
+    pub fn renew_certificate(&self) -> io::Result<String> {
+        self.sim.renew_certificate()
     }
 
     /// The host loses power and boots again after `down` of simulated time.

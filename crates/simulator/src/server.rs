@@ -12,9 +12,7 @@ mod verify;
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,16 +24,14 @@ use router::Router;
 pub(crate) struct Server {
     pub(crate) sim: Arc<Sim>,
     router: Router,
-    tls: TlsAcceptor,
     stop: CancellationToken,
 }
 
 impl Server {
-    pub(crate) fn new(sim: Arc<Sim>, tls: Arc<ServerConfig>, stop: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(sim: Arc<Sim>, stop: CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             sim,
             router: Router::new(),
-            tls: TlsAcceptor::from(tls),
             stop,
         })
     }

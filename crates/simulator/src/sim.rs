@@ -1,5 +1,6 @@
 //! The simulator's heart: the world, its clock, its tasks and its faults in one place that handlers and workers share.
 
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::tasks::Tasks;
+use crate::tls::{self, Identity};
 use crate::workers;
 use crate::world::World;
 
@@ -21,8 +23,10 @@ pub(crate) struct Sim {
     pub(crate) tasks: Tasks,
     pub(crate) faults: Faults,
     pub(crate) state_dir: PathBuf,
-    /// What clients see of the node's certificate.
-    pub(crate) fingerprint: String,
+    /// What clients see of the node.
+    identity: Mutex<Identity>,
+    /// Cancelled when every connection is closed; a new one is made for those to come.
+    lines: Mutex<CancellationToken>,
     /// Whether the world has changed since it was last written.
     dirty: AtomicBool,
     /// Cancelled when the power goes; a new one is made at boot.
@@ -57,7 +61,7 @@ impl Sim {
         state_dir: PathBuf,
         clock: Clock,
         world: World,
-        fingerprint: String,
+        identity: Identity,
     ) -> Arc<Self> {
         Arc::new(Self {
             tasks: Tasks::open(&state_dir, clock.now()),
@@ -65,7 +69,8 @@ impl Sim {
             clock,
             faults: Faults::default(),
             state_dir,
-            fingerprint,
+            identity: Mutex::new(identity),
+            lines: Mutex::new(CancellationToken::new()),
             dirty: AtomicBool::new(true),
             power: Mutex::new(CancellationToken::new()),
             off: AtomicBool::new(false),
@@ -94,6 +99,32 @@ impl Sim {
             format!("{kind} {subject}")
         };
         *self.lock().counts.entry(key).or_default() += 1;
+    }
+
+    /// The certificate in use, and how it is known.
+    pub(crate) fn identity(&self) -> Identity {
+        let identity = self.identity.lock();
+        identity.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The node gets another certificate of its own, and `pveproxy` is restarted: every connection ends.
+    pub(crate) fn renew_certificate(&self) -> io::Result<String> {
+        let name = self.lock().node.name.clone();
+        let identity = tls::renewed(&self.state_dir, &name)?;
+        let fingerprint = identity.fingerprint.clone();
+        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        let old = {
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *lines, CancellationToken::new())
+        };
+        old.cancel();
+        Ok(fingerprint)
+    }
+
+    /// Cancelled when `pveproxy` closes every connection.
+    pub(crate) fn lines(&self) -> CancellationToken {
+        let lines = self.lines.lock();
+        lines.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Cancelled as soon as the power goes.

@@ -206,7 +206,7 @@ struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.sim.tasks.end(&self.upid, self.sim.clock.now());
+        self.sim.tasks.end(&self.upid, self.sim.clock.shown());
     }
 }
 
@@ -298,7 +298,7 @@ impl Sim {
             pid,
             // The kernel counts 100 ticks a second.
             pstart: u64::try_from(up.as_millis() / 10).unwrap_or_default(),
-            starttime: i64::try_from(now.as_secs()).unwrap_or_default(),
+            starttime: self.clock.shown(),
             kind: kind.to_owned(),
             id: id.to_owned(),
             user: who.as_str().to_owned(),

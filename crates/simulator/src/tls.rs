@@ -13,6 +13,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What the server needs of TLS.
+#[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) config: Arc<ServerConfig>,
     /// Upper-case pairs with colons, as PVE prints it.
@@ -39,6 +40,12 @@ pub(crate) fn identity(state_dir: &Path, node: &str) -> io::Result<Identity> {
         config: Arc::new(config),
         fingerprint,
     })
+}
+
+/// Another certificate in the place of the one that is there.
+pub(crate) fn renewed(state_dir: &Path, node: &str) -> io::Result<Identity> {
+    fs::remove_file(state_dir.join("pve-ssl.pem"))?;
+    identity(state_dir, node)
 }
 
 fn make(

@@ -62,7 +62,7 @@ fn list(call: &Call<'_>) -> Reply {
     let mut row = row(call.sim, &mut call.sim.lock(), call.auth);
     row.insert(
         "ssl_fingerprint".into(),
-        call.sim.fingerprint.clone().into(),
+        call.sim.identity().fingerprint.into(),
     );
     Ok(Answer::Data(json!([row])))
 }
@@ -180,7 +180,7 @@ fn status(call: &Call<'_>) -> Reply {
 }
 
 fn time(call: &Call<'_>) -> Reply {
-    let now = call.sim.clock.now();
+    let now = call.sim.clock.shown();
     let timezone = call.sim.lock().node.timezone.clone();
     let offset = jiff::tz::TimeZone::get(&timezone)
         .and_then(|zone| Ok(zone.to_offset(jiff::Timestamp::from_second(now)?).seconds()))

@@ -44,7 +44,7 @@ pub(crate) fn identify(
             by_token: token.is_some(),
         });
     }
-    let now = sim.clock.now();
+    let now = sim.clock.shown();
     if let Some(token) = token {
         let (id, secret) = token.rsplit_once('=').ok_or(FAILED)?;
         let accepted = sim.lock().access.accepts_token(id, secret, now);

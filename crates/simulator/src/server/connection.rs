@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
 use crate::server::Server;
 use crate::server::outcome::{Outcome, Payload};
@@ -27,8 +28,10 @@ const KEEP_ALIVE_REQUESTS: u32 = 100;
 /// Serves a connection until it ends, the power goes or the server stops.
 pub(crate) async fn serve(server: Arc<Server>, stream: TcpStream, peer: SocketAddr) {
     let power = server.sim.power();
+    let lines = server.sim.lines();
     let stop = server.stop.clone();
     tokio::select! {
+        () = lines.cancelled() => {}
         () = power.cancelled() => {}
         () = stop.cancelled() => {}
         () = serve_until_closed(server, stream, peer) => {}
@@ -48,7 +51,8 @@ async fn serve_until_closed(server: Arc<Server>, stream: TcpStream, peer: Socket
         redirect(stream).await;
         return;
     }
-    let Ok(Ok(tls)) = tokio::time::timeout(IDLE, server.tls.accept(stream)).await else {
+    let acceptor = TlsAcceptor::from(server.sim.identity().config);
+    let Ok(Ok(tls)) = tokio::time::timeout(IDLE, acceptor.accept(stream)).await else {
         return;
     };
     let requests = AtomicU32::new(0);

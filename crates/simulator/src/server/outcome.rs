@@ -201,7 +201,7 @@ fn common_headers(headers: &mut HeaderMap, sim: &Sim) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=0"));
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     // A node's `Date` shows its own clock, wrong or not.
-    if let Ok(date) = HeaderValue::try_from(http_date(sim.clock.now())) {
+    if let Ok(date) = HeaderValue::try_from(http_date(sim.clock.shown())) {
         headers.insert(header::DATE, date.clone());
         headers.insert(header::EXPIRES, date);
     }

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap};
 use hyper::{Method, Request};
 use percent_encoding::percent_decode_str;
@@ -71,10 +71,14 @@ pub(crate) async fn answer(
         Some(FaultKind::Stall) => std::future::pending().await,
         Some(FaultKind::Status { code, text }) => return Ok(Outcome::bare(*code, text.clone())),
         Some(FaultKind::Delay { seconds }) => sim.clock.sleep(simulated(*seconds)).await,
+        Some(FaultKind::CutThenRun { seconds }) => {
+            return run_later(server, request, decoded, simulated(*seconds)).await;
+        }
         _ => {}
     }
     let outcome = answer_soundly(server, request, &decoded).await?;
     match fault {
+        Some(FaultKind::AnswerStatus { code, text }) => return Ok(Outcome::bare(code, text)),
         Some(FaultKind::HoldAnswer) => sim.faults.held().await,
         Some(FaultKind::CutAnswer) => return Err(Cut),
         Some(FaultKind::Html) => {
@@ -98,6 +102,32 @@ pub(crate) async fn answer(
         _ => {}
     }
     Ok(outcome)
+}
+
+/// The caller hears nothing; what it asked for happens after a while, unless the power goes before.
+async fn run_later(
+    server: &Arc<Server>,
+    request: Request<Incoming>,
+    decoded: String,
+    after: Duration,
+) -> Result<Outcome, Cut> {
+    let (parts, body) = request.into_parts();
+    let body = Full::new(body.collect().await.map_err(|_| Cut)?.to_bytes());
+    let request = Request::from_parts(parts, body);
+    let server = Arc::clone(server);
+    tokio::spawn(async move {
+        let (power, stop) = (server.sim.power(), server.stop.clone());
+        let running = async {
+            server.sim.clock.sleep(after).await;
+            drop(answer_soundly(&server, request, &decoded).await);
+        };
+        tokio::select! {
+            () = power.cancelled() => {}
+            () = stop.cancelled() => {}
+            () = running => {}
+        }
+    });
+    Err(Cut)
 }
 
 /// What is refused by the headers alone. `Err` is no answer at all.
@@ -141,9 +171,9 @@ fn split_format(path: &str) -> Option<(Result<Format, &str>, &str)> {
     Some((format, end))
 }
 
-async fn answer_soundly(
+async fn answer_soundly<B: Body>(
     server: &Arc<Server>,
-    request: Request<Incoming>,
+    request: Request<B>,
     decoded: &str,
 ) -> Result<Outcome, Cut> {
     let sim = &server.sim;
@@ -188,7 +218,7 @@ async fn answer_soundly(
 }
 
 /// Query and body in one map; `Err` inside is a refusal of the HTTP layer.
-async fn sent_parameters(request: Request<Incoming>) -> Result<Result<Raw, Outcome>, Cut> {
+async fn sent_parameters<B: Body>(request: Request<B>) -> Result<Result<Raw, Outcome>, Cut> {
     let (parts, body) = request.into_parts();
     let length: usize = parts
         .headers

@@ -20,7 +20,12 @@ fn bench(time: Time) -> Bench {
     let mut world = World::default();
     world.node.boot = clock.now() - 10_000;
     Bench {
-        sim: Sim::new(dir.path().to_owned(), clock, world, String::new()),
+        sim: Sim::new(
+            dir.path().to_owned(),
+            clock,
+            world,
+            crate::tls::identity(dir.path(), "demo-felhom").unwrap(),
+        ),
         dir,
     }
 }

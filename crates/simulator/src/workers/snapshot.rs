@@ -128,7 +128,7 @@ pub(crate) async fn make(
 ) -> Result<(), String> {
     let sim = &worker.sim;
     sim.lock()
-        .begin_snapshot(vmid, name, text, sim.clock.now())?;
+        .begin_snapshot(vmid, name, text, sim.clock.shown())?;
     fill(worker, vmid, name, volumes).await
 }
 
@@ -182,7 +182,7 @@ pub(crate) async fn take(
     let volumes: Vec<String> = {
         let _file = lock_file::take(&worker, vmid, Kind::Config).await?;
         let mut world = sim.lock();
-        world.begin_snapshot(vmid, &name, &text, sim.clock.now())?;
+        world.begin_snapshot(vmid, &name, &text, sim.clock.shown())?;
         in_task(world.lxc(vmid))?
             .volumes()
             .iter()

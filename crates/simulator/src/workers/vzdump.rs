@@ -154,7 +154,7 @@ pub(crate) async fn run(worker: Worker, job: Job) -> Result<(), String> {
                 worker.log(format!("ERROR: Backup of VM {vmid} failed - {error}"));
                 worker.log(format!(
                     "INFO: Failed at {}",
-                    log_time(worker.sim.clock.now())
+                    log_time(worker.sim.clock.shown())
                 ));
                 if worker.cancelled() {
                     let text = worker.interrupted();

@@ -129,3 +129,73 @@ async fn the_side_door_speaks_json_and_refuses_what_it_does_not_know() {
     assert_eq!(state["node"]["name"], "demo-felhom");
     assert!(state["counts"].is_object());
 }
+
+#[tokio::test]
+async fn what_is_cut_and_runs_later_runs_once_and_what_is_answered_wrongly_ran() {
+    let world = World::virgin().await;
+    let root = world.root().await;
+    world.running.inject(Fault::request(
+        "POST",
+        ROLE,
+        FaultKind::CutThenRun { seconds: 20.0 },
+    ));
+    let sent = world.running.now();
+    make_role(&root, "A").await.unwrap_err();
+    assert_eq!(made(&world), 0);
+    while made(&world) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.running.now() - sent >= 20);
+    let text = "Connection timed out".to_owned();
+    let kind = FaultKind::AnswerStatus { code: 596, text };
+    world.running.inject(Fault::request("POST", ROLE, kind));
+    make_role(&root, "B")
+        .await
+        .unwrap()
+        .says(596, "Connection timed out");
+    assert_eq!(made(&world), 2);
+}
+
+#[tokio::test]
+async fn the_wall_clock_jumps_and_time_goes_on() {
+    let world = World::virgin().await;
+    // A ticket from the future would not be taken, a token has no date.
+    let clock = world.principal("watch@pve", "clock").await;
+    world
+        .root()
+        .await
+        .put(
+            "/access/acl",
+            &[
+                ("path", "/"),
+                ("roles", "PVEAuditor"),
+                ("users", "watch@pve"),
+                ("tokens", "watch@pve!clock"),
+            ],
+        )
+        .await
+        .ok();
+    let shown = async || {
+        let time = clock.get("/nodes/demo-felhom/time").await.data();
+        time["time"].as_i64().unwrap()
+    };
+    let before = shown().await;
+    world.running.shift_clock(-7200);
+    let after = shown().await;
+    assert!(after <= before - 7100, "{before} {after}");
+    assert!(world.running.now() >= before);
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_another_and_stays() {
+    let world = World::virgin().await;
+    let root = world.root().await;
+    let before = world.running.fingerprint();
+    let renewed = world.running.renew_certificate().unwrap();
+    assert_ne!(before, renewed);
+    assert_eq!(world.running.fingerprint(), renewed);
+    // The client accepts no other certificate than the one it knows.
+    let mut knowing = root.clone();
+    knowing.fingerprint.clone_from(&renewed);
+    knowing.get("/version").await.ok();
+}

@@ -59,7 +59,7 @@ fn login(call: &Call<'_>) -> Reply {
         user = format!("{user}@{realm}");
     }
     let password = call.params.need("password");
-    let now = call.sim.clock.now();
+    let now = call.sim.clock.shown();
     let world = call.sim.lock();
     let access = &world.access;
     // A ticket that is still good renews itself.

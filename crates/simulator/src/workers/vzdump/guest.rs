@@ -41,9 +41,10 @@ pub(crate) async fn backup(worker: &Worker, job: &Job, vmid: u32) -> Result<(), 
     }
     target::check_limits(worker, job, vmid)?;
     let begun = worker.sim.clock.now();
+    let dated = worker.sim.clock.shown();
     worker.log(format!("INFO: Starting Backup of VM {vmid} (lxc)"));
-    worker.log(format!("INFO: Backup started at {}", log_time(begun)));
-    let target = Target::new(worker, job, vmid, begun)?;
+    worker.log(format!("INFO: Backup started at {}", log_time(dated)));
+    let target = Target::new(worker, job, vmid, dated)?;
     let (name, mounts, running) = {
         let mut world = worker.sim.lock();
         world.reap(worker.sim.clock.now_f64());
@@ -79,7 +80,7 @@ pub(crate) async fn backup(worker: &Worker, job: &Job, vmid: u32) -> Result<(), 
     run.say(format!("Finished Backup of VM {vmid} ({span})"));
     worker.log(format!(
         "INFO: Backup finished at {}",
-        log_time(worker.sim.clock.now())
+        log_time(worker.sim.clock.shown())
     ));
     worker.sim.count("vzdump", &vmid.to_string());
     Ok(())
@@ -88,7 +89,7 @@ pub(crate) async fn backup(worker: &Worker, job: &Job, vmid: u32) -> Result<(), 
 impl Run<'_> {
     fn say(&mut self, line: impl Into<String>) {
         let line = line.into();
-        let stamp = log_time(self.worker.sim.clock.now());
+        let stamp = log_time(self.worker.sim.clock.shown());
         self.log.push(format!("{stamp} INFO: {line}"));
         self.worker.log(format!("INFO: {line}"));
     }
@@ -362,7 +363,7 @@ impl Run<'_> {
             ],
             sources,
             excludes,
-            now: u64::try_from(self.worker.sim.clock.now()).unwrap_or_default(),
+            now: u64::try_from(self.worker.sim.clock.shown()).unwrap_or_default(),
         }
     }
 
@@ -425,7 +426,7 @@ impl Run<'_> {
     fn write_log(&self, error: Option<&String>) {
         let mut lines = self.log.clone();
         if let Some(error) = error {
-            let stamp = log_time(self.worker.sim.clock.now());
+            let stamp = log_time(self.worker.sim.clock.shown());
             lines.push(format!(
                 "{stamp} ERROR: Backup of VM {} failed - {error}",
                 self.vmid
