@@ -10,7 +10,7 @@ use tokio::sync::watch;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Hits only this HTTP method.
+    /// Hits only HTTP methods that match; `*` stands for anything.
     #[serde(default)]
     pub method: Option<String>,
     /// Hits only API paths that match, without `/api2/json`; `*` stands for anything.
@@ -250,7 +250,7 @@ impl Faults {
                 && fault
                     .method
                     .as_deref()
-                    .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+                    .is_none_or(|wanted| matches(&wanted.to_ascii_uppercase(), method))
                 && fault
                     .path
                     .as_deref()
@@ -341,6 +341,16 @@ mod tests {
             .collect();
         assert_eq!(hits, [false, true, true, false, false]);
         assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn a_method_may_be_a_pattern_too() {
+        let faults = Faults::default();
+        faults.inject(Fault::request("*", "*", FaultKind::CutAnswer));
+        faults.inject(Fault::request("put", "/x", FaultKind::Html));
+        assert_eq!(faults.on_request("PUT", "/x"), Some(FaultKind::CutAnswer));
+        assert_eq!(faults.on_request("POST", "/x"), None);
+        assert_eq!(faults.on_request("PUT", "/x"), Some(FaultKind::Html));
     }
 
     #[test]

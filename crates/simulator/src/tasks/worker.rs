@@ -65,6 +65,11 @@ impl Worker {
         self.inner.term.is_cancelled()
     }
 
+    /// Whether it was asked to stop, or will end without a last line.
+    pub(crate) fn is_dying(&self) -> bool {
+        self.cancelled() || self.inner.vanish.load(Ordering::Relaxed)
+    }
+
     /// Resolves when the task is asked to stop; to be raced against work that does not sleep here.
     pub(crate) async fn stopped(&self) {
         self.inner.term.cancelled().await;

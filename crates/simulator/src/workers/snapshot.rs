@@ -118,7 +118,8 @@ impl World {
     }
 }
 
-/// Takes a snapshot of these volumes. The lock stays, and after a failure all traces of it: the caller removes them.
+/// Takes a snapshot of these volumes for vzdump; the lock stays. What fails takes its traces back (pve-guest-common
+/// `AbstractConfig::snapshot_create`); an interrupted one leaves them.
 pub(crate) async fn make(
     worker: &Worker,
     vmid: u32,
@@ -129,7 +130,13 @@ pub(crate) async fn make(
     let sim = &worker.sim;
     sim.lock()
         .begin_snapshot(vmid, name, text, sim.clock.shown())?;
-    fill(worker, vmid, name, volumes).await
+    let result = fill(worker, vmid, name, volumes).await;
+    if result.is_err() && !worker.is_dying() {
+        worker.log("snapshot create failed: starting cleanup");
+        drop_snapshot(worker, vmid, name, true).await?;
+        sim.lock().unlock_guest(vmid);
+    }
+    result
 }
 
 /// The running container stands still while its volumes are copied.
