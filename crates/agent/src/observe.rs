@@ -52,6 +52,8 @@ fn class(error: &Error) -> ErrorClass {
         Error::Decode { .. } | Error::NoTask { .. } => ErrorClass::Garbage,
         Error::Parameter { .. } => ErrorClass::Refused,
         other => match other.delivery() {
+            // A file lock that somebody held for too long, a worker that could not be forked in time.
+            Delivery::Answered if other.is_transient() => ErrorClass::Locked,
             Delivery::Answered => ErrorClass::Refused,
             Delivery::NotSent | Delivery::Unknown => ErrorClass::Unreachable,
         },
@@ -99,6 +101,7 @@ pub(crate) async fn node(pve: &Pve) -> Result<NodeFacts, Trouble> {
         root_total: status.rootfs.total,
         vzdump_running: vzdump.map(|task| task.upid),
         now_s: pve.node_time().await.ok().map(|time| time.time),
+        uptime_s: u64::try_from(status.uptime).ok(),
     })
 }
 

@@ -99,7 +99,8 @@ fn pve(config: &Config, principal: &PrincipalConfig, trust: Trust) -> Result<Pve
     settings.timeouts = Timeouts {
         request: config.request_timeout,
         connect: config.request_timeout.min(Duration::from_secs(10)),
-        ..settings.timeouts
+        // What looks into a storage takes as much longer by default too.
+        slow_request: config.request_timeout.saturating_mul(3),
     };
     Ok(Pve::new(Client::new(settings)?, config.node.clone()))
 }

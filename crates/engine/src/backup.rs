@@ -143,9 +143,6 @@ pub struct BackupJob {
     planning: Vec<String>,
     #[serde(default)]
     patience: Patience,
-    /// Whether the process was restarted: then nobody waits at a terminal to be told that the server is away.
-    #[serde(default)]
-    resumed: bool,
     not_before: Option<Timestamp>,
     tries: u8,
     paused: Option<RemoteError>,
@@ -163,7 +160,6 @@ impl BackupJob {
             findings: Vec::new(),
             planning: Vec::new(),
             patience: Patience::default(),
-            resumed: false,
             not_before: None,
             tries: 0,
             paused: None,
@@ -199,7 +195,6 @@ impl BackupJob {
         self.not_before = None;
         self.tries = 0;
         self.patience = Patience::default();
-        self.resumed = true;
         if let State::Dumping { mutating, .. } = &mut self.state {
             mutating.resume();
         }
@@ -399,10 +394,10 @@ impl BackupJob {
 
     fn not_observed(&mut self, now: Timestamp, error: RemoteError) {
         self.tries = self.tries.saturating_add(1);
-        let passing =
-            error.class == ErrorClass::Locked || (self.resumed && error.class.is_transient());
-        if passing && self.tries < MAX_TRIES {
-            self.not_before = Some(now.plus(preflight::WAIT_STEP));
+        if error.class.is_transient() && self.tries < MAX_TRIES {
+            // A `pveproxy` that is restarted is away for some seconds.
+            self.plan_line(format!("trying again: {}", error.text));
+            self.not_before = Some(now.plus(preflight::WAIT_STEP * 2_u32.pow(self.tries.into())));
         } else {
             // Nothing has happened yet, so there is nothing to come back for.
             self.refuse(None, vec![error.text], Some(error.class));

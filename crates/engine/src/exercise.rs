@@ -60,6 +60,9 @@ pub struct ExerciseJob {
     not_before: Option<Timestamp>,
     #[serde(default)]
     paused: Option<RemoteError>,
+    /// Why the last removal never happened.
+    #[serde(default)]
+    unsent: Option<RemoteError>,
 }
 
 const MAX_TRIES: u8 = 4;
@@ -93,6 +96,7 @@ impl ExerciseJob {
             deletes: 0,
             not_before: None,
             paused: None,
+            unsent: None,
         }
     }
 
@@ -153,6 +157,7 @@ impl ExerciseJob {
             && mutating.is_stale()
             && !matches!(outcome, Outcome::Sent(_))
         {
+            self.unsent = mutating.unsent().cloned();
             self.state = State::Deleted;
         }
         match (&mut self.state, outcome) {
@@ -210,6 +215,11 @@ impl ExerciseJob {
                 self.report.reason = None;
                 self.delete();
             }
+            (State::Deleted, Some(_)) if self.unsent.is_some() => {
+                // Nobody listens: the job stays until somebody does.
+                self.deletes = 0;
+                self.paused = self.unsent.take();
+            }
             (State::Deleted, Some(_)) => {
                 let subject = format!("guest {}", self.report.vmid);
                 let detail = format!("snapshot `{}` could not be removed", self.report.snapshot);
@@ -227,6 +237,7 @@ impl ExerciseJob {
     }
 
     fn delete(&mut self) {
+        self.unsent = None;
         self.deletes = self.deletes.saturating_add(1);
         let (vmid, name) = (self.report.vmid, self.report.snapshot.clone());
         self.state = State::Deleting(self.mutating(Mutation::DeleteSnapshot { vmid, name }));

@@ -103,6 +103,9 @@ pub struct Mutating {
     /// Whether a first attempt was lost on the way.
     #[serde(default)]
     retried: bool,
+    /// Why the last attempt certainly did not happen.
+    #[serde(default)]
+    unsent: Option<RemoteError>,
 }
 
 impl Mutating {
@@ -128,6 +131,7 @@ impl Mutating {
             paused: None,
             resumed: false,
             retried: false,
+            unsent: None,
         }
     }
 
@@ -155,6 +159,11 @@ impl Mutating {
     /// Whether the process was restarted before the request was sent: what was seen may be days old.
     pub fn is_from_before(&self) -> bool {
         self.resumed && self.is_unsent()
+    }
+
+    /// Why the request has not happened yet, when it was tried.
+    pub fn unsent(&self) -> Option<&RemoteError> {
+        self.unsent.as_ref().filter(|_| self.is_unsent())
     }
 
     fn is_unsent(&self) -> bool {
@@ -305,13 +314,17 @@ impl Mutating {
                     elapsed_ms: 0,
                 });
             }
-            Sent::Refused(error) => self.end(Ended::Refused(error)),
-            Sent::NotSent(error) if self.sends < MAX_SENDS => {
+            Sent::Refused(error)
+                if error.class != ErrorClass::Locked || self.sends >= MAX_SENDS =>
+            {
+                self.end(Ended::Refused(error));
+            }
+            Sent::Refused(error) | Sent::NotSent(error) if self.sends < MAX_SENDS => {
                 self.retried = true;
                 self.not_before = Some(now.plus(Duration::from_millis(250 << self.sends)));
-                drop(error);
+                self.unsent = Some(error);
             }
-            Sent::NotSent(error) => {
+            Sent::Refused(error) | Sent::NotSent(error) => {
                 self.sends = 0;
                 self.paused = Some(error);
             }

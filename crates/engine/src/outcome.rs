@@ -27,7 +27,7 @@ pub enum ErrorClass {
     Forbidden,
     /// There is no such thing.
     NotFound,
-    /// A lock stands in the way.
+    /// A lock stands in the way, or somebody was busy for a moment: nothing was done.
     Locked,
     /// Any other refusal.
     Refused,

@@ -22,7 +22,7 @@ use crate::job::Next;
 use crate::judgement::{Judgement, Verdict};
 use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
-use crate::outcome::{ErrorClass, Outcome, RemoteError};
+use crate::outcome::{Outcome, RemoteError};
 use crate::patience::Patience;
 use crate::reap::Leftover;
 use crate::restore_test::keeping::Keeping;
@@ -71,8 +71,10 @@ pub struct RestoreTestJob {
 /// What happened on the way, as far as it decides what may be said at the end.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Course {
-    /// Whether the process was restarted at all: then nobody waits at a terminal to be told that the server is away.
-    resumed: bool,
+    /// For how long the node had been up before the restore, in seconds: it only gets less by a restart, whatever the clocks
+    /// say.
+    #[serde(default)]
+    node_uptime_s: Option<u64>,
     /// How often the copy was about to be started.
     starts: u8,
     /// How long the start task took.
@@ -182,7 +184,6 @@ impl RestoreTestJob {
         self.not_before = None;
         self.tries = 0;
         self.patience = Patience::default();
-        self.course.resumed = true;
         match &mut self.state {
             State::Restoring(mutating) => {
                 self.course.unmeasured = true;
@@ -321,10 +322,7 @@ impl RestoreTestJob {
             State::Restoring(mutating) if mutating.is_from_before() => {
                 self.report.plan = None;
                 self.report.scratch = None;
-                self.course = Course {
-                    resumed: true,
-                    ..Course::default()
-                };
+                self.course = Course::default();
                 self.state = State::Observing;
             }
             State::Starting(mutating) if mutating.is_stale() => self.state = State::Checking,
@@ -343,6 +341,7 @@ impl RestoreTestJob {
 
     fn prepare(&mut self, now: Timestamp, subject: &TestSubject) {
         self.tries = 0;
+        self.course.node_uptime_s = subject.node.uptime_s;
         if let Some(archive) = &subject.archive {
             let node_now = subject.node.now_s.unwrap_or_else(|| now.secs());
             self.report.data_age_s = Some(node_now.saturating_sub(archive.ctime));
@@ -409,10 +408,10 @@ impl RestoreTestJob {
 
     fn not_observed(&mut self, now: Timestamp, error: RemoteError) {
         self.tries = self.tries.saturating_add(1);
-        let passing = error.class == ErrorClass::Locked
-            || (self.course.resumed && error.class.is_transient());
-        if passing && self.tries < MAX_TRIES {
-            self.not_before = Some(now.plus(preflight::WAIT_STEP));
+        if error.class.is_transient() && self.tries < MAX_TRIES {
+            // A `pveproxy` that is restarted is away for some seconds.
+            self.planning.push(format!("trying again: {}", error.text));
+            self.not_before = Some(now.plus(preflight::WAIT_STEP * 2_u32.pow(self.tries.into())));
         } else {
             self.report.trouble = Some(error.class);
             self.end_early(now, Judgement::error(error.text));
@@ -515,9 +514,10 @@ impl RestoreTestJob {
         self.tries = 0;
         let level = evidence.level();
         let since_start = self.started_at.map_or(0, |at| now.since(at).as_secs());
+        let before = self.course.node_uptime_s.unwrap_or_default();
         let rebooted = evidence
             .node_uptime_s
-            .is_some_and(|uptime| uptime < since_start);
+            .is_some_and(|uptime| uptime < since_start || uptime < before);
         let measured = self.report.restore_ms.zip(evidence.booted_after_ms);
         self.report.rto_ms = measured
             .filter(|_| !self.course.unmeasured)

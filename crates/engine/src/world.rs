@@ -205,6 +205,9 @@ pub struct NodeFacts {
     pub vzdump_running: Option<Upid>,
     /// The node's own clock, in seconds since the epoch; ages of what it dated are told by it.
     pub now_s: Option<i64>,
+    /// For how long it has been up, in seconds.
+    #[serde(default)]
+    pub uptime_s: Option<u64>,
 }
 
 /// A bridge.

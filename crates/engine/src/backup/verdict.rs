@@ -1,5 +1,7 @@
 //! What a backup's task, its effect and its archive add up to.
 
+use felhom_ids::Vmid;
+
 use crate::backup::{BackupReport, BackupRequest, BackupVerdict, Consistency, Prepared};
 use crate::finding::{Finding, codes};
 use crate::inclusion::prove_inclusion;
@@ -115,7 +117,20 @@ fn take_task(report: &mut BackupReport, ended: &Ended) -> Option<VzdumpLog> {
     Some(parsed)
 }
 
+/// One vzdump runs at a time on a node. One that waits for its turn in vain exits without a last line (pve-manager VZDump.pm
+/// `getlock`), so that its task ends as `unexpected status`; its log is sure all the same that nothing was begun.
+fn waited_in_vain(parsed: &VzdumpLog) -> Option<&String> {
+    let began = parsed.mode.is_some() || !parsed.mounts.is_empty();
+    let mut errors = parsed.errors.iter().filter(|_| !began);
+    errors.find(|error| error.starts_with("can't acquire lock '/var/run/vzdump.lock'"))
+}
+
 fn take_verdict(report: &mut BackupReport, verdict: &TaskVerdict, parsed: &VzdumpLog) {
+    if let Some(error) = waited_in_vain(parsed) {
+        let reason = format!("another backup of the node did not end in time: {error}");
+        report.worsen(BackupVerdict::Failed, reason);
+        return;
+    }
     match verdict {
         TaskVerdict::Succeeded => {}
         TaskVerdict::Warnings(count) => {
@@ -163,8 +178,10 @@ fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestS
             report.worsen(BackupVerdict::Undetermined, reason);
         }
     }
-    for change in changes(before, &result.state) {
-        report.find(codes::GUEST_CHANGED_BY_BACKUP, change.clone());
+    for (change, mend) in changes(report.vmid, before, &result.state) {
+        let subject = format!("guest {}", report.vmid);
+        let finding = Finding::new(codes::GUEST_CHANGED_BY_BACKUP, subject, change.clone());
+        report.findings.push(finding.hint(mend));
         // A task without a verdict stays without one, whatever the guest looks like.
         let verdict = if report.verdict == BackupVerdict::Good {
             BackupVerdict::Failed
@@ -175,17 +192,25 @@ fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestS
     }
 }
 
-fn changes(before: &GuestState, after: &GuestState) -> Vec<String> {
+/// What the backup did to the guest, and what mends it.
+fn changes(vmid: Vmid, before: &GuestState, after: &GuestState) -> Vec<(String, String)> {
     let mut changes = Vec::new();
     if before.running && !after.running {
-        changes.push("the guest ran before the backup and does not run now".to_owned());
+        let text = "the guest ran before the backup and does not run now".to_owned();
+        changes.push((text, format!("pct start {vmid}")));
     }
     if let Some(lock) = &after.lock {
-        changes.push(format!("the guest is still locked ({lock})"));
+        let text = format!("the guest is still locked ({lock})");
+        let mend = format!(
+            "when no task of the guest runs any more, as root on the node: pct unlock {vmid}"
+        );
+        changes.push((text, mend));
     }
     let has_vzdump = |state: &GuestState| state.snapshots.iter().any(|name| name == "vzdump");
     if has_vzdump(after) && !has_vzdump(before) {
-        changes.push("the snapshot `vzdump` was left behind".to_owned());
+        let text = "the snapshot `vzdump` was left behind".to_owned();
+        let mend = format!("the next backup removes it, or: pct delsnapshot {vmid} vzdump");
+        changes.push((text, mend));
     }
     changes
 }

@@ -155,6 +155,23 @@ fn a_copy_that_is_down_after_a_restart_of_the_agent_says_nothing_about_the_backu
 }
 
 #[test]
+fn a_copy_that_is_down_after_a_restart_of_the_node_says_nothing_about_the_backup() {
+    // Our clock went back, so by its count the node was up long before the copy was started.
+    for (uptime, verdict) in [(400_000, Verdict::Error), (600_000, Verdict::Failed)] {
+        let mut world = World::default();
+        let (mut job, now) = up_to(test_job(), &mut world, "gather-evidence", 1);
+        let evidence = Evidence {
+            node_uptime_s: Some(uptime),
+            ..Evidence::default()
+        };
+        job.record(now, Outcome::Evidence(Box::new(evidence)));
+        let (job, _) = drive(job, &mut world, |_, _| Trouble::None);
+        let report = test_of(&job).report().unwrap();
+        assert_eq!(report.judgement.verdict, verdict, "{uptime}");
+    }
+}
+
+#[test]
 fn a_clock_that_jumps_ahead_does_not_spoil_a_copy_that_was_seen_alive() {
     let mut world = World::default();
     let (mut job, now) = up_to(test_job(), &mut world, "gather-evidence", 1);

@@ -104,6 +104,7 @@ pub(crate) fn node() -> NodeFacts {
         root_total: 20 << 30,
         vzdump_running: None,
         now_s: None,
+        uptime_s: Some(500_000),
     }
 }
 
