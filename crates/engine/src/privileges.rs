@@ -91,6 +91,9 @@ pub enum Purpose {
     /// Backing guests up.
     #[serde(rename = "backup run")]
     Backup,
+    /// Removing what is superseded; also the end of every good backup.
+    #[serde(rename = "backup prune")]
+    Prune,
     /// Proving that backups come back.
     #[serde(rename = "restore-test run")]
     RestoreTest,
@@ -104,6 +107,7 @@ impl Purpose {
     pub fn command(self) -> &'static str {
         match self {
             Self::Backup => "backup run",
+            Self::Prune => "backup prune",
             Self::RestoreTest => "restore-test run",
             Self::Exercise => "selftest task",
         }
@@ -191,7 +195,7 @@ pub const NEEDS: &[Need] = {
     use Effect::{Blind, Optional};
     use Place::{BackupStorage, Bridge, Guests, Node, Pool, Root, Scratch, TargetStorage};
     use Principal::{Agent, RestoreTest as Tester};
-    use Purpose::{Backup, Exercise, RestoreTest as Test};
+    use Purpose::{Backup, Exercise, Prune, RestoreTest as Test};
     &[
         need("observe-backup-subject", Backup, Agent, Guests, VM_AUDIT),
         need("observe-backup-subject", Backup, Agent, Node, SYS_AUDIT),
@@ -219,8 +223,27 @@ pub const NEEDS: &[Need] = {
             BackupStorage,
             SPACE,
         )),
-        archive(need("set-notes", Backup, Agent, Guests, VM_BACKUP)),
-        archive(need("set-notes", Backup, Agent, BackupStorage, SPACE)),
+        // The configuration inside the archive is read with `VM.Backup` whatever else is held (pve-manager VZDump.pm
+        // `extractconfig`); without it, it is not compared.
+        but(
+            Blind,
+            need("observe-backup-result", Backup, Agent, Guests, VM_BACKUP),
+        ),
+        archive(need("list-archives", Prune, Agent, Guests, VM_BACKUP)),
+        archive(need("list-archives", Prune, Agent, BackupStorage, SPACE)),
+        // Without the node's clock and the storage's limits nothing is pruned by age, and no quota is respected.
+        but(Blind, need("list-archives", Prune, Agent, Node, SYS_AUDIT)),
+        any(but(
+            Blind,
+            need("list-archives", Prune, Agent, BackupStorage, SEE_STORAGE),
+        )),
+        // Deleting asks for both, whatever else is held (pve-storage Content.pm `delete`).
+        need("delete-backup", Prune, Agent, Guests, VM_BACKUP),
+        need("delete-backup", Prune, Agent, BackupStorage, SPACE),
+        archive(need("set-notes", Test, Agent, Guests, VM_BACKUP)),
+        archive(need("set-notes", Test, Agent, BackupStorage, SPACE)),
+        archive(need("set-protected", Test, Agent, Guests, VM_BACKUP)),
+        archive(need("set-protected", Test, Agent, BackupStorage, SPACE)),
         archive(need("observe-archive", Test, Agent, Guests, VM_BACKUP)),
         archive(need("observe-archive", Test, Agent, BackupStorage, SPACE)),
         need("observe-test-subject", Test, Agent, Node, SYS_AUDIT),
@@ -284,6 +307,8 @@ pub const NEEDS: &[Need] = {
         ),
         need("start", Test, Tester, Pool, &["VM.PowerMgmt"]),
         need("gather-evidence", Test, Tester, Pool, VM_AUDIT),
+        // Whether the node was restarted meanwhile.
+        need("gather-evidence", Test, Agent, Node, SYS_AUDIT),
         need("stop", Test, Tester, Pool, &["VM.PowerMgmt"]),
         need("destroy", Test, Tester, Pool, &["VM.Allocate"]),
         but(

@@ -1,0 +1,161 @@
+//! What the contract measured: the table of privileges, and which of its operations each step of ours consists of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Written from the contract's run, and compared with it by a test of the contract's.
+const TABLE: &str = include_str!("../../../../../docs/reference/privileges.md");
+
+/// The steps of each principal, and the contract's operations that they are made of (`observe/`, `perform/`).
+const STEPS: &[(&str, &str, &[&str])] = &[
+    (
+        "agent",
+        "observe-backup-subject",
+        &[
+            "guest-config",
+            "guest-status",
+            "snapshots",
+            "node-status",
+            "node-time",
+            "tasks-of-others",
+            "storages",
+            "storage-definitions",
+            "permissions",
+            "archives",
+        ],
+    ),
+    ("agent", "backup", &["backup"]),
+    (
+        "agent",
+        "observe-backup-result",
+        &["archives", "archived-config", "guest-status", "snapshots"],
+    ),
+    (
+        "agent",
+        "observe-archive",
+        &["archives", "archive-attributes"],
+    ),
+    ("agent", "set-notes", &["set-notes"]),
+    ("agent", "set-protected", &["set-protected"]),
+    (
+        "agent",
+        "list-archives",
+        &["archives", "archive-attributes", "node-time"],
+    ),
+    ("agent", "delete-backup", &["delete-archive"]),
+    (
+        "agent",
+        "observe-test-subject",
+        &[
+            "archives",
+            "archive-attributes",
+            "node-status",
+            "node-time",
+            "tasks-of-others",
+            "storages",
+            "storage-definitions",
+            "networks",
+            "free-vmid",
+        ],
+    ),
+    (
+        "agent",
+        "observe-scratch",
+        &["free-vmid", "copy-status", "copy-config"],
+    ),
+    (
+        "agent",
+        "follow-task",
+        &[
+            "own-task",
+            "own-task-log",
+            "stop-task",
+            "node-status",
+            "storages",
+            "thin-pools",
+        ],
+    ),
+    ("agent", "gather-evidence", &["node-status"]),
+    ("agent", "list-snapshots", &["snapshots"]),
+    ("agent", "snapshot", &["snapshot"]),
+    ("agent", "delete-snapshot", &["delete-snapshot"]),
+    (
+        "restore-test",
+        "observe-test-subject",
+        &["archived-config", "pool", "permissions"],
+    ),
+    ("restore-test", "restore", &["restore"]),
+    ("restore-test", "start", &["start"]),
+    (
+        "restore-test",
+        "gather-evidence",
+        &["copy-status", "interfaces"],
+    ),
+    ("restore-test", "stop", &["stop"]),
+    ("restore-test", "destroy", &["destroy"]),
+];
+
+/// Principal, privilege and step that is told to be hindered though every operation of it succeeds.
+const OTHERWISE: &[(&str, &str, &str)] = &[
+    // Whether volumes are left is believed only with both, for the token is not to hold `Datastore.Allocate`.
+    ("agent", "Datastore.Audit", "observe-scratch"),
+    ("agent", "VM.Config.Disk", "observe-scratch"),
+    // PVE 9.2 asks for it and ignores the answer; a version that does not would hide the pool.
+    ("restore-test", "Pool.Audit", "observe-test-subject"),
+];
+
+/// One removal of the table: role, path in the table's words, privilege, side.
+type Removal = (String, String, String, String);
+
+/// The operations that fail or are shortened, by removal.
+pub(super) fn table() -> BTreeMap<Removal, BTreeSet<String>> {
+    let mut table = BTreeMap::new();
+    let mut role = String::new();
+    for line in TABLE.lines() {
+        if let Some(name) = line.strip_prefix("## ") {
+            name.trim_matches('`').clone_into(&mut role);
+        }
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [path, privilege, side @ ("user" | "token"), fails] = cells.as_slice() else {
+            continue;
+        };
+        let word = |text: &str| text.trim_matches('`').to_owned();
+        let none = fails.starts_with("not needed");
+        let fails = fails.split(',').filter(|_| !none);
+        let fails = fails.filter_map(|one| one.split_whitespace().next());
+        let removal = (role.clone(), word(path), word(privilege), word(side));
+        table.insert(removal, fails.map(str::to_owned).collect());
+    }
+    table
+}
+
+/// The steps that the contract's run shows to be hindered by a removal.
+pub(super) fn hindered(
+    principal: &str,
+    path: &str,
+    privilege: &str,
+    side: &str,
+) -> BTreeSet<String> {
+    let place = match path {
+        "/pool/felhom-scratch" => "/pool/POOL",
+        "/storage/local" => "/storage/BACKUPS",
+        "/storage/local-lvm" => "/storage/VOLUMES",
+        "/sdn/zones/localnetwork/vmbr9" => "/sdn/zones/localnetwork/ISOLATED",
+        guest if guest.starts_with("/vms/") => "/vms/KEYCTL",
+        other => other,
+    };
+    let removal = [principal, place, privilege, side].map(str::to_owned);
+    let removal: Removal = removal.into();
+    let fails = table()
+        .remove(&removal)
+        .unwrap_or_else(|| panic!("the contract never removed {removal:?}"));
+    let own = STEPS.iter().filter(|(who, _, _)| *who == principal);
+    let mut steps: BTreeSet<String> = own
+        .filter(|(_, _, made_of)| made_of.iter().any(|one| fails.contains(*one)))
+        .map(|(_, step, _)| (*step).to_owned())
+        .collect();
+    let told = OTHERWISE
+        .iter()
+        .filter(|(who, lacking, _)| (*who, *lacking) == (principal, privilege));
+    steps.extend(told.map(|(_, _, step)| (*step).to_owned()));
+    steps
+}
