@@ -2,54 +2,18 @@
 //! same end: nothing left, nothing foreign touched, one verdict, every mutation carried out at most once.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use felhom_agent::progress::{Event, Progress, Silent};
+use felhom_agent::progress::{Event, Progress};
 use felhom_agent::runner::Runner;
 use felhom_engine::*;
-use felhom_ids::VolumeId;
 use felhom_simulator::{Fault, FaultKind};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::scene::*;
 use crate::support::*;
-
-/// The job that dies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Subject {
-    Backup,
-    RestoreTest,
-    /// A restore test whose pool is filled by somebody else, so that its task is stopped.
-    FloorReached,
-    /// The removal of what an earlier test left running.
-    Reap,
-    Exercise,
-    /// The removal of a superseded archive.
-    Prune,
-}
-
-impl Subject {
-    /// A task that is told to stop has five seconds before it is killed: in time that runs too fast a busy machine would
-    /// kill a worker that was about to clean up.
-    fn speed(self) -> f64 {
-        if self == Self::FloorReached {
-            10.0
-        } else {
-            SPEED
-        }
-    }
-}
-
-const SUBJECTS: [Subject; 6] = [
-    Subject::Backup,
-    Subject::RestoreTest,
-    Subject::FloorReached,
-    Subject::Reap,
-    Subject::Exercise,
-    Subject::Prune,
-];
 
 /// The instant of death.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,23 +65,6 @@ fn faults() -> Vec<(&'static str, Option<FaultKind>, bool)> {
     ]
 }
 
-/// The request of a mutation, for holding its answer. A mutation without one here is not covered, and fails the test.
-fn request_of(mutation: &str) -> Option<(&'static str, &'static str)> {
-    Some(match mutation {
-        "backup" => ("POST", "*/vzdump"),
-        "restore" => ("POST", "*/lxc"),
-        "start" => ("POST", "*/status/start"),
-        "stop" => ("POST", "*/status/stop"),
-        "destroy" => ("DELETE", "*/lxc/*"),
-        "snapshot" => ("POST", "*/snapshot"),
-        "delete-snapshot" => ("DELETE", "*/snapshot/*"),
-        "stop-task" => ("DELETE", "*/tasks/*"),
-        "set-notes" | "set-protected" => ("PUT", "*/content/*"),
-        "delete-backup" => ("DELETE", "*/content/*"),
-        _ => return None,
-    })
-}
-
 /// Dies at an instant: unwinding without a trace is as near to a kill as one process can come to another's.
 struct Killer {
     seq: Option<(i64, Death)>,
@@ -152,183 +99,6 @@ impl Progress for Killer {
             _ => {}
         }
     }
-}
-
-/// A world with a backup of 9010, and one in which an earlier restore test left its copy running.
-struct Origins {
-    directory: tempfile::TempDir,
-    volid: VolumeId,
-    installation: InstallationId,
-    leftover: Leftover,
-    superseded: PruneRequest,
-}
-
-impl Origins {
-    async fn prepare() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let bench = Bench::new().await;
-        let volid = bench.backup(9010).await;
-        let installation = bench.journal().await.installation().clone();
-        let plain = directory.path().join("plain");
-        let left = directory.path().join("left");
-        let path = bench.world.state_dir().to_owned();
-        let Bench {
-            world,
-            directory: first,
-            ..
-        } = bench;
-        world.stop().await.unwrap();
-        copy(&path, &plain);
-        drop(first);
-
-        let bench = Bench::with(FAST, Some(&plain)).await;
-        let journal = bench.journal().await;
-        let performer = bench.performer();
-        let job = test_job(&bench, &journal, &volid, 0xabcd);
-        let killer = Killer::new(None);
-        let leftover = until_started(&journal, &performer, job, &killer).await;
-        let path = bench.world.state_dir().to_owned();
-        bench.world.stop().await.unwrap();
-        copy(&path, &left);
-        let superseded = several(&directory.path().join("several")).await;
-        Self {
-            directory,
-            volid,
-            installation,
-            leftover,
-            superseded,
-        }
-    }
-
-    fn of(&self, subject: Subject) -> PathBuf {
-        let name = match subject {
-            Subject::Reap => "left",
-            Subject::Prune => "several",
-            _ => "plain",
-        };
-        self.directory.path().join(name)
-    }
-}
-
-/// A world with three backups of 9001, and the request to remove all but the last.
-async fn several(directory: &std::path::Path) -> PruneRequest {
-    let bench = Bench::new().await;
-    for _ in 0..3 {
-        bench.backup(9001).await;
-    }
-    let journal = bench.journal().await;
-    let storage = "local".parse().unwrap();
-    let records = journal.archive_records(vmid(9001), &storage).await.unwrap();
-    let config = felhom_agent::config::load(&bench.config).unwrap();
-    let path = bench.world.state_dir().to_owned();
-    bench.world.stop().await.unwrap();
-    copy(&path, directory);
-    PruneRequest {
-        vmid: vmid(9001),
-        storage,
-        installation: journal.installation().clone(),
-        policy: KeepPolicy {
-            last: 1,
-            at_least: 1,
-            ..KeepPolicy::keep_all()
-        },
-        records,
-        no_progress: config.backup.no_progress,
-        settle: config.backup.settle,
-    }
-}
-
-/// Performs a restore test up to the moment its copy runs, and no further.
-async fn until_started(
-    journal: &felhom_agent::journal::Journal,
-    performer: &felhom_agent::perform::Performer,
-    mut job: Job,
-    progress: &Killer,
-) -> Leftover {
-    journal.insert(&job).await.unwrap();
-    loop {
-        match job.next(felhom_agent::clock::now()) {
-            Next::Do(Step::Observe(Observe::Evidence { .. })) => break,
-            Next::Do(step) => {
-                let outcome = performer.perform(&step, progress).await;
-                job.record(felhom_agent::clock::now(), outcome);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    let JobKind::RestoreTest(test) = &job.kind else {
-        unreachable!()
-    };
-    test.remains().unwrap()
-}
-
-fn make(
-    subject: Subject,
-    bench: &Bench,
-    journal: &felhom_agent::journal::Journal,
-    origins: &Origins,
-) -> Job {
-    match subject {
-        Subject::Backup => backup_job(bench, journal, 9010, 1),
-        Subject::RestoreTest | Subject::FloorReached => protecting_test_job(bench, origins),
-        Subject::Prune => Job {
-            id: JobId::from_bits(5),
-            created: felhom_agent::clock::now(),
-            kind: JobKind::Prune(Box::new(PruneJob::new(origins.superseded.clone()))),
-        },
-        Subject::Exercise => exercise_job(bench, journal, 9001, 3),
-        Subject::Reap => {
-            let config = felhom_agent::config::load(&bench.config).unwrap();
-            let reap = ReapJob::new(&config.restore_test_policy, origins.leftover.clone());
-            Job {
-                id: JobId::from_bits(4),
-                created: felhom_agent::clock::now(),
-                kind: JobKind::Reap(Box::new(reap)),
-            }
-        }
-    }
-}
-
-/// As the installation that made the archive, so that its mark is ours.
-fn protecting_test_job(bench: &Bench, origins: &Origins) -> Job {
-    let config = felhom_agent::config::load(&bench.config).unwrap();
-    let id = JobId::from_bits(2);
-    let request = RestoreTestRequest {
-        volid: origins.volid.clone(),
-        installation: origins.installation.clone(),
-        job: id.clone(),
-        nonce: 77,
-        policy: config.restore_test_policy,
-        leased: vec![],
-        content_bytes: Some(8 << 20),
-    };
-    let test = RestoreTestJob::new(request).protecting(vec![]);
-    Job {
-        id,
-        created: felhom_agent::clock::now(),
-        kind: JobKind::RestoreTest(Box::new(test)),
-    }
-}
-
-/// For a floor to be reached: the restore stands still at its archive, and the pool is filled past the floor as soon as it
-/// works. Never ends.
-async fn disturb(subject: Subject, bench: &Bench) -> std::convert::Infallible {
-    if subject == Subject::FloorReached {
-        bench
-            .world
-            .inject(Fault::task("vzrestore:extract", FaultKind::TaskStall));
-        while !bench.world.state()["running_tasks"]
-            .to_string()
-            .contains(":vzrestore:")
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let size = bench.world.state()["world"]["pool"]["size"]
-            .as_u64()
-            .unwrap();
-        bench.world.fill_pool(size / 100 * 92).await.unwrap();
-    }
-    std::future::pending().await
 }
 
 /// The mutating steps of a job's undisturbed run, in order.
@@ -379,7 +149,7 @@ async fn play(case: &Case, origins: &Origins) -> Result<(), String> {
     let dying_and_rising = async {
         die(case, &bench, origins).await?;
         inject(case, &bench);
-        restart(&bench).await
+        restart(&bench).await.map(drop)
     };
     tokio::select! {
         ended = dying_and_rising => ended?,
@@ -454,33 +224,6 @@ fn inject(case: &Case, bench: &Bench) {
             ..Fault::request("*", "*", kind)
         });
     }
-}
-
-/// Starts again, as often as it takes: a job that has to pause goes on at the next start.
-async fn restart(bench: &Bench) -> Result<(), String> {
-    let mut last = String::new();
-    for _ in 0..6 {
-        let journal = bench.journal().await;
-        let performer = bench.performer();
-        let unfinished = journal
-            .unfinished()
-            .await
-            .map_err(|error| error.to_string())?;
-        if unfinished.is_empty() {
-            return Ok(());
-        }
-        for one in unfinished {
-            let runner = Runner {
-                journal: &journal,
-                performer: &performer,
-                progress: &Silent,
-            };
-            if let Err(error) = runner.resume(one).await {
-                last = error.to_string();
-            }
-        }
-    }
-    Err(format!("the job does not come to its end: {last}"))
 }
 
 async fn check(

@@ -259,6 +259,14 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Waits until no task runs.
+pub(crate) async fn settled(bench: &Bench) {
+    eventually("no task runs", || {
+        bench.world.state()["running_tasks"] == serde_json::json!([])
+    })
+    .await;
+}
+
 /// Waits, bounded, until something holds.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     for _ in 0..500 {
