@@ -72,7 +72,7 @@ enum Command {
     #[command(subcommand)]
     Enroll(enroll::EnrollCommand),
     /// Check the rights and the health of the box, and print what mends them.
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Findings: what a code means, and which are accepted for a while.
     #[command(subcommand)]
     Findings(findings::FindingsCommand),
@@ -317,7 +317,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Storage(StorageCommand::List) => storage::list(&context).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,
-        Command::Doctor => doctor::run(&context).await,
+        Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Findings(command) => findings::run(&context, command).await,
         Command::Trust(TrustCommand::Show) => trust::show(&context).await,
         Command::Trust(TrustCommand::Repin { accept, dry_run }) => {

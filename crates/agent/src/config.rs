@@ -2,7 +2,9 @@
 
 mod checked;
 mod keep;
+mod problems;
 mod raw;
+mod shown;
 mod span;
 mod template;
 
@@ -70,20 +72,35 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     {
         serde_json::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
-            line: error.line(),
-            message: error.to_string(),
+            line: error.line().max(1),
+            message: told(&error.to_string()),
         })?
     } else {
         toml::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
-            line: error.span().map_or(0, |span| line_of(text, span.start)),
-            message: error.message().to_owned(),
+            line: error.span().map_or(1, |span| line_of(text, span.start)),
+            message: told(error.message()),
         })?
     };
     checked::check(raw, path).map_err(|problems| ConfigError::Problems {
         path: path.to_owned(),
-        problems,
+        problems: problems.iter().map(|problem| told(problem)).collect(),
     })
+}
+
+/// How much is told of one problem. The longest that are our own name all keys of a section.
+const TOLD: usize = 600;
+
+/// A problem on one line, however long the value is that it repeats and whatever is in it.
+fn told(problem: &str) -> String {
+    let mut text: String = problem.chars().take(TOLD).collect();
+    if text.len() < problem.len() {
+        text.push('…');
+    }
+    if text.contains(char::is_control) {
+        text = text.escape_debug().to_string();
+    }
+    text
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -32,8 +32,8 @@ pub enum CredentialError {
         path: PathBuf,
     },
     /// No systemd credentials were handed to this process.
-    #[error("`{0}`: systemd handed no credentials to this process (LoadCredential=)")]
-    NoCredentials(String),
+    #[error("systemd handed no credentials to this process (LoadCredential=)")]
+    NoCredentials,
 }
 
 impl CredentialError {
@@ -46,9 +46,7 @@ impl CredentialError {
             ),
             Self::Readable { path, .. } => format!("chmod 600 {}", path.display()),
             Self::Empty { path } => format!("write the token's secret into `{}`", path.display()),
-            Self::NoCredentials(_) => {
-                "start it by its systemd unit, or use `secret_file`".to_owned()
-            }
+            Self::NoCredentials => "start it by its systemd unit, or use `secret_file`".to_owned(),
         }
     }
 }
@@ -88,5 +86,6 @@ pub fn read_secret(path: &Path) -> Result<SecretString, CredentialError> {
 pub(crate) fn credential_path(name: &str) -> Result<PathBuf, CredentialError> {
     std::env::var_os("CREDENTIALS_DIRECTORY")
         .map(|directory| Path::new(&directory).join(name))
-        .ok_or_else(|| CredentialError::NoCredentials(name.to_owned()))
+        // The name is not repeated: who takes `credential` for the place of the secret wrote that.
+        .ok_or(CredentialError::NoCredentials)
 }

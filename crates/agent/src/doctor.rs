@@ -1,18 +1,18 @@
 //! What the box looks like to each principal, gathered for the engine's judgement of rights and health. Only reads.
 
+mod health;
+pub mod probe;
+pub mod reach;
 mod rights;
 
 use std::collections::BTreeSet;
 
 use felhom_engine::privileges::{self, Holder, Lack, Setting};
-use felhom_engine::{
-    BridgeHealth, Finding, Health, Mark, Principal, StorageHealth, StorageSeen, health,
-};
-use felhom_ids::{StorageId, Vmid};
+use felhom_engine::{Finding, Mark, Principal, health};
+use felhom_ids::Vmid;
 use felhom_proxmox::{Error, Pve};
 
-use crate::clock;
-use crate::config::{Config, TrustConfig};
+use crate::config::Config;
 use crate::journal::Journal;
 use crate::observe;
 use crate::remote::Remotes;
@@ -69,8 +69,12 @@ pub async fn examine(
     findings.extend(privileges::excess(&setting, &holders));
     let taken = containers.union(&machines).copied();
     let taken: Vec<Vmid> = taken.filter(|vmid| scratch.contains(vmid)).collect();
-    let foreign = foreign(agent, journal, taken).await;
-    findings.extend(health(&look(config, remotes, foreign).await?));
+    let foreign = if config.restore_tests {
+        foreign(agent, journal, taken).await
+    } else {
+        Vec::new()
+    };
+    findings.extend(health(&health::look(config, remotes, foreign).await?));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(Examined {
         setting,
@@ -91,6 +95,7 @@ fn setting(config: &Config, guests: BTreeSet<Vmid>) -> Setting {
         pool: policy.pool.clone(),
         bridge: policy.bridge.clone(),
         first_scratch: policy.first_vmid,
+        restore_tests: config.restore_tests,
     }
 }
 
@@ -111,69 +116,4 @@ async fn foreign(agent: &Pve, journal: Option<&Journal>, taken: Vec<Vmid>) -> Ve
         }
     }
     foreign
-}
-
-async fn look(config: &Config, remotes: &Remotes, foreign: Vec<Vmid>) -> Result<Health, Error> {
-    let agent = remotes.of(Principal::Agent);
-    let tester = remotes.of(Principal::RestoreTest);
-    let policy = &config.restore_test_policy;
-    let interfaces = agent.host_interfaces().await?;
-    let bridge = interfaces
-        .iter()
-        .find(|one| one.kind == "bridge" && one.iface == policy.bridge.to_string());
-    let bridge = match bridge {
-        None => BridgeHealth::Missing,
-        Some(bridge) if bridge.is_isolated_bridge() => BridgeHealth::Isolated,
-        Some(_) => BridgeHealth::Connected,
-    };
-    let pool = match tester.pool(&policy.pool).await {
-        Ok(pool) => Some(pool.is_some()),
-        Err(Error::Forbidden { .. }) => None,
-        Err(error) => return Err(error),
-    };
-    let before = clock::now().secs();
-    let clock_ahead_s = match agent.node_time().await {
-        // The answer was made between question and arrival.
-        Ok(time) if time.time < before => Some(time.time.saturating_sub(before)),
-        Ok(time) => Some(time.time.saturating_sub(clock::now().secs()).max(0)),
-        Err(_) => None,
-    };
-    Ok(Health {
-        nodes: agent.nodes().await?.len(),
-        insecure: matches!(config.trust, TrustConfig::Insecure),
-        storages: storages(config, agent).await?,
-        bridge: (policy.bridge.clone(), bridge),
-        pool: (policy.pool.clone(), pool),
-        foreign_scratch: foreign,
-        clock_ahead_s,
-    })
-}
-
-async fn storages(config: &Config, agent: &Pve) -> Result<Vec<StorageHealth>, Error> {
-    let configured = agent.storage_configs().await?;
-    let listed = agent.storages().await?;
-    let look = |id: &StorageId, purpose: &'static str, content: &'static str| {
-        let status = listed
-            .iter()
-            .find(|status| status.storage.as_ref() == Some(id));
-        let settings = configured.iter().find(|one| one.storage == *id);
-        StorageHealth {
-            id: id.clone(),
-            purpose,
-            content,
-            seen: status.map(|status| StorageSeen {
-                active: status.active,
-                fits: status.content.iter().any(|one| one == content),
-                retention: observe::storage_facts(id, status, settings, None).retention,
-                path: settings.and_then(|settings| settings.path.clone()),
-                is_mountpoint: settings
-                    .and_then(|settings| settings.is_mountpoint.as_deref())
-                    .is_some_and(|text| !matches!(text, "0" | "no" | "off" | "false")),
-            }),
-        }
-    };
-    Ok(vec![
-        look(&config.backup.storage, "backups", "backup"),
-        look(&config.restore_test_policy.target, "copies", "rootdir"),
-    ])
 }

@@ -113,12 +113,13 @@ impl Printer {
             return write_line(&mut std::io::stdout().lock(), &text);
         }
         let mut err = std::io::stderr().lock();
-        write_line(&mut err, &format!("error: {}", failure.message));
+        let mut say = |line: &str| write_line(&mut err, &printable(line));
+        say(&format!("error: {}", failure.message));
         for cause in &failure.causes {
-            write_line(&mut err, &format!("  caused by: {cause}"));
+            say(&format!("  caused by: {cause}"));
         }
         if let Some(hint) = &failure.hint {
-            write_line(&mut err, &format!("hint: {hint}"));
+            say(&format!("hint: {hint}"));
         }
     }
 }

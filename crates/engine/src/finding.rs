@@ -158,5 +158,11 @@ pub mod codes {
             "A storage on a mounted directory lacks `is_mountpoint`, so it fills the root file system when nothing is mounted.";
         CLOCK_OFF = "clock-off", Warning,
             "The node's clock and ours differ.";
+        JOB_ARCHIVES_SCRATCH = "job-archives-scratch", Warning,
+            "A backup job of the cluster covers scratch VMIDs, so it archives copies that a restore test has up.";
+        CERTIFICATE_EXPIRES = "certificate-expires", Warning,
+            "The pinned certificate is about to be replaced; until the new one is pinned, every job waits.";
+        TOO_MUCH_SHOWN = "too-much-shown", Warning,
+            "The server would have let a principal do what it must not: asked, not inferred.";
     }
 }

@@ -61,7 +61,27 @@ pub struct Health {
     pub foreign_scratch: Vec<Vmid>,
     /// By how many seconds the node's clock is ahead of ours.
     pub clock_ahead_s: Option<i64>,
+    /// Backup jobs of the cluster that cover scratch VMIDs.
+    pub jobs_over_scratch: Vec<JobOverScratch>,
+    /// In how many seconds the pinned certificate expires; `None` where none is pinned or its end is not told.
+    pub pin_left_s: Option<i64>,
 }
+
+/// A backup job of the cluster that covers VMIDs of the scratch range.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobOverScratch {
+    /// Its id.
+    pub id: String,
+    /// How it comes to cover them: `all guests`, `pool x`, `guest 9100`.
+    pub covers: String,
+    /// When it runs, as a calendar event.
+    pub schedule: Option<String>,
+}
+
+/// Proxmox renews its own certificate two weeks before it expires, one by ACME thirty days before (pve-manager
+/// `bin/pveupdate`); whoever pins one should know before that.
+const PIN_WARNING_S: i64 = 45 * 24 * 3600;
+const DAY_S: i64 = 24 * 3600;
 
 /// A node whose clock differs by more is no longer explained by a slow answer.
 const CLOCK_TOLERANCE_S: i64 = 30;
@@ -95,7 +115,44 @@ pub fn health(seen: &Health) -> Vec<Finding> {
         found.push(Finding::new(codes::SCRATCH_FOREIGN, subject, detail).hint(hint));
     }
     found.extend(seen.clock_ahead_s.and_then(clock));
+    found.extend(seen.jobs_over_scratch.iter().map(job));
+    found.extend(seen.pin_left_s.and_then(pin));
     found
+}
+
+fn job(job: &JobOverScratch) -> Finding {
+    let when = job.schedule.as_deref().unwrap_or("by hand");
+    let detail = format!(
+        "it covers {} and runs {when}: a copy that a restore test has up at that time is archived as well, and its archive \
+         stays",
+        job.covers
+    );
+    let hint = "leave the scratch range out of the job (`exclude`, or name its guests instead of all), or run restore tests \
+                at another time";
+    Finding::new(
+        codes::JOB_ARCHIVES_SCRATCH,
+        format!("backup job {}", job.id),
+        detail,
+    )
+    .hint(hint)
+}
+
+fn pin(left: i64) -> Option<Finding> {
+    if left > PIN_WARNING_S {
+        return None;
+    }
+    let when = if left < 0 {
+        "has expired".to_owned()
+    } else {
+        format!("expires in {} days", left / DAY_S)
+    };
+    let detail = format!(
+        "it {when}; Proxmox replaces its own two weeks before the end and one by ACME thirty days before, and from then on it \
+         is not the pinned one: every job waits"
+    );
+    let hint = "after the renewal compare, on the node: openssl x509 -noout -fingerprint -sha256 -in \
+                /etc/pve/local/pve-ssl.pem; then: felhom-agent trust repin";
+    Some(Finding::new(codes::CERTIFICATE_EXPIRES, "pinned certificate", detail).hint(hint))
 }
 
 fn storage(storage: &StorageHealth) -> Vec<Finding> {

@@ -41,7 +41,7 @@ pub use evidence::{Evidence, EvidenceLevel};
 pub use exercise::{ExerciseJob, ExerciseReport};
 pub use finding::{Code, Finding, Severity, codes};
 pub use headroom::{Floors, Headroom, Shortage, headroom};
-pub use health::{BridgeHealth, Health, StorageHealth, StorageSeen, health};
+pub use health::{BridgeHealth, Health, JobOverScratch, StorageHealth, StorageSeen, health};
 pub use inclusion::{Inclusion, MountProof, planned_inclusion, prove_inclusion};
 pub use isolation::{Violation, isolation_violations};
 pub use job::{Job, JobId, JobKind, Next, ParseJobIdError};

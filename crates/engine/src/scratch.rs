@@ -197,6 +197,9 @@ pub struct CleanUp {
     /// The cut-off task that the last look showed.
     #[serde(default)]
     unfinished: Option<Upid>,
+    /// Whether a task of ours destroyed the guest and said so.
+    #[serde(default)]
+    destroyed: bool,
 }
 
 /// Looks, stops, destroys, and looks again: a guest needs three rounds, the rest is patience with locks.
@@ -216,6 +219,7 @@ impl CleanUp {
             not_before: None,
             trouble: None,
             unfinished: None,
+            destroyed: false,
         }
     }
 
@@ -280,6 +284,7 @@ impl CleanUp {
                     self.lease.destroy = mutating.upid().cloned().or(self.lease.destroy.take());
                 }
                 if let Some(ended) = mutating.ended() {
+                    self.destroyed = mutating.mutation_name() == "destroy" && did(ended);
                     self.trouble = trouble(ended).or(self.trouble.take());
                     self.stage = Stage::Look;
                 }
@@ -307,6 +312,9 @@ impl CleanUp {
         };
         match scratch_standing(&facts, &self.lease) {
             Standing::Gone => self.stage = Stage::Ended(CleanUpEnd::Gone),
+            // A destruction frees every volume of the configuration before it removes that, and dies with the first that it
+            // cannot free (pve-container LXC.pm `destroy_lxc_container`): its OK vouches for what the token may not see.
+            Standing::GoneUnseen if self.destroyed => self.stage = Stage::Ended(CleanUpEnd::Gone),
             Standing::GoneUnseen => {
                 self.stage = Stage::Ended(CleanUpEnd::GoneUnseen(unseen(self.vmid, &self.storage)));
             }
@@ -382,6 +390,16 @@ fn subject(vmid: Vmid) -> String {
     format!("scratch {vmid}")
 }
 
+fn did(ended: &Ended) -> bool {
+    matches!(
+        ended,
+        Ended::Task {
+            verdict: TaskVerdict::Succeeded,
+            ..
+        }
+    )
+}
+
 fn trouble(ended: &Ended) -> Option<String> {
     match ended {
         Ended::Task {
@@ -403,7 +421,7 @@ fn unseen(vmid: Vmid, storage: &StorageId) -> Finding {
         format!("whether volumes of it are left on `{storage}` cannot be seen"),
     )
     .hint(format!(
-        "grant VM.Config.Disk on /vms and Datastore.Audit on /storage/{storage} to see it"
+        "as root on the node: pvesm list {storage} --vmid {vmid}"
     ))
 }
 

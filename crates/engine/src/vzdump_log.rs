@@ -44,10 +44,12 @@ impl VzdumpLog {
     }
 
     fn take(&mut self, line: &str) {
-        if let Some(error) = line.strip_prefix("ERROR: ") {
-            self.errors.push(error.to_owned());
-        } else if let Some(warning) = line.strip_prefix("WARN: ") {
-            self.warnings.push(warning.to_owned());
+        // One that has nothing to say, after which the blank is gone, is still one.
+        let said = |text: &str| text.strip_prefix(' ').unwrap_or(text).to_owned();
+        if let Some(error) = line.strip_prefix("ERROR:") {
+            self.errors.push(said(error));
+        } else if let Some(warning) = line.strip_prefix("WARN:") {
+            self.warnings.push(said(warning));
         } else if let Some(info) = line.strip_prefix("INFO: ") {
             self.take_info(info);
         }
@@ -124,6 +126,13 @@ mod tests {
         );
         assert_eq!(log.bytes_written, Some(2_150_400));
         assert!(!log.fell_back && log.errors.is_empty());
+    }
+
+    #[test]
+    fn an_error_without_words_is_an_error() {
+        let log = VzdumpLog::parse(["ERROR: ", "WARN:", "ERROR: x", "ERRORS: none"]);
+        assert_eq!(log.errors, ["", "x"]);
+        assert_eq!(log.warnings, [""]);
     }
 
     #[test]

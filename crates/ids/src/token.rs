@@ -41,10 +41,23 @@ impl FromStr for TokenId {
             InvalidName::new(
                 "token id",
                 "`name@realm!token` (as in `felhom-agent@pve!agent`)",
-                text,
+                public_half(text),
             )
         })
     }
+}
+
+/// What may be shown of a text that is no token id: people paste the secret along, behind `=` as PVE's header has it or
+/// behind `:` as that of Proxmox Backup Server, or nothing but the secret.
+fn public_half(text: &str) -> &str {
+    let text = text
+        .strip_prefix("PVEAPIToken=")
+        .or_else(|| text.strip_prefix("PBSAPIToken="))
+        .unwrap_or(text);
+    let end = text.find(['=', ':']).unwrap_or(text.len());
+    text.get(..end)
+        .filter(|half| half.contains('@'))
+        .unwrap_or("…")
 }
 
 impl fmt::Display for TokenId {
@@ -76,8 +89,14 @@ mod tests {
             "root@pam!t",
             "!x",
             "root@pam!tok=0000-1111",
+            "PVEAPIToken=root@pam!tok=0000-1111",
+            "root@pam!tok:0000-1111",
+            "0000-1111",
         ] {
-            assert!(odd.parse::<TokenId>().is_err(), "{odd:?}");
+            let refused = odd.parse::<TokenId>().unwrap_err().to_string();
+            assert!(!refused.contains("0000-1111"), "{refused}");
         }
+        let refused = "root@pam!tok=0000-1111".parse::<TokenId>().unwrap_err();
+        assert_eq!(refused.input(), "root@pam!tok");
     }
 }

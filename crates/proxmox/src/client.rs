@@ -19,9 +19,8 @@ use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 use crate::credentials::{CSRF, Credentials};
-use crate::decode::Envelope;
+use crate::decode;
 use crate::encode::{Method, Request};
-use crate::error::answer::{Refusal, beginning};
 use crate::error::{Error, Phase};
 use crate::tls::{self, Trust};
 
@@ -138,14 +137,7 @@ impl Client {
     /// Sends a request and reads the `data` of its answer.
     pub async fn send<T: DeserializeOwned>(&self, request: &Request) -> Result<T, Error> {
         let body = self.exchange(request).await?;
-        serde_json::from_slice::<Envelope<T>>(&body)
-            .map(|envelope| envelope.data)
-            .map_err(|source| Error::Decode {
-                request: request.to_string(),
-                what: "a JSON object with `data` of the expected shape",
-                kept: self.shared.settings.credentials.redact(beginning(&body)),
-                source: source.into(),
-            })
+        decode::data(request, &body, &self.shared.settings.credentials)
     }
 
     /// Sends a request and returns the body of a successful answer, unread.
@@ -164,27 +156,13 @@ impl Client {
         if answer.status.is_success() {
             return Ok(answer.body);
         }
-        Err(self.refusal(request, &answer))
-    }
-
-    fn refusal(&self, request: &Request, answer: &Answer) -> Error {
-        let status = answer.status;
-        // A server that echoes our secret must not get it into a log.
-        let redact = |bytes: &[u8]| {
-            self.shared
-                .settings
-                .credentials
-                .redact(String::from_utf8_lossy(bytes).into_owned())
-        };
-        let body = redact(&answer.body);
-        let reason = answer.reason.as_deref().map(redact);
-        let refusal = Refusal {
-            request: request.to_string(),
-            status,
-            reason: reason.as_deref().map(str::as_bytes),
-            body: body.as_bytes(),
-        };
-        refusal.into_error()
+        Err(Error::refused(
+            request,
+            answer.status.as_u16(),
+            answer.reason.as_deref(),
+            &answer.body,
+            &self.shared.settings.credentials,
+        ))
     }
 
     /// On an idle connection if allowed and there is one, else, or if that one broke, on a fresh one.

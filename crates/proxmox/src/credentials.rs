@@ -14,6 +14,9 @@ use crate::token::Token;
 /// What a ticket's writes must carry besides the cookie; tokens need none (pve-http-server).
 pub(crate) const CSRF: HeaderName = HeaderName::from_static("csrfpreventiontoken");
 
+/// So much of a secret shows by no chance. A third of a token's 36 characters leaves more than anybody can try.
+const STRETCH: usize = 12;
+
 /// Who we are to a server.
 #[derive(Debug, Clone)]
 pub enum Credentials {
@@ -95,17 +98,29 @@ impl Credentials {
 
     /// Takes the secrets out of a text that came from elsewhere and will be shown.
     pub(crate) fn redact(&self, text: String) -> String {
+        let secrets = self.secrets().into_iter().flatten();
+        secrets.fold(text, |text, secret| match secret.expose_secret() {
+            secret if secret.is_empty() || !text.contains(secret) => text,
+            secret => text.replace(secret, "[redacted]"),
+        })
+    }
+
+    /// Whether a text still holds a stretch of a secret, as one does in which it was cut or written in other letters.
+    pub(crate) fn shows_in_part(&self, text: &str) -> bool {
+        self.secrets().into_iter().flatten().any(|secret| {
+            let secret = secret.expose_secret();
+            let starts = 0..secret.len().saturating_sub(STRETCH - 1);
+            starts
+                .filter_map(|start| secret.get(start..start + STRETCH))
+                .any(|stretch| text.contains(stretch))
+        })
+    }
+
+    fn secrets(&self) -> [Option<&SecretString>; 2] {
         match self {
-            Self::Anonymous => text,
-            Self::Token(token) => token.redact(text),
-            Self::Ticket(ticket) => {
-                [&ticket.proof, &ticket.csrf]
-                    .into_iter()
-                    .fold(text, |text, secret| match secret.expose_secret() {
-                        "" => text,
-                        secret => text.replace(secret, "[redacted]"),
-                    })
-            }
+            Self::Anonymous => [None, None],
+            Self::Token(token) => [Some(token.secret()), None],
+            Self::Ticket(ticket) => [Some(&ticket.proof), Some(&ticket.csrf)],
         }
     }
 }
@@ -149,5 +164,7 @@ mod tests {
         assert!(!format!("{:?}", ticket()).contains("ab+c"));
         let shown = ticket().redact("a PVE:root@pam:6A::ab+c/d= b 6A:x+y".to_owned());
         assert_eq!(shown, "a [redacted] b [redacted]");
+        assert!(ticket().shows_in_part("it begins with `PVE:root@pam:`"));
+        assert!(!ticket().shows_in_part(&shown));
     }
 }

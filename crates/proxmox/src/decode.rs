@@ -8,19 +8,65 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, Visitor};
+use serde::de::{self, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// The outer object of every answer. `data` must be there, though it may be `null`.
-#[derive(Debug, Deserialize)]
-#[serde(bound = "T: DeserializeOwned")]
-pub(crate) struct Envelope<T> {
-    #[serde(deserialize_with = "present")]
-    pub(crate) data: T,
+use crate::credentials::Credentials;
+use crate::encode::Request;
+use crate::error::Error;
+use crate::error::answer::unreadable;
+
+/// The `data` of a successful answer.
+///
+/// # Errors
+/// [`Error::Decode`] when the body is no object with `data` of this shape. Its text is bounded and holds neither the
+/// secrets of `credentials` nor, when the request is confidential, anything of the body.
+pub fn data<T: DeserializeOwned>(
+    request: &Request,
+    body: &[u8],
+    credentials: &Credentials,
+) -> Result<T, Error> {
+    serde_json::from_slice::<Envelope<T>>(body)
+        .map(|envelope| envelope.data)
+        .map_err(|source| {
+            let what = "a JSON object with `data` of the expected shape";
+            unreadable(request, what, body, &source, credentials)
+        })
 }
 
-/// With `deserialize_with`, serde takes no absent field for an `Option`'s `None`.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
-    T::deserialize(deserializer)
+/// The outer object of every answer. `data` must be there, though it may be `null`.
+#[derive(Debug)]
+struct Envelope<T> {
+    data: T,
+}
+
+/// By hand, because a derived reader takes an array for an object, and an absent `data` for an `Option`'s `None`.
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Envelope<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: DeserializeOwned> Visitor<'de> for Object<T> {
+            type Value = Envelope<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object with `data`")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Envelope<T>, M::Error> {
+                let mut data = None;
+                while let Some(key) = map.next_key::<String>()? {
+                    if key != "data" {
+                        map.next_value::<IgnoredAny>()?;
+                    } else if data.is_some() {
+                        return Err(de::Error::duplicate_field("data"));
+                    } else {
+                        data = Some(map.next_value()?);
+                    }
+                }
+                data.map(|data| Envelope { data })
+                    .ok_or_else(|| de::Error::missing_field("data"))
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData))
+    }
 }
 
 /// The answer of a call that only says whether it worked; whatever stands in it is ignored.
@@ -311,7 +357,9 @@ mod tests {
 
     #[test]
     fn an_envelope_without_data_is_none() {
-        assert!(serde_json::from_str::<Envelope<Option<u8>>>("{}").is_err());
+        for json in ["{}", "[null]", r#"{"data":1,"data":null}"#] {
+            assert!(serde_json::from_str::<Envelope<Option<u8>>>(json).is_err());
+        }
         assert_eq!(
             serde_json::from_str::<Envelope<Option<u8>>>(r#"{"data":null}"#)
                 .unwrap()

@@ -65,6 +65,7 @@ pub struct Request {
     params: String,
     slow: bool,
     fresh: bool,
+    confidential: bool,
 }
 
 impl Request {
@@ -81,6 +82,7 @@ impl Request {
             params: String::new(),
             slow: false,
             fresh: false,
+            confidential: false,
         }
     }
 
@@ -152,6 +154,13 @@ impl Request {
         self
     }
 
+    /// Marks a request whose answer holds a secret: an error shows nothing of it, however odd it is.
+    #[must_use]
+    pub fn confidential(mut self) -> Self {
+        self.confidential = true;
+        self
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.method
@@ -169,6 +178,10 @@ impl Request {
 
     pub(crate) fn is_slow(&self) -> bool {
         self.slow
+    }
+
+    pub(crate) fn is_confidential(&self) -> bool {
+        self.confidential
     }
 
     /// Mutations never travel on a connection that was idle: if it broke, nobody could tell

@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use felhom_ids::Fingerprint;
 
+use crate::credentials::Credentials;
+use crate::encode::Request;
+
 pub use denied::Denied;
 
 /// How far a request got.
@@ -210,6 +213,25 @@ pub enum Error {
 }
 
 impl Error {
+    /// What an answer that is no success means. `reason` is the text of its status line. Bounded, and without the secrets
+    /// of `credentials`, also when the server repeats them.
+    pub fn refused(
+        request: &Request,
+        status: u16,
+        reason: Option<&[u8]>,
+        body: &[u8],
+        credentials: &Credentials,
+    ) -> Self {
+        let refusal = answer::Refusal {
+            request: request.to_string(),
+            status,
+            reason,
+            body,
+            credentials,
+        };
+        refusal.into_error()
+    }
+
     /// How far the request got. `Answered` also for refusals.
     pub fn delivery(&self) -> Delivery {
         match self {

@@ -25,11 +25,19 @@ pub struct InvalidProperty {
     problem: String,
 }
 
+/// How much of a problem is told; the rest of a foreign text helps nobody read it.
+const TOLD: usize = 300;
+
 impl InvalidProperty {
     pub(crate) fn new(what: &'static str, problem: impl std::fmt::Display) -> Self {
-        Self {
-            what,
-            problem: problem.to_string(),
+        let mut problem = problem.to_string();
+        if let Some((end, _)) = problem.char_indices().nth(TOLD) {
+            problem.truncate(end);
+            problem.push('…');
         }
+        if problem.contains(char::is_control) {
+            problem = problem.escape_debug().to_string();
+        }
+        Self { what, problem }
     }
 }

@@ -6,13 +6,16 @@
 
 pub mod access;
 pub mod backup;
+pub mod certificates;
 pub mod cluster;
 pub mod disks;
 pub mod guests;
 pub mod identities;
+pub mod jobs;
 pub mod network;
 pub mod nodes;
 pub mod pools;
+pub mod probe;
 pub mod storage;
 pub mod tasks;
 pub mod version;
@@ -58,10 +61,7 @@ impl Pve {
         E: Endpoint<Response = Started>,
     {
         let request = endpoint.request(&self.node);
-        let Started(upid) = self.client.send(&request).await?;
-        upid.map(TaskHandle::new).map_err(|answer| Error::NoTask {
-            request: request.to_string(),
-            answer,
-        })
+        let started: Started = self.client.send(&request).await?;
+        started.task(&request, &self.client.settings().credentials)
     }
 }

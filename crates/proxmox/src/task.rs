@@ -12,7 +12,11 @@ use std::time::Duration;
 use felhom_ids::Upid;
 use serde::{Deserialize, Deserializer};
 
+use crate::credentials::Credentials;
 use crate::decode;
+use crate::encode::Request;
+use crate::error::Error;
+use crate::error::answer::beginning;
 
 pub use outcome::Outcome;
 
@@ -39,9 +43,25 @@ impl TaskHandle {
     }
 }
 
+/// How much of an answer that is no UPID an error keeps.
+const KEPT: usize = 200;
+
 /// What a task-starting call answers: a UPID, or something that is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Started(pub(crate) Result<Upid, String>);
+pub struct Started(Result<Upid, String>);
+
+impl Started {
+    /// The task that was started.
+    ///
+    /// # Errors
+    /// [`Error::NoTask`] when what came is no UPID. Bounded, and without the secrets of `credentials`.
+    pub fn task(self, request: &Request, credentials: &Credentials) -> Result<TaskHandle, Error> {
+        self.0.map(TaskHandle::new).map_err(|answer| Error::NoTask {
+            request: request.to_string(),
+            answer: beginning(credentials, &answer, KEPT),
+        })
+    }
+}
 
 impl<'de> Deserialize<'de> for Started {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -49,10 +69,7 @@ impl<'de> Deserialize<'de> for Started {
         let text = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);
-        // Bounded, since it ends up in an error.
-        Ok(Self(
-            text.parse().map_err(|_| text.chars().take(200).collect()),
-        ))
+        Ok(Self(text.parse().map_err(|_| text)))
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod access;
 pub(crate) mod apt;
+pub(crate) mod certificates;
 pub(crate) mod cluster;
 pub(crate) mod disks;
 pub(crate) mod jobs;
@@ -34,6 +35,7 @@ pub(crate) fn routes() -> impl Iterator<Item = &'static Route> {
         access::tokens::ROUTES,
         access::users::ROUTES,
         apt::ROUTES,
+        certificates::ROUTES,
         cluster::ROUTES,
         disks::ROUTES,
         jobs::ROUTES,

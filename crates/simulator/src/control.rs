@@ -85,6 +85,11 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             sim.clock.shift(seconds.ok_or("`seconds` is missing")?);
             Ok(json!({ "shown": sim.clock.shown() }))
         }
+        "certificate-until" => {
+            let at = body.get("at").and_then(Value::as_i64);
+            sim.lock().node.certificate_until = Some(at.ok_or("`at` is missing")?);
+            Ok(json!({}))
+        }
         "renew-certificate" => sim
             .renew_certificate()
             .map(|fingerprint| json!({ "fingerprint": fingerprint }))

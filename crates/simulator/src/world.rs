@@ -51,6 +51,8 @@ pub(crate) struct NodeState {
     pub(crate) rootfs_total: u64,
     pub(crate) rootfs_used: u64,
     pub(crate) timezone: String,
+    /// When the certificate expires, in simulated seconds since the epoch; none: two years after the boot.
+    pub(crate) certificate_until: Option<i64>,
 }
 
 impl Default for NodeState {
@@ -67,6 +69,7 @@ impl Default for NodeState {
             rootfs_total: 96 << 30,
             rootfs_used: 6 << 30,
             timezone: "UTC".into(),
+            certificate_until: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::Finding;
 use felhom_engine::codes;
-use felhom_engine::privileges::{Effect, Lack, NEEDS};
+use felhom_engine::privileges::{Damage, Effect, Lack, Setting};
 use felhom_ids::Vmid;
 use serde_json::{Value, json};
 
@@ -12,11 +12,32 @@ use super::backup::findings_text;
 use super::context::{Context, journal_failure, pve_failure};
 use crate::clock;
 use crate::config::ConfigError;
+use crate::doctor::probe::{self, Asked};
+use crate::doctor::reach::{self, Reach};
 use crate::doctor::{Examined, examine};
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, Suppression};
+use crate::output::size;
 
-pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {
+    /// Also ask the server for what must be refused. Nothing of it can be carried out: each request has a parameter that the
+    /// server does not know, and is refused for that where it is not refused before.
+    #[arg(long)]
+    probe: bool,
+    /// Also count what whoever steals each secret of this box could destroy today.
+    #[arg(long)]
+    blast_radius: bool,
+}
+
+/// What was asked for beyond the usual.
+#[derive(Debug, Default)]
+struct More {
+    probed: Option<Vec<Asked>>,
+    reaches: Option<Vec<Reach>>,
+}
+
+pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
     if is_unconfigured(context) {
         return Ok(unconfigured(context));
     }
@@ -27,16 +48,39 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         Some(journal) => known(journal).await?,
         None => (BTreeSet::new(), Vec::new()),
     };
-    let examined = examine(config, performer.remotes(), journal.as_ref(), guests)
+    let remotes = performer.remotes();
+    let mut examined = examine(config, remotes, journal.as_ref(), guests)
         .await
         .map_err(|error| pve_failure(&error))?;
+    let mut more = More::default();
+    if args.probe {
+        let asked = probe::ask(config, remotes, &examined.setting).await;
+        let asked = asked.map_err(|error| pve_failure(&error))?;
+        examined.findings.extend(probe::findings(&asked));
+        more.probed = Some(asked);
+    }
+    if args.blast_radius {
+        let reaches = reach::of_every_secret(config, remotes).await;
+        more.reaches = Some(reaches.map_err(|error| pve_failure(&error))?);
+    }
     let (quiet, loud): (Vec<&Finding>, Vec<&Finding>) = examined
         .findings
         .iter()
         .partition(|finding| suppressions.iter().any(|one| one.covers(finding)));
-    let data = data(&examined, &loud, &quiet, &suppressions);
+    let mut data = data(&examined, &loud, &quiet, &suppressions);
+    if let Value::Object(fields) = &mut data {
+        fields.extend(
+            more.probed
+                .as_ref()
+                .map(|all| ("probed".to_owned(), json!(all))),
+        );
+        let reaches = more.reaches.as_ref();
+        fields.extend(reaches.map(|all| ("blast_radius".to_owned(), json!(all))));
+    }
     context.printer.document("felhom.doctor", &data, || {
-        text(&examined, &loud, &quiet, &suppressions)
+        let mut lines = vec![text(&examined, &loud, &quiet, &suppressions)];
+        lines.extend(more.lines());
+        lines.join("\n")
     });
     Ok(if loud.is_empty() {
         Exit::Done
@@ -86,9 +130,12 @@ async fn known(journal: &Journal) -> Result<(BTreeSet<Vmid>, Vec<Suppression>), 
 }
 
 /// Every step of the table, and what becomes of it with what is held now.
-fn operations(lacks: &[Lack]) -> Vec<(&'static str, &'static str, &'static str)> {
-    let steps: BTreeSet<_> = NEEDS
-        .iter()
+fn operations(
+    setting: &Setting,
+    lacks: &[Lack],
+) -> Vec<(&'static str, &'static str, &'static str)> {
+    let steps: BTreeSet<_> = setting
+        .needs()
         .map(|need| (need.operation, need.purpose.command()))
         .collect();
     let state = |step: &(&'static str, &'static str)| {
@@ -118,7 +165,7 @@ fn data(
             json!({ "finding": finding, "by": by })
         })
         .collect();
-    let operations: Vec<Value> = operations(&examined.lacks)
+    let operations: Vec<Value> = operations(&examined.setting, &examined.lacks)
         .into_iter()
         .map(|(command, operation, state)| {
             json!({ "command": command, "operation": operation, "state": state })
@@ -141,7 +188,7 @@ fn text(
     suppressions: &[Suppression],
 ) -> String {
     let mut commands: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (command, operation, state) in operations(&examined.lacks) {
+    for (command, operation, state) in operations(&examined.setting, &examined.lacks) {
         let bad = commands.entry(command).or_default();
         if state != "works" {
             bad.push(format!("{operation} {state}"));
@@ -157,6 +204,13 @@ fn text(
                 bad.join(", ")
             )
         });
+    }
+    if !examined.setting.restore_tests {
+        lines.push(
+            "--   restore tests are not set up: `felhom-agent enroll pve --abilities backup,restore-test`, or a section \
+             [restore-test] in the configuration"
+                .to_owned(),
+        );
     }
     if !examined.sees_grants {
         lines.push(
@@ -209,4 +263,55 @@ fn optional(lacks: &[Lack]) -> Vec<String> {
                 .collect::<Vec<_>>()
         })
         .collect()
+}
+
+impl More {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(asked) = &self.probed {
+            let refused = asked.iter().filter(|one| one.answer == "refused").count();
+            lines.push(String::new());
+            lines.push(format!(
+                "asked for what must be refused: {refused} of {} refused",
+                asked.len()
+            ));
+            for one in asked.iter().filter(|one| one.answer != "refused") {
+                let text = one.text.as_deref().unwrap_or_default();
+                let (answer, principal, deed) = (one.answer, one.principal, &one.deed);
+                lines.push(
+                    format!("  {answer}: principal {principal}: {deed} {text}")
+                        .trim_end()
+                        .to_owned(),
+                );
+            }
+        }
+        for reach in self.reaches.iter().flatten() {
+            lines.push(String::new());
+            lines.push(format!(
+                "whoever has the secret of principal {} ({}) could today",
+                reach.principal, reach.token
+            ));
+            lines.extend(reach.damages.iter().map(damage));
+            if reach.damages.is_empty() {
+                lines.push("  destroy nothing that is counted here".to_owned());
+            }
+        }
+        lines
+    }
+}
+
+fn damage(damage: &Damage) -> String {
+    let of = damage.subjects.join(", ");
+    let size = damage
+        .bytes
+        .map_or_else(String::new, |bytes| format!(", {}", size(bytes)));
+    let note = damage
+        .note
+        .as_deref()
+        .map_or_else(String::new, |note| format!("; {note}"));
+    let by = damage.by.join(" and ");
+    format!(
+        "  {}: {} ({of}){size}{note} [{by}]",
+        damage.deed, damage.count
+    )
 }

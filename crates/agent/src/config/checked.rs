@@ -1,15 +1,16 @@
 //! The configuration as the program uses it: every value parsed, every default filled in.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use felhom_engine::{
     BackupMode, BackupPolicy, EvidenceLevel, Floors, KeepPolicy, RestoreTestPolicy,
 };
 use felhom_ids::{Fingerprint, NodeName, StorageId, TokenId, Vmid};
+use felhom_proxmox::Address;
 use serde::Serialize;
 
+use super::problems::Problems;
 use super::raw::{RawConfig, RawFloors, RawPrincipal, RawPve};
 use super::span::Span;
 
@@ -62,6 +63,8 @@ pub struct Config {
     pub restore_test: PrincipalConfig,
     /// Whether `restore_test` is an identity of its own.
     pub separated: bool,
+    /// Whether restore tests are set up: by a principal or a section of their own.
+    pub restore_tests: bool,
     /// How backups are made.
     pub backup: BackupPolicy,
     /// Which backups are kept.
@@ -92,38 +95,6 @@ mod default {
     pub(super) const EVIDENCE_TIMEOUT: Duration = Duration::from_mins(2);
 }
 
-/// Collects every problem instead of stopping at the first.
-#[derive(Default)]
-struct Problems(Vec<String>);
-
-impl Problems {
-    fn parse<T>(&mut self, key: &str, text: &str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: std::fmt::Display,
-    {
-        text.parse()
-            .map_err(|error| self.0.push(format!("{key}: {error}")))
-            .ok()
-    }
-
-    fn parse_or<T>(&mut self, key: &str, text: Option<&str>, default: &str) -> Option<T>
-    where
-        T: FromStr,
-        T::Err: std::fmt::Display,
-    {
-        self.parse(key, text.unwrap_or(default))
-    }
-
-    fn require<T>(&mut self, holds: bool, problem: &str, value: T) -> Option<T> {
-        if holds {
-            return Some(value);
-        }
-        self.0.push(problem.to_owned());
-        None
-    }
-}
-
 pub(super) fn check(raw: RawConfig, path: &Path) -> Result<Config, Vec<String>> {
     let mut problems = Problems::default();
     let base = path.parent().unwrap_or(Path::new("/"));
@@ -145,6 +116,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         .as_ref()
         .map(|raw| principal("principals.restore-test", raw, base, problems));
     let separated = own.is_some();
+    let restore_tests = separated || raw.restore_test.is_some();
     let restore_test = own.unwrap_or_else(|| agent.clone());
     let backup = backup(&raw, problems);
     let keep = super::keep::keep(raw.backup.as_ref(), &mut problems.0);
@@ -163,6 +135,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         agent: agent?,
         restore_test: restore_test?,
         separated,
+        restore_tests,
         backup: backup?,
         keep: keep?,
         restore_test_policy: restore_test_policy?,
@@ -187,11 +160,13 @@ fn address(url: &str, problems: &mut Problems) -> Option<String> {
     };
     // `[::1]` has colons of its own.
     let after_host = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
-    Some(if after_host.contains(':') {
+    let address = if after_host.contains(':') {
         rest.to_owned()
     } else {
         format!("{rest}:8006")
-    })
+    };
+    let readable: Option<Address> = problems.parse("pve.url", &address);
+    readable.map(|_| address)
 }
 
 fn trust(pve: &RawPve, base: &Path, problems: &mut Problems) -> Option<TrustConfig> {
@@ -253,6 +228,10 @@ fn backup(raw: &RawConfig, problems: &mut Problems) -> Option<BackupPolicy> {
         section.and_then(|s| s.mode.as_deref()),
         "snapshot",
     );
+    let storage_floor = problems.bytes(
+        "backup.storage_floor_mib",
+        section.and_then(|s| s.storage_floor_mib).unwrap_or(1024),
+    );
     Some(BackupPolicy {
         storage: storage?,
         mode: mode?,
@@ -266,7 +245,7 @@ fn backup(raw: &RawConfig, problems: &mut Problems) -> Option<BackupPolicy> {
         settle: limits
             .and_then(|l| l.settle)
             .map_or(default::SETTLE, Span::get),
-        storage_floor: section.and_then(|s| s.storage_floor_mib).unwrap_or(1024) << 20,
+        storage_floor: storage_floor?,
     })
 }
 
@@ -349,6 +328,13 @@ fn patience(
         (),
     );
     problems.require(
+        limits
+            .and_then(|l| l.request)
+            .is_none_or(|request| !request.get().is_zero()),
+        "limits.request: `0s` gives a request no time at all",
+        (),
+    );
+    problems.require(
         limits.and_then(|l| l.settle).is_none_or(|settle| !settle.get().is_zero()),
         "limits.settle: `0s` would repeat a request whose answer was lost at once; PVE's own locks take up to 20 s",
         (),
@@ -361,14 +347,19 @@ fn floors(raw: Option<&RawFloors>, problems: &mut Problems) -> Option<Floors> {
     let raw = raw.unwrap_or(&none);
     let storage_percent = raw.storage_percent.unwrap_or(10);
     let metadata_percent = raw.metadata_percent.unwrap_or(10);
+    let root = problems.bytes("restore-test.floors.root_mib", raw.root_mib.unwrap_or(1024));
+    let memory = problems.bytes(
+        "restore-test.floors.memory_mib",
+        raw.memory_mib.unwrap_or(512),
+    );
     problems.require(
         storage_percent <= 90 && metadata_percent <= 90,
         "restore-test.floors: a floor above 90 percent leaves no room for a test",
         Floors {
             storage_percent,
             metadata_percent,
-            root_bytes: raw.root_mib.unwrap_or(1024) << 20,
-            memory_bytes: raw.memory_mib.unwrap_or(512) << 20,
+            root_bytes: root?,
+            memory_bytes: memory?,
         },
     )
 }

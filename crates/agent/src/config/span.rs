@@ -34,7 +34,14 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = || ParseSpanError(text.to_owned());
         let signed: jiff::SignedDuration = text.trim().parse().map_err(|_| refuse())?;
-        Duration::try_from(signed).map(Self).map_err(|_| refuse())
+        let duration = Duration::try_from(signed).map_err(|_| refuse())?;
+        // Less than it prints: nothing here is waited for in microseconds, and `100us` would be shown as `0s`.
+        let whole = duration.subsec_nanos().is_multiple_of(1_000_000);
+        if whole {
+            Ok(Self(duration))
+        } else {
+            Err(refuse())
+        }
     }
 }
 
@@ -75,7 +82,7 @@ mod tests {
             assert_eq!(text.parse::<Span>().unwrap().to_string(), text);
         }
         assert_eq!("60s".parse::<Span>().unwrap().to_string(), "1m");
-        for text in ["15", "", "-3s", "soon"] {
+        for text in ["15", "", "-3s", "soon", "100us", "1ms 1us"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

@@ -8,9 +8,9 @@ use felhom_engine::privileges::{
     AclGrant, HeldAt, Holder, Rules, Setting, SubjectKind, paths_that_matter,
 };
 use felhom_ids::{TokenId, Vmid};
-use felhom_proxmox::pve::access::Permissions;
+use felhom_proxmox::pve::access::GetPermissions;
 use felhom_proxmox::pve::identities::{AclEntry, ListAcl, ListRoles, ListUsers};
-use felhom_proxmox::{Error, Method, Pve, Request};
+use felhom_proxmox::{Error, Pve};
 
 use crate::config::{Config, PrincipalConfig};
 use crate::remote::Remotes;
@@ -146,9 +146,9 @@ impl Who<'_> {
 }
 
 async fn user_at(pve: &Pve, token: &TokenId, path: &str) -> Result<HeldAt, Error> {
-    let request = Request::new(Method::Get, &[&"access", &"permissions"])
-        .with("userid", token.user())
-        .with("path", path);
-    let held: Permissions = pve.client().send(&request).await?;
-    Ok(held.0)
+    let ask = GetPermissions {
+        user: Some(token.user().clone()),
+        path: Some(path.to_owned()),
+    };
+    Ok(pve.call(&ask).await?.0)
 }

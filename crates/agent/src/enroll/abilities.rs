@@ -112,7 +112,8 @@ impl Ability {
         match self {
             // A restore test's archives are listed, and its verdict is written into their notes.
             Self::Backup | Self::RestoreTest => (&["VM.Backup"], &["Datastore.AllocateSpace"]),
-            Self::Snapshot => (&["VM.Snapshot", "VM.Snapshot.Rollback"], &[]),
+            // Rolling back asks for either this or `VM.Snapshot.Rollback` (pve-container API2/LXC/Snapshot.pm).
+            Self::Snapshot => (&["VM.Snapshot"], &[]),
             Self::SelfBackup => (&[], &[]),
         }
     }

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use felhom_ids::{PoolId, StorageId, TokenId, UserId, Vmid};
+use felhom_ids::{GuestKind, PoolId, StorageId, TokenId, UserId, Vmid};
 use felhom_proxmox::pve::cluster::ListResources;
+use felhom_proxmox::pve::guests::GetGuestConfig;
 use felhom_proxmox::pve::identities::{
     AclEntry, Door, ListAcl, ListPools, ListRoles, ListUsers, NetworkPlan, User,
 };
-use felhom_proxmox::{Client, Error, Method, Pve, Request, Settings, Token};
+use felhom_proxmox::{Client, Error, Pve, Settings, Token};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::Value;
 
 use super::{Privileges, Wanted};
 use crate::credentials::{self, CredentialError};
@@ -106,13 +106,11 @@ async fn guests(pve: &Pve) -> Result<BTreeMap<Vmid, BTreeSet<String>>, Error> {
     let listed = pve.call(&ListResources { kind: Some("vm") }).await?;
     let mut guests = BTreeMap::new();
     for guest in listed {
-        let Some(vmid) = guest.vmid.and_then(|number| Vmid::new(number).ok()) else {
+        let vmid = guest.vmid.and_then(|number| Vmid::new(number).ok());
+        let (Some(vmid), Ok(kind)) = (vmid, guest.kind.parse::<GuestKind>()) else {
             continue;
         };
-        let segments: [&dyn std::fmt::Display; 5] =
-            [&"nodes", pve.node(), &guest.kind, &vmid, &"config"];
-        let request = Request::new(Method::Get, &segments);
-        let config: BTreeMap<String, Value> = pve.client().send(&request).await?;
+        let config = pve.call(&GetGuestConfig { kind, vmid }).await?;
         let bridges = config
             .iter()
             .filter(|(key, _)| key.starts_with("net"))

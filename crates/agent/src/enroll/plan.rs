@@ -189,6 +189,10 @@ impl Planner<'_> {
                     .to_owned(),
             ),
             Some(_) => self.steps.push(Step::ApplyNetwork),
+            None if !can_be_made(bridge.as_str()) => self.refuse(format!(
+                "`{bridge}` is not there, and Proxmox makes no bridge of that name (a letter, then one to 14 letters, digits \
+                 or `_`): name another with `--bridge`, or make it by hand"
+            )),
             None => {
                 self.change(Change::CreateBridge {
                     bridge,
@@ -306,6 +310,14 @@ pub(super) fn is_ours(seen: &Seen, entry: &AclEntry) -> bool {
             .users
             .iter()
             .any(|(id, there)| id.as_str() == user && is_made(there.comment.as_deref()))
+}
+
+/// Whether Proxmox takes the name for a new bridge (pve-common JSONSchema.pm `pve-iface`), and the kernel, too (15 bytes).
+pub(super) fn can_be_made(bridge: &str) -> bool {
+    let mut characters = bridge.chars();
+    characters.next().is_some_and(|c| c.is_ascii_alphabetic())
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+        && (2..=15).contains(&bridge.len())
 }
 
 /// Whether pending changes are about anything but this bridge coming or going: applying takes them all over.

@@ -1,5 +1,6 @@
 //! `doctor`: every right taken away from either side is named, mended by its own commands, and nothing is lost by that.
 
+mod beyond;
 mod measured;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,10 +33,12 @@ const GRANTS: [(&str, &str, &str, &str); 7] = [
 ];
 
 /// What is held and needed by nothing: taking it away must not be noticed.
-const NEEDLESS: [(&str, &str); 9] = [
+const NEEDLESS: [(&str, &str); 11] = [
     ("agent", "Datastore.Allocate"),
+    ("agent", "Datastore.Audit"),
     ("agent", "VM.Allocate"),
     ("agent", "VM.Config.CPU"),
+    ("agent", "VM.Config.Disk"),
     ("agent", "VM.Config.Memory"),
     ("agent", "VM.Config.Network"),
     ("agent", "VM.Config.Options"),

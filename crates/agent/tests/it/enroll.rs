@@ -324,6 +324,8 @@ async fn an_enrolled_node_is_checked_backed_up_and_tested_without_a_hand() {
             let ran = node.run(line).await;
             let fine = matches!(ran.exit, Exit::Done | Exit::Findings);
             assert!(fine, "{guests}: {line:?}: {}", ran.text());
+            let text = ran.text();
+            assert!(!text.contains("list-may-be-shortened"), "{text}");
         }
         let verdicts = node.run(&["restore-test", "list"]).await.data();
         assert!(verdicts.to_string().contains("passed"), "{verdicts}");
@@ -359,5 +361,72 @@ impl Node {
             ..Fault::request(&method, &path, kind.clone())
         });
         true
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_that_proxmox_would_not_make_is_refused_before_anything_is_made() {
+    for name in ["lan-1", "9lan", "x", "much_too_long_for_a_bridge"] {
+        let node = Node::virgin().await;
+        let before = node.world.counts();
+        let refused = node.enroll(&["--bridge", name]).await;
+        assert_eq!(refused.exit, Exit::Refused, "{}", refused.text());
+        assert!(refused.text().contains("makes no bridge of that name"));
+        let mut after = node.world.counts();
+        // The admin's login.
+        after.retain(|what, _| !what.contains("/access/ticket"));
+        assert!(
+            after
+                .iter()
+                .all(|(what, count)| before.get(what) == Some(count))
+        );
+    }
+}
+
+/// What the doctor finds wrong with the rights; the storage's own retention and clocks that run apart are other matters.
+fn about_rights(data: &Value) -> Vec<String> {
+    let findings = data["findings"].as_array().unwrap().iter();
+    let codes = findings.map(|one| (one["code"].as_str().unwrap(), one));
+    codes
+        .filter(|(code, _)| !["retention-prunes", "clock-off"].contains(code))
+        .map(|(_, one)| one.to_string())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_granted_is_what_the_doctor_asks_for_no_less_and_no_more() {
+    let every = [
+        "backup run",
+        "backup prune",
+        "restore-test run",
+        "selftest task",
+    ];
+    for (abilities, guests, commands) in [
+        ("backup,restore-test,snapshot", "all", &every[..]),
+        ("backup,restore-test,snapshot", "101", &every[..]),
+        ("backup,restore-test", "101", &every[..3]),
+        ("backup,restore-test", "all", &every[..3]),
+        ("backup", "101", &every[..2]),
+        ("backup", "all", &every[..2]),
+    ] {
+        let what = format!("{abilities} of {guests}");
+        let node = Node::virgin().await;
+        node.container(101, "vmbr0").await;
+        let wanted = ["--abilities", abilities, "--guests", guests];
+        let ran = node.enroll(&wanted).await;
+        assert_eq!(ran.exit, Exit::Done, "{what}: {}", ran.text());
+        let ran = node.run(&["doctor", "--probe"]).await;
+        let data = ran.data();
+        assert!(!data.is_null(), "{what}: {}", ran.text());
+        for one in data["operations"].as_array().unwrap() {
+            let command = one["command"].as_str().unwrap();
+            let works = one["state"] == "works";
+            let due = commands.contains(&command);
+            assert!(works || !due, "{what}: {one}: {}", ran.text());
+        }
+        assert_eq!(about_rights(&data), Vec::<String>::new(), "{what}");
+        for one in data["probed"].as_array().unwrap() {
+            assert_ne!(one["answer"], "allowed", "{what}: {one}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Serialize, Serializer};
 
 use super::rules::NO_ACCESS;
-use super::{Effect, Holder, NEEDS, Need, Rules, Setting, SubjectKind, has, names};
+use super::{Effect, Holder, Need, Rules, Setting, SubjectKind, has, names};
 use crate::finding::{Finding, codes};
 use crate::principal::Principal;
 
@@ -74,7 +74,7 @@ fn operations<S: Serializer>(
 pub fn assess(setting: &Setting, holders: &[Holder], rules: &Rules) -> Vec<Lack> {
     let mut lacks: Vec<(Lack, &Holder)> = Vec::new();
     for holder in holders {
-        for need in NEEDS.iter().filter(|need| holder.serves(need.principal)) {
+        for need in setting.needs().filter(|need| holder.serves(need.principal)) {
             for (path, grant) in need.place.paths(setting) {
                 for privilege in missing(need, holder, setting, rules, &path) {
                     let sides = sides(holder, rules, &path, privilege);

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Holder, NEEDS, Setting, names};
+use super::{Holder, Setting, names};
 use crate::finding::{Code, Finding, codes};
 use crate::principal::Principal;
 
 /// What each of these could do that no operation of ours does.
-const DANGEROUS: &[(&str, &str)] = &[
+pub(super) const DANGEROUS: &[(&str, &str)] = &[
     (
         "Datastore.Allocate",
         "delete any volume of the storage, guests' disks included",
@@ -55,7 +55,7 @@ pub fn excess(setting: &Setting, holders: &[Holder]) -> Vec<Finding> {
             );
             found.push(Finding::new(codes::TOKEN_NOT_SEPARATED, &subject, detail).hint(hint));
         }
-        found.extend(needless(holder, &subject));
+        found.extend(needless(setting, holder, &subject));
         found.extend(over_production(setting, holder, &subject));
     }
     found
@@ -72,9 +72,9 @@ fn held(holder: &Holder) -> BTreeMap<&str, BTreeSet<&str>> {
     held
 }
 
-fn needless(holder: &Holder, subject: &str) -> Vec<Finding> {
-    let needed: BTreeSet<&str> = NEEDS
-        .iter()
+fn needless(setting: &Setting, holder: &Holder, subject: &str) -> Vec<Finding> {
+    let needed: BTreeSet<&str> = setting
+        .needs()
         .filter(|need| holder.serves(need.principal))
         .flat_map(|need| need.privileges.iter().copied())
         .collect();

@@ -17,6 +17,7 @@ fn setting() -> Setting {
         pool: "scratch".parse().unwrap(),
         bridge: "vmbr9".parse().unwrap(),
         first_scratch: "9100".parse().unwrap(),
+        restore_tests: true,
     }
 }
 
@@ -244,6 +245,8 @@ fn health_tells_what_it_sees() {
         pool: ("scratch".parse().unwrap(), Some(true)),
         foreign_scratch: vec![],
         clock_ahead_s: Some(-29),
+        jobs_over_scratch: vec![],
+        pin_left_s: Some(100 * 24 * 3600),
     };
     assert_eq!(health(&well), []);
     let mut pruned = storage("usb", "backup", Some("/mnt/usb"));
@@ -258,6 +261,12 @@ fn health_tells_what_it_sees() {
         pool: ("scratch".parse().unwrap(), Some(false)),
         foreign_scratch: vec!["9107".parse().unwrap()],
         clock_ahead_s: Some(31),
+        jobs_over_scratch: vec![JobOverScratch {
+            id: "nightly".into(),
+            covers: "all guests".into(),
+            schedule: Some("02:00".into()),
+        }],
+        pin_left_s: Some(20 * 24 * 3600),
     };
     let codes: Vec<_> = health(&ill).into_iter().map(|one| one.code).collect();
     let expected = [
@@ -270,6 +279,8 @@ fn health_tells_what_it_sees() {
         "pool-missing",
         "scratch-foreign",
         "clock-off",
+        "job-archives-scratch",
+        "certificate-expires",
     ];
     assert_eq!(codes, expected);
 }

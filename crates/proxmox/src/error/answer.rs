@@ -1,4 +1,5 @@
-//! From a refused answer to an [`Error`]: where the text stands, and what it means.
+//! From an answer that is refused or unreadable to an [`Error`]: where the text stands, what it means, and how much of it
+//! may be shown. A server that echoes our secret must not get it into a log, nor fill one.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +8,31 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Denied, Error};
+use crate::credentials::Credentials;
+use crate::encode::Request;
 
-/// How much of an unreadable answer an error keeps.
+/// How much of an unreadable answer, and of what is wrong with it, an error keeps.
 const KEPT: usize = 400;
 
 /// How much of a server's words an error repeats.
 const TEXT: usize = 4_000;
 
+/// What stands in place of a text that cannot be shown.
+const NOT_SHOWN: &str = "[not shown]";
+
+/// Refused parameters that an error names, and how much it says of each. PVE's own answers name a few; the longest texts
+/// enumerate what would have been taken.
+const FIELDS: usize = 20;
+const FIELD: usize = 1_000;
+
 /// Everything of an answer that an error can be made of.
-pub(crate) struct Refusal<'a> {
-    pub(crate) request: String,
-    pub(crate) status: StatusCode,
+pub(super) struct Refusal<'a> {
+    pub(super) request: String,
+    pub(super) status: u16,
     /// The text in the status line, when it is not the standard one.
-    pub(crate) reason: Option<&'a [u8]>,
-    pub(crate) body: &'a [u8],
+    pub(super) reason: Option<&'a [u8]>,
+    pub(super) body: &'a [u8],
+    pub(super) credentials: &'a Credentials,
 }
 
 #[derive(Deserialize, Default)]
@@ -34,13 +46,16 @@ struct Body {
 impl Refusal<'_> {
     /// Reads the text from `message`, then `errors`, then the status line, which only holds the
     /// first line and gets lost behind HTTP/2 proxies.
-    pub(crate) fn into_error(self) -> Error {
+    pub(super) fn into_error(self) -> Error {
+        // Secrets are taken out of what was read, since JSON has many writings for a text.
+        let shown = |text: &str, most| beginning(self.credentials, text, most);
         let body: Body = serde_json::from_slice(self.body).unwrap_or_default();
         let fields: BTreeMap<String, String> = body
             .errors
             .unwrap_or_default()
             .into_iter()
-            .map(|(field, value)| (field, plain(&value).trim_end().to_owned()))
+            .take(FIELDS)
+            .map(|(field, value)| (shown(&field, FIELD), shown(plain(&value).trim_end(), FIELD)))
             .collect();
         let text = body
             .message
@@ -53,18 +68,19 @@ impl Refusal<'_> {
             })
             .filter(|text| !text.is_empty())
             .unwrap_or_else(|| {
-                self.status
-                    .canonical_reason()
+                StatusCode::from_u16(self.status)
+                    .ok()
+                    .and_then(|status| status.canonical_reason())
                     .unwrap_or("no reason given")
                     .to_owned()
             });
-        let text = text.chars().take(TEXT).collect();
-        sort(self.request, self.status.as_u16(), text, fields)
+        sort(self.request, self.status, shown(&text, TEXT), fields)
     }
 }
 
 fn sort(request: String, status: u16, text: String, fields: BTreeMap<String, String>) -> Error {
-    if let Some(lock) = guest_lock(&text) {
+    // PVE says it with a plain 500. Where something stands between us and the daemon, its words settle nothing.
+    if let Some(lock) = guest_lock(&text).filter(|_| matches!(status, 400 | 500)) {
         return Error::Locked {
             request,
             lock,
@@ -147,10 +163,45 @@ fn is_no_such(text: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case("no such "))
 }
 
-/// The beginning of a body for an error, without what would spoil a terminal.
-pub(crate) fn beginning(body: &[u8]) -> String {
-    let start = body.get(..KEPT).unwrap_or(body);
-    String::from_utf8_lossy(start).escape_debug().collect()
+/// A success whose body is not what it should be, without what would spoil a terminal.
+pub(crate) fn unreadable(
+    request: &Request,
+    what: &'static str,
+    body: &[u8],
+    source: &serde_json::Error,
+    credentials: &Credentials,
+) -> Error {
+    let shown = |text: &str| {
+        if request.is_confidential() {
+            return NOT_SHOWN.to_owned();
+        }
+        let start = beginning(credentials, text, KEPT);
+        start.escape_debug().to_string()
+    };
+    let kept = shown(&String::from_utf8_lossy(body));
+    // serde and our own types repeat what they did not expect, some of it cut.
+    let place = format!("at line {} column {}", source.line(), source.column());
+    let source = Some(shown(&source.to_string()))
+        .filter(|words| words != NOT_SHOWN)
+        .unwrap_or(place);
+    Error::Decode {
+        request: request.to_string(),
+        what,
+        kept,
+        source: source.into(),
+    }
+}
+
+/// The beginning of a text for an error, without our secrets: they go before it is cut, since nobody would know the half
+/// of one; and where such a half was made elsewhere, nothing is shown.
+pub(crate) fn beginning(credentials: &Credentials, text: &str, most: usize) -> String {
+    let clean = credentials.redact(text.to_owned());
+    let start: String = clean.chars().take(most).collect();
+    if credentials.shows_in_part(&start) {
+        NOT_SHOWN.to_owned()
+    } else {
+        start
+    }
 }
 
 /// Turns rustls' words into something that an admin can act on.
@@ -184,12 +235,12 @@ mod tests {
     use crate::error::Delivery;
 
     fn refused(status: u16, reason: &str, body: &str) -> Error {
-        let status = StatusCode::from_u16(status).unwrap();
         Refusal {
             request: "GET /x".to_owned(),
             status,
             reason: Some(reason.as_bytes()),
             body: body.as_bytes(),
+            credentials: &Credentials::Anonymous,
         }
         .into_error()
     }
@@ -225,6 +276,18 @@ mod tests {
             "GET /x: Parameter verification failed. (vmid: invalid format - value does not look like a valid VM ID; x: [\"odd\"])"
         );
         assert_eq!(error.delivery(), Delivery::Answered);
+    }
+
+    #[test]
+    fn however_much_is_wrong_an_error_is_bounded() {
+        let many: Vec<String> = (0..1_000)
+            .map(|n| format!("\"{n}{0}\":\"{0}\"", "x".repeat(5_000)))
+            .collect();
+        let body = format!("{{\"errors\":{{{}}}}}", many.join(","));
+        for status in [400, 500] {
+            let length = refused(status, "", &body).to_string().len();
+            assert!(length < 50_000, "{length}");
+        }
     }
 
     #[test]

@@ -1,17 +1,19 @@
-//! What this token may do.
+//! What this token, or somebody else, may do.
 
 use std::collections::BTreeMap;
 
-use felhom_ids::NodeName;
+use felhom_ids::{NodeName, UserId};
 use serde::{Deserialize, Deserializer};
 
 use super::Pve;
 use crate::encode::{Endpoint, Method, Request};
 use crate::error::Error;
 
-/// `GET /access/permissions`: any caller, about itself.
+/// `GET /access/permissions`: any caller about itself; about others with `Sys.Audit` on `/access`.
 #[derive(Debug, Clone, Default)]
 pub struct GetPermissions {
+    /// Of this user instead.
+    pub user: Option<UserId>,
     /// Only this ACL path, which need not be one with a grant.
     pub path: Option<String>,
 }
@@ -56,7 +58,9 @@ impl Endpoint for GetPermissions {
     type Response = Permissions;
 
     fn request(&self, _node: &NodeName) -> Request {
-        Request::new(Method::Get, &[&"access", &"permissions"]).maybe("path", self.path.as_deref())
+        Request::new(Method::Get, &[&"access", &"permissions"])
+            .maybe("userid", self.user.as_ref())
+            .maybe("path", self.path.as_deref())
     }
 }
 
@@ -69,6 +73,7 @@ impl Pve {
     /// What this token may do at one path, inherited or not.
     pub async fn permissions_at(&self, path: &str) -> Result<Permissions, Error> {
         self.call(&GetPermissions {
+            user: None,
             path: Some(path.to_owned()),
         })
         .await

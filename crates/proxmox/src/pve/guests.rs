@@ -1,5 +1,6 @@
 //! Containers: what they are, what they do, and everything that is done to them.
 
+mod any;
 mod config;
 mod create;
 mod pct_conf;
@@ -7,6 +8,7 @@ mod power;
 mod snapshots;
 mod status;
 
+pub use any::GetGuestConfig;
 pub use config::{GetLxcConfig, LxcConfig, SetLxcConfig};
 pub use create::{CreateLxc, DestroyLxc, LxcSettings, RestoreLxc};
 pub use power::{ShutdownLxc, StartLxc, StopLxc};

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::Pve;
-use super::network::HostInterface;
+use super::network::{HostInterface, ListInterfaces};
 use crate::client::{Address, Client, Settings};
 use crate::credentials::{Credentials, Ticket};
 use crate::decode::{self, Done};
 use crate::encode::{Endpoint, Method, Request};
 use crate::error::Error;
+use crate::error::answer::unreadable;
 use crate::task::Started;
 use crate::tls::Trust;
 
@@ -297,7 +298,8 @@ impl Endpoint for IssueToken {
             Method::Post
         };
         let (user, name) = (self.token.user(), self.token.name());
-        let request = Request::new(method, &[&"access", &"users", user, &"token", &name]);
+        let request =
+            Request::new(method, &[&"access", &"users", user, &"token", &name]).confidential();
         if self.regenerate {
             request.flag("regenerate", true)
         } else {
@@ -328,13 +330,17 @@ pub struct NetworkPlan {
 impl Pve {
     /// The host's interfaces and what is pending, which stands beside `data` in this answer only.
     pub async fn network_plan(&self) -> Result<NetworkPlan, Error> {
-        let request = Request::new(Method::Get, &[&"nodes", self.node(), &"network"]);
+        let request = ListInterfaces.request(self.node());
         let body = self.client().exchange(&request).await?;
-        serde_json::from_slice(&body).map_err(|source| Error::Decode {
-            request: request.to_string(),
-            what: "a list of interfaces",
-            kept: String::new(),
-            source: source.into(),
+        serde_json::from_slice(&body).map_err(|source| {
+            let credentials = &self.client().settings().credentials;
+            unreadable(
+                &request,
+                "a list of interfaces",
+                &body,
+                &source,
+                credentials,
+            )
         })
     }
 }
@@ -379,6 +385,7 @@ pub struct Door {
 /// [`Error::Unauthorized`] for a wrong password, user or realm alike.
 pub async fn login(door: &Door, user: &UserId, password: &SecretString) -> Result<Login, Error> {
     let request = Request::new(Method::Post, &[&"access", &"ticket"])
+        .confidential()
         .with("username", user)
         .with("password", password.expose_secret());
     read(user, ask(door, &request).await?, &request)
@@ -395,6 +402,7 @@ pub async fn answer_challenge(
     factor: &SecretString,
 ) -> Result<Login, Error> {
     let request = Request::new(Method::Post, &[&"access", &"ticket"])
+        .confidential()
         .with("username", user)
         .with("tfa-challenge", challenge.0.expose_secret())
         .with("password", factor.expose_secret());

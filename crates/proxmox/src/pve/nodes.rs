@@ -151,8 +151,12 @@ impl Endpoint for ListNodes {
     type Response = Vec<Node>;
 
     fn request(&self, _node: &NodeName) -> Request {
-        Request::new(Method::Get, &[&"nodes"])
+        list()
     }
+}
+
+fn list() -> Request {
+    Request::new(Method::Get, &[&"nodes"])
 }
 
 impl Endpoint for GetNodeStatus {
@@ -174,7 +178,7 @@ impl Endpoint for GetNodeTime {
 impl Client {
     /// The nodes behind this client, for those who do not know yet how theirs is called.
     pub async fn nodes(&self) -> Result<Vec<Node>, Error> {
-        self.send(&Request::new(Method::Get, &[&"nodes"])).await
+        self.send(&list()).await
     }
 }
 

@@ -25,7 +25,9 @@ impl Outcome {
         if text == "OK" {
             return Self::Succeeded;
         }
-        if let Some(count) = text.strip_prefix("WARNINGS: ").and_then(|n| n.parse().ok()) {
+        let digits = |count: &&str| count.bytes().all(|b| b.is_ascii_digit());
+        let count = text.strip_prefix("WARNINGS: ").filter(digits);
+        if let Some(count) = count.and_then(|count| count.parse().ok()) {
             return Self::Warnings(count);
         }
         let vanished = matches!(
@@ -46,7 +48,12 @@ impl Outcome {
     pub fn parse_last_line(line: &str) -> Option<Self> {
         let rest = line.trim_end().strip_prefix("TASK ")?;
         match rest.strip_prefix("ERROR: ") {
-            Some(text) => Some(Self::parse(text)),
+            // It says that it failed: an error whose words are `OK` is no success.
+            Some(text) => Some(match Self::parse(text) {
+                Self::Succeeded | Self::Warnings(_) => Self::Failed(text.trim().to_owned()),
+                bad @ (Self::Failed(_) | Self::Undetermined(_)) => bad,
+            }),
+            None if rest.starts_with(char::is_whitespace) => None,
             None => Some(Self::parse(rest)).filter(Self::is_good),
         }
     }
@@ -123,9 +130,15 @@ mod tests {
             Outcome::parse_last_line("TASK ERROR: job errors"),
             Some(Outcome::Failed("job errors".to_owned()))
         );
+        assert_eq!(
+            Outcome::parse_last_line("TASK ERROR: OK"),
+            Some(Outcome::Failed("OK".to_owned()))
+        );
         for line in [
             "INFO: OK",
             "TASK",
+            "TASK  OK",
+            "TASK WARNINGS: +1",
             "TASK FORCE",
             "ERROR: can't acquire lock",
         ] {

@@ -36,7 +36,7 @@ fn answer(request: &str) -> Reply {
     ok(&text)
 }
 
-async fn ask(factor: &str) -> (Scripted, Door, Result<Login, Error>) {
+pub(crate) async fn ask(factor: &str) -> (Scripted, Door, Result<Login, Error>) {
     let server = Scripted::start(answer).await;
     let door = Door {
         address: server.address.clone(),

@@ -1,5 +1,5 @@
-//! The client against real sockets: a server that says what a test wants, byte for byte, and the
-//! answers that real servers gave.
+//! The client against real sockets: a server that says what a test wants, byte for byte, the
+//! answers that real servers gave, and the schema that they publish.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,6 +14,7 @@ mod follow;
 mod login;
 mod properties;
 mod recordings;
+mod schema;
 mod scripted;
 mod simulated;
 mod tls;

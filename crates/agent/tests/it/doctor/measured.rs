@@ -96,9 +96,6 @@ const STEPS: &[(&str, &str, &[&str])] = &[
 
 /// Principal, privilege and step that is told to be hindered though every operation of it succeeds.
 const OTHERWISE: &[(&str, &str, &str)] = &[
-    // Whether volumes are left is believed only with both, for the token is not to hold `Datastore.Allocate`.
-    ("agent", "Datastore.Audit", "observe-scratch"),
-    ("agent", "VM.Config.Disk", "observe-scratch"),
     // PVE 9.2 asks for it and ignores the answer; a version that does not would hide the pool.
     ("restore-test", "Pool.Audit", "observe-test-subject"),
 ];

@@ -117,18 +117,15 @@ impl LxcConfig {
         self.get("rootfs").map(str::parse).transpose()
     }
 
-    /// The network interfaces by number.
+    /// The network interfaces by number. A number of another writing (`net00`) is refused: PVE reads such a key from a file,
+    /// and it would hide the other.
     pub fn nets(&self) -> Result<BTreeMap<u16, NetworkInterface>, InvalidProperty> {
-        self.numbered("net")
-            .map(|(number, text)| Ok((number, text.parse()?)))
-            .collect()
+        self.each("net", "network interface")
     }
 
-    /// The mount points by number.
+    /// The mount points by number; with numbers as for [`LxcConfig::nets`].
     pub fn mounts(&self) -> Result<BTreeMap<u16, MountPoint>, InvalidProperty> {
-        self.numbered("mp")
-            .map(|(number, text)| Ok((number, text.parse()?)))
-            .collect()
+        self.each("mp", "mount point")
     }
 
     /// Passed-through devices by number, as written.
@@ -139,6 +136,26 @@ impl LxcConfig {
     /// Volumes that belong to the container and are mounted nowhere.
     pub fn unused(&self) -> BTreeMap<u16, &str> {
         self.numbered("unused").collect()
+    }
+
+    fn each<T>(&self, prefix: &str, what: &'static str) -> Result<BTreeMap<u16, T>, InvalidProperty>
+    where
+        T: FromStr<Err = InvalidProperty>,
+    {
+        let digits = |key: &str| {
+            let number = key.strip_prefix(prefix);
+            number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let mut all = BTreeMap::new();
+        for (key, text) in self.raw.iter().filter(|(key, _)| digits(key)) {
+            let number = key.strip_prefix(prefix).and_then(|n| n.parse().ok());
+            let plain = number.filter(|number: &u16| format!("{prefix}{number}") == *key);
+            let number = plain.ok_or_else(|| {
+                InvalidProperty::new(what, format!("`{key}` is no key that PVE would write"))
+            })?;
+            all.insert(number, text.parse()?);
+        }
+        Ok(all)
     }
 
     fn numbered<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (u16, &'a str)> {

@@ -1,0 +1,70 @@
+//! The configuration for a person to look at.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::span::Span;
+use super::{Config, PrincipalConfig, TrustConfig};
+
+impl Config {
+    /// The configuration by the keys of the file, every default filled in, durations with their units: read again as a
+    /// `.json` file, it is the same configuration.
+    pub fn shown(&self) -> Value {
+        let span = |duration: Duration| Span::new(duration).to_string();
+        let principal = |principal: &PrincipalConfig| json!({ "token": principal.token, "secret_file": principal.secret_file });
+        let mut pve = json!({ "url": format!("https://{}", self.address) });
+        let (key, value) = match &self.trust {
+            TrustConfig::Fingerprint(fingerprint) => ("fingerprint", json!(fingerprint)),
+            TrustConfig::CaFile(path) => ("ca_file", json!(path)),
+            TrustConfig::Insecure => ("insecure", json!(true)),
+        };
+        if let Some(pve) = pve.as_object_mut() {
+            pve.insert(key.to_owned(), value);
+        }
+        let (backup, test) = (&self.backup, &self.restore_test_policy);
+        json!({
+            "node": self.node,
+            "state_dir": self.state_dir,
+            "pve": pve,
+            "principals": { "agent": principal(&self.agent), "restore-test": principal(&self.restore_test) },
+            "backup": {
+                "storage": backup.storage,
+                "mode": backup.mode,
+                "storage_floor_mib": backup.storage_floor >> 20,
+                "wait": span(backup.wait_limit),
+                "keep_last": self.keep.last,
+                "keep_daily": self.keep.daily,
+                "keep_weekly": self.keep.weekly,
+                "keep_monthly": self.keep.monthly,
+                "keep_at_least": self.keep.at_least,
+            },
+            "restore-test": {
+                "first_vmid": test.first_vmid,
+                "last_vmid": test.last_vmid,
+                "pool": test.pool,
+                "bridge": test.bridge,
+                "storage": test.target,
+                "memory_mib": test.memory_mib,
+                "cores": test.cores,
+                "evidence": test.evidence,
+                "stable_for": span(test.stable_for),
+                "evidence_timeout": span(test.evidence_timeout),
+                "wait": span(test.wait_limit),
+                "floors": {
+                    "storage_percent": test.floors.storage_percent,
+                    "metadata_percent": test.floors.metadata_percent,
+                    "root_mib": test.floors.root_bytes >> 20,
+                    "memory_mib": test.floors.memory_bytes >> 20,
+                },
+            },
+            "archives": self.archives,
+            "limits": {
+                "no_progress": span(backup.no_progress),
+                "settle": span(backup.settle),
+                "request": span(self.request_timeout),
+                "lockwait_min": backup.lockwait_min,
+            },
+        })
+    }
+}
