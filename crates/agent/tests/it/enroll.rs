@@ -317,6 +317,7 @@ async fn an_enrolled_node_is_checked_backed_up_and_tested_without_a_hand() {
         node.container(101, "vmbr0").await;
         for line in [
             &["config", "check"][..],
+            &["doctor", "--probe", "--blast-radius"],
             &["selftest"],
             &["backup", "run", "101"],
             &["restore-test", "run", "101"],
