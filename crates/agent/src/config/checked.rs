@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use felhom_engine::{
-    BackupMode, BackupPolicy, EvidenceLevel, Floors, KeepPolicy, RestoreTestPolicy,
+    BackupMode, BackupPolicy, EvidenceLevel, Floors, KeepPolicy, Principal, RestoreTestPolicy,
 };
 use felhom_ids::{Fingerprint, NodeName, StorageId, TokenId, Vmid};
 use felhom_proxmox::Address;
@@ -75,6 +75,17 @@ pub struct Config {
     pub archives: Vec<ArchiveDirectory>,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
+}
+
+impl Config {
+    /// Each identity with what it serves as; one where one token serves as both principals.
+    pub fn identities(&self) -> Vec<(Principal, &PrincipalConfig)> {
+        let mut all = vec![(Principal::Agent, &self.agent)];
+        if self.separated {
+            all.push((Principal::RestoreTest, &self.restore_test));
+        }
+        all
+    }
 }
 
 /// Defaults; each with the reason for its value.

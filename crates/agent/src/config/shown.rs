@@ -9,7 +9,7 @@ use super::{Config, PrincipalConfig, TrustConfig};
 
 impl Config {
     /// The configuration by the keys of the file, every default filled in, durations with their units: read again as a
-    /// `.json` file, it is the same configuration.
+    /// `.json` file, it is the same configuration, in which restore tests are set up.
     pub fn shown(&self) -> Value {
         let span = |duration: Duration| Span::new(duration).to_string();
         let principal = |principal: &PrincipalConfig| json!({ "token": principal.token, "secret_file": principal.secret_file });

@@ -37,10 +37,7 @@ pub async fn ask(
     setting: &Setting,
 ) -> Result<Vec<Asked>, Error> {
     let mut all = Vec::new();
-    for principal in [Principal::Agent, Principal::RestoreTest] {
-        if principal == Principal::RestoreTest && !config.separated {
-            continue;
-        }
+    for (principal, _) in config.identities() {
         let pve = remotes.of(principal);
         for (probe, deed) in probes(principal, setting) {
             let (answer, text) = match pve.probe(&probe).await? {

@@ -30,13 +30,7 @@ pub async fn of_every_secret(config: &Config, remotes: &Remotes) -> Result<Vec<R
     let agent = remotes.of(Principal::Agent);
     let inventory = inventory(agent).await?;
     let mut found = Vec::new();
-    for (principal, identity) in [
-        (Principal::Agent, &config.agent),
-        (Principal::RestoreTest, &config.restore_test),
-    ] {
-        if principal == Principal::RestoreTest && !config.separated {
-            continue;
-        }
+    for (principal, identity) in config.identities() {
         let own = remotes.of(principal);
         let mut held = HeldAt::new();
         for path in inventory.paths(&config.node) {

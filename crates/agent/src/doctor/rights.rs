@@ -79,13 +79,7 @@ pub(super) async fn holders(
         BTreeMap::new()
     };
     let mut holders = Vec::new();
-    for (principal, identity) in [
-        (Principal::Agent, &config.agent),
-        (Principal::RestoreTest, &config.restore_test),
-    ] {
-        if principal == Principal::RestoreTest && !config.separated {
-            continue;
-        }
+    for (principal, identity) in config.identities() {
         let who = Who {
             principal,
             identity,

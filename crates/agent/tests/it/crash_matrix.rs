@@ -9,8 +9,6 @@ use felhom_agent::progress::{Event, Progress};
 use felhom_agent::runner::Runner;
 use felhom_engine::*;
 use felhom_simulator::{Fault, FaultKind};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::scene::*;
 use crate::support::*;
@@ -338,25 +336,15 @@ async fn after_a_crash_anywhere_the_same_end_is_reached() {
     let only = std::env::var("FELHOM_CRASH_ONLY").unwrap_or_default();
     cases.retain(|case| case.to_string().contains(&only));
     let total = cases.len();
-    let slots = Arc::new(Semaphore::new(6));
-    let mut running = JoinSet::new();
-    for case in cases {
-        let (origins, slots) = (Arc::clone(&origins), Arc::clone(&slots));
-        running.spawn(async move {
-            let _slot = slots.acquire_owned().await.unwrap();
-            let limit = tokio::time::timeout(Duration::from_mins(1), play(&case, &origins));
-            let result = limit
-                .await
-                .unwrap_or_else(|_| Err("did not end within a minute".into()));
-            result.map_err(|error| format!("{case}: {error}"))
-        });
-    }
-    let mut failures = Vec::new();
-    while let Some(result) = running.join_next().await {
-        if let Err(failure) = result.unwrap() {
-            failures.push(failure);
-        }
-    }
+    let played = side_by_side((6, Duration::from_mins(1)), cases, |case| {
+        let origins = Arc::clone(&origins);
+        async move { play(&case, &origins).await }
+    });
+    let failures: Vec<String> = played
+        .await
+        .into_iter()
+        .filter_map(|(case, result)| Some(format!("{case}: {}", result.err()?)))
+        .collect();
     #[expect(
         clippy::print_stdout,
         reason = "the number of cases is part of the result"

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use felhom_agent::journal::Journal;
@@ -11,6 +12,8 @@ use felhom_agent::runner::Runner;
 use felhom_engine::*;
 use felhom_ids::VolumeId;
 use felhom_simulator::{Fault, FaultKind};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use crate::support::*;
 
@@ -128,12 +131,18 @@ async fn several(directory: &std::path::Path) -> PruneRequest {
         bench.backup(9001).await;
     }
     let journal = bench.journal().await;
-    let storage = "local".parse().unwrap();
-    let records = journal.archive_records(vmid(9001), &storage).await.unwrap();
-    let config = felhom_agent::config::load(&bench.config).unwrap();
+    let request = superseded(&bench, &journal).await;
     let path = bench.world.state_dir().to_owned();
     bench.world.stop().await.unwrap();
     copy(&path, directory);
+    request
+}
+
+/// The request to remove all backups of 9001 but the last.
+pub(crate) async fn superseded(bench: &Bench, journal: &Journal) -> PruneRequest {
+    let storage = "local".parse().unwrap();
+    let records = journal.archive_records(vmid(9001), &storage).await.unwrap();
+    let config = felhom_agent::config::load(&bench.config).unwrap();
     PruneRequest {
         vmid: vmid(9001),
         storage,
@@ -258,6 +267,33 @@ pub(crate) async fn restart(bench: &Bench) -> Result<Option<Job>, String> {
         }
     }
     Err(format!("the job does not come to its end: {last}"))
+}
+
+/// Plays cases side by side, so many at a time and none for longer than the limit; each with what became of it.
+pub(crate) async fn side_by_side<C, T, F, Played>(
+    (slots, limit): (usize, Duration),
+    cases: Vec<C>,
+    play: F,
+) -> Vec<(Arc<C>, Result<T, String>)>
+where
+    C: Send + Sync + 'static,
+    T: Send + 'static,
+    F: Fn(Arc<C>) -> Played,
+    Played: Future<Output = Result<T, String>> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(slots));
+    let mut running = JoinSet::new();
+    for case in cases {
+        let case = Arc::new(case);
+        let (slots, played) = (Arc::clone(&slots), play(Arc::clone(&case)));
+        running.spawn(async move {
+            let _slot = slots.acquire_owned().await.unwrap();
+            let played = tokio::time::timeout(limit, played).await;
+            let late = |_| Err(format!("did not end within {} s", limit.as_secs()));
+            (case, played.unwrap_or_else(late))
+        });
+    }
+    running.join_all().await
 }
 
 /// The archives on the storage, as files.

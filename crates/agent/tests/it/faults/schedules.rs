@@ -2,14 +2,11 @@
 //! that is promised holds. `FELHOM_SCHEDULES` sets how many, `FELHOM_SEED` from which number on; what fails prints its seed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use felhom_engine::{BackupVerdict, Job, JobId, JobKind, ReapJob, Verdict};
 use felhom_simulator::FaultKind;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use super::drawn::{COMMANDS, HISTORY, Schedule, Upset, history};
 use super::oracle::production;
@@ -327,19 +324,12 @@ async fn promises_hold_under_random_fault_schedules() {
     let wanted = variable("FELHOM_SCHEDULES", SCHEDULES);
     let first = variable("FELHOM_SEED", 1);
     let histories = wanted.div_ceil(HISTORY);
-    let slots = Arc::new(Semaphore::new(32));
-    let mut running = JoinSet::new();
-    for seed in first..first + histories {
-        let slots = Arc::clone(&slots);
-        running.spawn(async move {
-            let _slot = slots.acquire_owned().await.unwrap();
-            play_history(seed).await
-        });
-    }
-    let mut failures = Vec::new();
-    while let Some(result) = running.join_next().await {
-        failures.extend(result.unwrap().err());
-    }
+    let seeds: Vec<u64> = (first..first + histories).collect();
+    let played = side_by_side((32, Duration::from_mins(30)), seeds, |seed| async move {
+        play_history(*seed).await
+    });
+    let results = played.await.into_iter();
+    let failures: Vec<String> = results.filter_map(|(_, result)| result.err()).collect();
     let total = histories * HISTORY;
     #[expect(
         clippy::print_stdout,
