@@ -20,6 +20,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("agent", vec!["ids", "engine", "proxmox"]),
         ("demo", vec!["agent", "simulator"]),
         ("contract", vec!["ids"]),
+        ("fuzzing", vec!["ids", "engine", "proxmox", "agent"]),
     ]
     .into_iter()
     .map(|(name, uses)| (name, uses.into_iter().collect()))

@@ -1,0 +1,42 @@
+//! What must hold of every text that comes from outside: one check per parser, which panics when a promise is broken.
+//!
+//! The targets of cargo-fuzz (`fuzz/`) and the replay of their corpus (`tests/it`) call the same checks, so that what one
+//! of them found the other keeps.
+
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a check speaks by panicking"
+)]
+
+mod agent_config;
+mod claims;
+mod guest_config;
+mod leak;
+mod property;
+mod pve_envelope;
+mod task_log;
+mod upid;
+mod volume_id;
+
+pub use agent_config::agent_config;
+pub use guest_config::guest_config;
+pub use property::property;
+pub use pve_envelope::pve_envelope;
+pub use task_log::task_log;
+pub use upid::upid;
+pub use volume_id::volume_id;
+
+/// Takes any bytes, and panics when a promise is broken.
+pub type Check = fn(&[u8]);
+
+/// Every check by the name of its target, which is also that of its corpus.
+pub const CHECKS: &[(&str, Check)] = &[
+    ("agent_config", agent_config),
+    ("guest_config", guest_config),
+    ("property", property),
+    ("pve_envelope", pve_envelope),
+    ("task_log", task_log),
+    ("upid", upid),
+    ("volume_id", volume_id),
+];
