@@ -11,10 +11,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use felhom_engine::{InstallationId, Job, JobId, Step, Timestamp};
+use sqlx::Row;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Row, migrate::Migrator};
 
 use crate::clock;
 use crate::lock::{Lock, LockError};
@@ -47,7 +48,7 @@ pub enum JournalError {
     },
     /// Its tables are of another version.
     #[error("the journal is of a version that this program does not know")]
-    Version(#[source] sqlx::migrate::MigrateError),
+    Version(#[source] MigrateError),
     /// A row makes no sense.
     #[error("the journal holds a {what} that cannot be read")]
     Row {
@@ -65,6 +66,22 @@ pub enum JournalError {
     Absent(PathBuf),
 }
 
+impl JournalError {
+    /// Whether the file system refuses: it is full, or it fails.
+    pub fn is_of_the_file_system(&self) -> bool {
+        let Self::Database {
+            source: sqlx::Error::Database(error),
+            ..
+        } = self
+        else {
+            return false;
+        };
+        let code: Option<u32> = error.code().and_then(|code| code.parse().ok());
+        // The low byte of an extended code is the plain one (sqlite.org/rescode.html): IOERR, FULL.
+        code.is_some_and(|code| matches!(code & 0xff, 10 | 13))
+    }
+}
+
 type Result<T> = std::result::Result<T, JournalError>;
 
 fn reading(source: sqlx::Error) -> JournalError {
@@ -78,6 +95,20 @@ fn writing(source: sqlx::Error) -> JournalError {
     JournalError::Database {
         doing: "written",
         source,
+    }
+}
+
+/// What keeps the tables from being brought up to date: that they are of another version, or that they cannot be written.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "whatever is no trouble with the file is one with the version, also of later kinds"
+)]
+fn migrating(error: MigrateError) -> JournalError {
+    match error {
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+            writing(source)
+        }
+        other => JournalError::Version(other),
     }
 }
 
@@ -117,7 +148,7 @@ impl Journal {
             })?;
         let lock = Lock::take(directory, purpose)?;
         let pool = connect(options(directory).create_if_missing(true)).await?;
-        MIGRATIONS.run(&pool).await.map_err(JournalError::Version)?;
+        MIGRATIONS.run(&pool).await.map_err(migrating)?;
         let installation = installation(&pool).await?;
         Ok(Self {
             pool,
@@ -129,22 +160,18 @@ impl Journal {
     /// Opens an existing journal for reading, beside whoever writes it.
     ///
     /// # Errors
-    /// [`JournalError::Absent`] when there is none.
+    /// [`JournalError::Absent`] when there is none, or one that nobody came to finish making.
     pub async fn read(directory: &Path) -> Result<Self> {
         if !directory.join(FILE).exists() {
             return Err(JournalError::Absent(directory.to_owned()));
         }
         // Not `read_only`: a reader of a write-ahead log may have to make its shared-memory file.
         let pool = connect(options(directory).create_if_missing(false)).await?;
-        let row = sqlx::query("SELECT id FROM installation")
-            .fetch_one(&pool)
-            .await
-            .map_err(reading)?;
-        let id: String = row.try_get(0).map_err(reading)?;
-        let installation = parse_installation(&id)?;
+        let installation = named(&pool).await?;
+        let absent = || JournalError::Absent(directory.to_owned());
         Ok(Self {
             pool,
-            installation,
+            installation: installation.ok_or_else(absent)?,
             lock: None,
         })
     }
@@ -328,6 +355,26 @@ async fn installation(pool: &SqlitePool) -> Result<InstallationId> {
         .map_err(reading)?;
     let id: String = row.try_get(0).map_err(reading)?;
     parse_installation(&id)
+}
+
+/// The installation of a journal that is whole: who makes one names it last.
+async fn named(pool: &SqlitePool) -> Result<Option<InstallationId>> {
+    let table = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = 'installation'")
+        .fetch_optional(pool)
+        .await
+        .map_err(reading)?;
+    if table.is_none() {
+        return Ok(None);
+    }
+    let row = sqlx::query("SELECT id FROM installation")
+        .fetch_optional(pool)
+        .await
+        .map_err(reading)?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let id: String = row.try_get(0).map_err(reading)?;
+    parse_installation(&id).map(Some)
 }
 
 fn parse_installation(id: &str) -> Result<InstallationId> {

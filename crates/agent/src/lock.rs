@@ -55,7 +55,10 @@ impl Lock {
             Err(error) => return Err(LockError::Io(error.into())),
         }
         let mut lock = Self { file };
-        lock.say(purpose)?;
+        // The lock is held, whether or not the file system has room for a word about it.
+        if let Err(error) = lock.say(purpose) {
+            tracing::debug!(%error, "the lock file does not take a purpose");
+        }
         Ok(lock)
     }
 

@@ -141,6 +141,23 @@ pub enum Step {
 }
 
 impl Step {
+    /// The names of all steps that change nothing, for tests that must not leave one out; the others are called as their
+    /// mutation ([`Mutation::NAMES`]).
+    pub const NAMES: [&str; 12] = [
+        "observe-backup-subject",
+        "observe-backup-result",
+        "read-archive",
+        "observe-test-subject",
+        "observe-scratch",
+        "gather-evidence",
+        "observe-archive",
+        "list-archives",
+        "list-snapshots",
+        "list-tasks",
+        "find-task",
+        "follow-task",
+    ];
+
     /// Who performs it.
     pub fn principal(&self) -> Principal {
         match self {
@@ -169,22 +186,37 @@ impl Step {
 
     /// A short stable name for logs and the journal.
     pub fn name(&self) -> &'static str {
+        // Taken out of the list, so that the list cannot lack one.
+        let [
+            backup_subject,
+            backup_result,
+            archive_content,
+            test_subject,
+            scratch,
+            evidence,
+            archive,
+            archives,
+            snapshots,
+            tasks,
+            find_task,
+            follow,
+        ] = Self::NAMES;
         match self {
             Self::Observe(observe) => match observe {
-                Observe::BackupSubject { .. } => "observe-backup-subject",
-                Observe::BackupResult { .. } => "observe-backup-result",
-                Observe::ArchiveContent { .. } => "read-archive",
-                Observe::TestSubject { .. } => "observe-test-subject",
-                Observe::Scratch { .. } => "observe-scratch",
-                Observe::Evidence { .. } => "gather-evidence",
-                Observe::Archive { .. } => "observe-archive",
-                Observe::Archives { .. } => "list-archives",
-                Observe::Snapshots { .. } => "list-snapshots",
-                Observe::Tasks { .. } => "list-tasks",
+                Observe::BackupSubject { .. } => backup_subject,
+                Observe::BackupResult { .. } => backup_result,
+                Observe::ArchiveContent { .. } => archive_content,
+                Observe::TestSubject { .. } => test_subject,
+                Observe::Scratch { .. } => scratch,
+                Observe::Evidence { .. } => evidence,
+                Observe::Archive { .. } => archive,
+                Observe::Archives { .. } => archives,
+                Observe::Snapshots { .. } => snapshots,
+                Observe::Tasks { .. } => tasks,
             },
             Self::Mutate(mutation) => mutation.name(),
-            Self::FindTask { .. } => "find-task",
-            Self::Follow { .. } => "follow-task",
+            Self::FindTask { .. } => find_task,
+            Self::Follow { .. } => follow,
         }
     }
 }

@@ -92,6 +92,12 @@ pub(crate) fn journal_failure(error: &JournalError) -> Failure {
                 "`state_dir` of the configuration must be a directory that this user may write to",
             )
         }
+        JournalError::Database { .. } if error.is_of_the_file_system() => {
+            Failure::new(Exit::Unexpected, "journal", error.to_string()).hint(
+                "free space on the file system of `state_dir` (`felhom-agent config show` names it), or mend it; what \
+                 was begun goes on at the next start",
+            )
+        }
         JournalError::Database { .. }
         | JournalError::Version(_)
         | JournalError::Row { .. }

@@ -1,6 +1,7 @@
 //! The fault matrix: every step of every job × everything that can go wrong there, and in each case the end that is due:
 //! the right verdict, or an honest "could not" or "cannot say"; nothing done twice, nothing left, nobody else's touched.
 
+mod disk_full;
 mod drawn;
 mod oracle;
 mod schedules;
@@ -15,8 +16,8 @@ use felhom_agent::progress::{Event, Progress};
 use felhom_agent::runner::Runner;
 use felhom_engine::*;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, Semaphore};
-use tokio::task::{JoinSet, block_in_place};
+use tokio::sync::Notify;
+use tokio::task::block_in_place;
 
 use crate::scene::*;
 use crate::support::*;
@@ -203,22 +204,12 @@ async fn whatever_goes_wrong_at_any_step_ends_as_it_should() {
     let only = std::env::var("FELHOM_FAULT_ONLY").unwrap_or_default();
     cases.retain(|case| case.to_string().contains(&only));
     let total = cases.len();
-    let slots = Arc::new(Semaphore::new(8));
-    let mut running = JoinSet::new();
-    for case in cases {
-        let (origins, slots) = (Arc::clone(&origins), Arc::clone(&slots));
-        running.spawn(async move {
-            let _slot = slots.acquire_owned().await.unwrap();
-            let limit = tokio::time::timeout(Duration::from_mins(1), play(&case, &origins));
-            let result = limit
-                .await
-                .unwrap_or_else(|_| Err("did not end within a minute".into()));
-            (case, result)
-        });
-    }
+    let played = side_by_side((8, Duration::from_mins(1)), cases, |case| {
+        let origins = Arc::clone(&origins);
+        async move { play(&case, &origins).await }
+    });
     let (mut tally, mut failures) = (Tally::default(), Vec::new());
-    while let Some(result) = running.join_next().await {
-        let (case, result) = result.unwrap();
+    for (case, result) in played.await {
         match result {
             Err(error) => failures.push(format!("{case}: {error}")),
             Ok((end, why)) => {

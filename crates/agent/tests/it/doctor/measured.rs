@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use felhom_engine::{Mutation, Step};
+
+/// The contract's questions about privileges.
+const QUESTIONS: &str = include_str!("../../../../contract/questions/privileges.toml");
+
 /// Written from the contract's run, and compared with it by a test of the contract's.
 const TABLE: &str = include_str!("../../../../../docs/reference/privileges.md");
 
@@ -14,6 +19,7 @@ const STEPS: &[(&str, &str, &[&str])] = &[
             "guest-config",
             "guest-status",
             "snapshots",
+            "nodes",
             "node-status",
             "node-time",
             "tasks-of-others",
@@ -48,19 +54,21 @@ const STEPS: &[(&str, &str, &[&str])] = &[
         &[
             "archives",
             "archive-attributes",
+            "nodes",
             "node-status",
             "node-time",
             "tasks-of-others",
             "storages",
             "storage-definitions",
             "networks",
+            "copy-volumes",
             "free-vmid",
         ],
     ),
     (
         "agent",
         "observe-scratch",
-        &["free-vmid", "copy-status", "copy-config"],
+        &["copy-volumes", "free-vmid", "copy-status", "copy-config"],
     ),
     (
         "agent",
@@ -68,12 +76,15 @@ const STEPS: &[(&str, &str, &[&str])] = &[
         &[
             "own-task",
             "own-task-log",
-            "stop-task",
             "node-status",
             "storages",
             "thin-pools",
         ],
     ),
+    ("agent", "list-tasks", &["own-tasks"]),
+    // What it looks at besides may fail: then it cannot say whether there was an effect.
+    ("agent", "find-task", &["own-tasks"]),
+    ("agent", "stop-task", &["stop-task"]),
     ("agent", "gather-evidence", &["node-status"]),
     ("agent", "list-snapshots", &["snapshots"]),
     ("agent", "snapshot", &["snapshot"]),
@@ -83,6 +94,10 @@ const STEPS: &[(&str, &str, &[&str])] = &[
         "observe-test-subject",
         &["archived-config", "pool", "permissions"],
     ),
+    ("restore-test", "follow-task", &["own-task", "own-task-log"]),
+    ("restore-test", "list-tasks", &["own-tasks"]),
+    ("restore-test", "find-task", &["own-tasks"]),
+    ("restore-test", "stop-task", &["stop-task"]),
     ("restore-test", "restore", &["restore"]),
     ("restore-test", "start", &["start"]),
     (
@@ -92,6 +107,15 @@ const STEPS: &[(&str, &str, &[&str])] = &[
     ),
     ("restore-test", "stop", &["stop"]),
     ("restore-test", "destroy", &["destroy"]),
+];
+
+/// Steps that ask the server for nothing.
+const LOCAL: [&str; 1] = ["read-archive"];
+
+/// Operations that no step is made of, and who performs them.
+const BESIDE_STEPS: [(&str, &str); 2] = [
+    ("version", "`selftest`, outside of any job"),
+    ("guests", "`guests` and `status`, outside of any job"),
 ];
 
 /// Principal, privilege and step that is told to be hindered though every operation of it succeeds.
@@ -155,4 +179,50 @@ pub(super) fn hindered(
         .filter(|(who, lacking, _)| (*who, *lacking) == (principal, privilege));
     steps.extend(told.map(|(_, _, step)| (*step).to_owned()));
     steps
+}
+
+/// Name and role of every operation that the contract performs.
+fn operations() -> BTreeSet<(String, String)> {
+    let questions: toml::Table = QUESTIONS.parse().unwrap();
+    let operations = questions["operation"].as_array().unwrap().iter();
+    let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+    let with_roles = operations.flat_map(|operation| {
+        let roles = operation["roles"].as_array().unwrap().iter();
+        roles.map(move |role| (text(&operation["name"]), text(role)))
+    });
+    with_roles.collect()
+}
+
+#[test]
+fn every_step_is_made_of_operations_or_asks_for_nothing() {
+    let made: BTreeSet<&str> = STEPS.iter().map(|(_, step, _)| *step).collect();
+    let told: BTreeSet<&str> = made.iter().chain(&LOCAL).copied().collect();
+    let all: BTreeSet<&str> = [Step::NAMES.as_slice(), &Mutation::NAMES]
+        .concat()
+        .into_iter()
+        .collect();
+    assert_eq!(told, all, "here, and in the engine");
+    for step in LOCAL {
+        assert!(!made.contains(step), "`{step}` is told twice");
+    }
+}
+
+#[test]
+fn every_operation_of_a_step_is_measured_and_every_measured_one_is_performed() {
+    let measured = operations();
+    let mut performed: BTreeSet<&str> = BESIDE_STEPS.iter().map(|(name, _)| *name).collect();
+    for (principal, step, made_of) in STEPS {
+        for operation in *made_of {
+            let asked = ((*operation).to_owned(), (*principal).to_owned());
+            assert!(
+                measured.contains(&asked),
+                "`{operation}` of `{step}` is not measured for `{principal}`"
+            );
+            let besides = BESIDE_STEPS.iter().any(|(name, _)| name == operation);
+            assert!(!besides, "`{operation}` is performed by `{step}`");
+            performed.insert(operation);
+        }
+    }
+    let measured: BTreeSet<&str> = measured.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(measured, performed, "measured, and performed");
 }

@@ -116,6 +116,17 @@ impl Before {
             archives: archives(bench),
         }
     }
+
+    /// Whether production guests are what they were.
+    pub(super) fn unchanged(&self, bench: &Bench) -> Result<(), String> {
+        let (was, now) = (&self.production, production(bench));
+        if now == *was {
+            return Ok(());
+        }
+        Err(format!(
+            "a production guest was changed: {now:?} was {was:?}"
+        ))
+    }
 }
 
 /// What production guests look like. The snapshot that vzdump leaves when the power goes is PVE's own, and its next backup
@@ -138,14 +149,7 @@ pub(super) async fn check(job: &Job, before: &Before, bench: &Bench) -> Result<(
     claims(job, before, bench)?;
     told_and_reaped(bench).await?;
     told_and_removed(job, bench).await?;
-    let now = production(bench);
-    if now != before.production {
-        let was = &before.production;
-        return Err(format!(
-            "a production guest was changed: {now:?} was {was:?}"
-        ));
-    }
-    Ok(())
+    before.unchanged(bench)
 }
 
 /// What took effect in the world; requests that were answered with a failure may be sent again.
