@@ -275,6 +275,8 @@ pub const NEEDS: &[Need] = {
             &["SDN.Audit", "SDN.Use"],
         )),
         need("observe-scratch", Test, Agent, Scratch, VM_AUDIT),
+        // The tasks of the other principal, without which a stub that was cut off looks like somebody else's guest.
+        but(Blind, need("observe-scratch", Test, Agent, Node, SYS_AUDIT)),
         // Volumes of a VMID without a guest would be listed with `VM.Config.Disk` on all of `/vms`, which also changes the disks
         // of production guests: what that would open is worse than what it would show, and a destruction that ended well
         // vouches for them.

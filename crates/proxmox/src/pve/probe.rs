@@ -39,9 +39,6 @@ pub enum Probe {
     Grant,
 }
 
-/// The parameter that no schema knows.
-const UNKNOWN: &str = "felhom-probe";
-
 impl Endpoint for Probe {
     type Response = ();
 
@@ -61,7 +58,8 @@ impl Endpoint for Probe {
             Self::MakeRole => Request::new(Post, &[&"access", &"roles"]),
             Self::Grant => Request::new(Put, &[&"access", &"acl"]).with("path", "/"),
         };
-        request.with(UNKNOWN, 1)
+        // The parameter that no schema knows.
+        request.with("felhom-probe", 1)
     }
 }
 

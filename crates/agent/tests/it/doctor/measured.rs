@@ -68,7 +68,13 @@ const STEPS: &[(&str, &str, &[&str])] = &[
     (
         "agent",
         "observe-scratch",
-        &["copy-volumes", "free-vmid", "copy-status", "copy-config"],
+        &[
+            "copy-volumes",
+            "tasks-of-others",
+            "free-vmid",
+            "copy-status",
+            "copy-config",
+        ],
     ),
     (
         "agent",

@@ -257,6 +257,7 @@ async fn nothing_left(bench: &Bench) -> Result<(), String> {
     }
     let config = felhom_agent::config::load(&bench.config).unwrap();
     let performer = bench.performer();
+    let mut reaped = Vec::new();
     for one in remains {
         let hint = one.finding.hint.clone().unwrap_or_default();
         let vmid = one.leftover.mark.vmid;
@@ -280,14 +281,16 @@ async fn nothing_left(bench: &Bench) -> Result<(), String> {
             performer: &performer,
             progress: &felhom_agent::progress::Silent,
         };
-        drop(runner.start(job).await.map_err(|error| error.to_string())?);
+        let ended = runner.start(job).await.map_err(|error| error.to_string())?;
+        reaped.push(format!("{:?}", ended.kind));
     }
     let (guests, volumes) = (bench.scratch_guests(), bench.scratch_volumes());
     if guests.is_empty() && volumes.is_empty() {
         Ok(())
     } else {
+        let stub = &bench.world.state()["world"]["guests"]["9100"];
         Err(format!(
-            "left behind: {guests:?} {volumes:?}, at first {left}"
+            "left behind: {guests:?} {volumes:?}, at first {left}: {stub} {reaped:?}"
         ))
     }
 }
