@@ -345,13 +345,10 @@ async fn after_a_crash_anywhere_the_same_end_is_reached() {
         .into_iter()
         .filter_map(|(case, result)| Some(format!("{case}: {}", result.err()?)))
         .collect();
-    #[expect(
-        clippy::print_stdout,
-        reason = "the number of cases is part of the result"
-    )]
-    {
-        println!("crash matrix: {total} cases, {} failed", failures.len());
-    }
+    tell(&format!(
+        "crash matrix: {total} cases, {} failed",
+        failures.len()
+    ));
     assert!(
         failures.is_empty(),
         "{} of {total} failed:\n{}",

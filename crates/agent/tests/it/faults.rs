@@ -188,12 +188,15 @@ async fn disturbed(case: &Case, bench: &Bench, origins: &Origins) -> Result<Opti
 struct Tally(BTreeMap<Trouble, BTreeMap<End, u32>>);
 
 impl Tally {
-    #[expect(clippy::print_stdout, reason = "the counts are part of the result")]
     fn print(&self, total: usize) {
-        println!("fault matrix: {total} cases");
-        for (trouble, ends) in &self.0 {
-            println!("  {trouble:?}: {ends:?}");
-        }
+        let lines = self
+            .0
+            .iter()
+            .map(|(trouble, ends)| format!("\n  {trouble:?}: {ends:?}"));
+        tell(&format!(
+            "fault matrix: {total} cases{}",
+            lines.collect::<String>()
+        ));
     }
 }
 

@@ -269,6 +269,13 @@ pub(crate) async fn restart(bench: &Bench) -> Result<Option<Job>, String> {
     Err(format!("the job does not come to its end: {last}"))
 }
 
+/// Says what a test counted, also when the test passes and its output is swallowed.
+pub(crate) fn tell(text: &str) {
+    use std::io::Write;
+    let told = writeln!(std::io::stderr().lock(), "{text}");
+    told.unwrap();
+}
+
 /// Plays cases side by side, so many at a time and none for longer than the limit; each with what became of it.
 pub(crate) async fn side_by_side<C, T, F, Played>(
     (slots, limit): (usize, Duration),

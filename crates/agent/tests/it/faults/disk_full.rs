@@ -213,7 +213,6 @@ async fn cases(origin: &Origin) -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-#[expect(clippy::print_stdout, reason = "the counts are part of the result")]
 async fn a_full_disk_stops_the_program_before_it_changes_what_it_could_not_write_down() {
     let origin = Arc::new(Origin::prepare().await);
     let cases = cases(&origin).await;
@@ -222,7 +221,7 @@ async fn a_full_disk_stops_the_program_before_it_changes_what_it_could_not_write
         async move { play(&case, &origin).await }
     })
     .await;
-    println!("full disk: {} runs", results.len());
+    tell(&format!("full disk: {} runs", results.len()));
     let mut failures = Vec::new();
     for subject in COMMANDS {
         let mut runs = BTreeMap::new();
@@ -232,7 +231,7 @@ async fn a_full_disk_stops_the_program_before_it_changes_what_it_could_not_write
                 Err(error) => failures.push(format!("{subject:?} {}: {error}", case.limit)),
             }
         }
-        println!("  {subject:?}: {runs:?}");
+        tell(&format!("  {subject:?}: {runs:?}"));
         let early = runs.values().any(|one| **one == Stopped::Early);
         let open = runs.values().any(|one| matches!(one, Stopped::Open(_)));
         if !early || !open {
@@ -249,7 +248,6 @@ async fn a_full_disk_stops_the_program_before_it_changes_what_it_could_not_write
 const FIRST_LIMITS: [u64; 7] = [0, 8, 32, 64, 128, 192, 256];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "the counts are part of the result")]
 async fn a_first_start_on_a_full_disk_leaves_no_half_made_journal_in_the_way() {
     let origin = Origin::prepare().await;
     let args = origin.args(Subject::RestoreTest);
@@ -264,7 +262,10 @@ async fn a_first_start_on_a_full_disk_leaves_no_half_made_journal_in_the_way() {
         once_more(&args, &bench).await.unwrap();
         bench.world.stop().await.unwrap();
     }
-    println!("full disk at the first start: {} runs", FIRST_LIMITS.len());
+    tell(&format!(
+        "full disk at the first start: {} runs",
+        FIRST_LIMITS.len()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
