@@ -57,6 +57,9 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         let asked = probe::ask(config, remotes, &examined.setting).await;
         let asked = asked.map_err(|error| pve_failure(&error))?;
         examined.findings.extend(probe::findings(&asked));
+        examined
+            .findings
+            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         more.probed = Some(asked);
     }
     if args.blast_radius {
@@ -309,7 +312,9 @@ fn damage(damage: &Damage) -> String {
         .note
         .as_deref()
         .map_or_else(String::new, |note| format!("; {note}"));
-    let by = damage.by.join(" and ");
+    let by = damage
+        .by
+        .join(if damage.together { " and " } else { " or " });
     format!(
         "  {}: {} ({of}){size}{note} [{by}]",
         damage.deed, damage.count

@@ -89,7 +89,7 @@ fn needless(setting: &Setting, holder: &Holder, subject: &str) -> Vec<Finding> {
             Some((_, power)) => {
                 let detail = format!(
                     "{privilege} on {} is not needed, and whoever has the token's secret can {power}",
-                    list(paths)
+                    list(topmost(&paths))
                 );
                 found.push(finding(codes::EXCESS_DANGEROUS, subject, detail));
             }
@@ -104,6 +104,16 @@ fn needless(setting: &Setting, holder: &Holder, subject: &str) -> Vec<Finding> {
         found.push(finding(codes::EXCESS_PRIVILEGES, subject, detail));
     }
     found
+}
+
+/// The paths that have none of the others above them.
+pub(super) fn topmost<'a>(paths: &BTreeSet<&'a str>) -> Vec<&'a str> {
+    let is_below = |path: &str, other: &str| {
+        let rest = path.strip_prefix(other.trim_end_matches('/'));
+        path != other && rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let top = |path: &&&str| !paths.iter().any(|other| is_below(path, other));
+    paths.iter().filter(top).copied().collect()
 }
 
 fn finding(code: Code, subject: &str, detail: String) -> Finding {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use felhom_ids::{NodeName, StorageId, Vmid};
 use serde::Serialize;
 
-use super::excess::DANGEROUS;
+use super::excess::{DANGEROUS, topmost};
 use super::{HeldAt, has};
 
 /// What there is on the box, as far as it can be seen.
@@ -51,6 +51,8 @@ pub struct Damage {
     pub bytes: Option<u64>,
     /// By which privileges.
     pub by: Vec<&'static str>,
+    /// Whether it takes all of them together; else each opens some of it.
+    pub together: bool,
     /// What else is to be known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -141,6 +143,7 @@ fn guests(
         subjects,
         bytes: None,
         by: by.into_iter().collect(),
+        together: false,
         note: None,
     }
 }
@@ -161,6 +164,7 @@ fn disks(held: &HeldAt, inventory: &Inventory) -> Damage {
             .collect(),
         bytes: None,
         by: vec!["Datastore.Allocate"],
+        together: true,
         note: None,
     }
 }
@@ -189,6 +193,7 @@ fn archives(held: &HeldAt, inventory: &Inventory) -> Damage {
         subjects: of.into_iter().collect(),
         bytes: Some(open.iter().map(|archive| archive.size).sum()),
         by: vec!["VM.Backup", "Datastore.AllocateSpace"],
+        together: true,
         note: (protected > 0).then(|| {
             format!("{protected} of them are protected, and the same privileges clear that")
         }),
@@ -208,6 +213,7 @@ fn over(held: &HeldAt, inventory: &Inventory) -> Damage {
     let deed = "restore over guests while they are stopped";
     let mut damage = guests(deed, &["VM.Backup"], held, inventory);
     damage.by.push("Datastore.AllocateSpace");
+    damage.together = true;
     damage
 }
 
@@ -218,11 +224,12 @@ fn elsewhere(held: &HeldAt) -> Vec<Damage> {
         let is_counted = ["Datastore.", "VM."]
             .iter()
             .any(|kind| privilege.starts_with(kind));
-        let at: Vec<String> = held
+        let at: BTreeSet<&str> = held
             .iter()
             .filter(|(_, privileges)| privileges.contains_key(*privilege))
-            .map(|(path, _)| path.clone())
+            .map(|(path, _)| path.as_str())
             .collect();
+        let at: Vec<String> = topmost(&at).into_iter().map(str::to_owned).collect();
         if !is_counted && !at.is_empty() {
             found.push(Damage {
                 deed: power,
@@ -230,6 +237,7 @@ fn elsewhere(held: &HeldAt) -> Vec<Damage> {
                 subjects: at,
                 bytes: None,
                 by: vec![privilege],
+                together: true,
                 note: None,
             });
         }

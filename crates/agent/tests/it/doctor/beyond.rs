@@ -154,6 +154,12 @@ async fn what_each_secret_could_destroy_is_counted() {
     assert_eq!(damage(&data, "agent", "destroy guests")["count"], 3);
     let disks = damage(&data, "agent", "delete guests' disks");
     assert_eq!(disks["subjects"], json!(["local-lvm"]));
+    let stop = ran
+        .text()
+        .contains("stop guests: 3 (9000, 9001, 9010) [VM.PowerMgmt]");
+    assert!(stop, "{}", ran.text());
+    let either = "[VM.Snapshot or VM.Snapshot.Rollback]";
+    assert!(ran.text().contains(either), "{}", ran.text());
     assert_eq!(damage(&data, "restore-test", "destroy guests"), Value::Null);
     assert_eq!(
         damage(&data, "restore-test", "delete guests' disks"),
