@@ -303,6 +303,31 @@ where
     running.join_all().await
 }
 
+/// A reap of what is left, as a job of its own; the job when it has ended.
+pub(crate) async fn reap(
+    leftover: Leftover,
+    journal: &Journal,
+    bench: &Bench,
+) -> Result<Job, String> {
+    let config = felhom_agent::config::load(&bench.config).unwrap();
+    let kind = JobKind::Reap(Box::new(ReapJob::new(
+        &config.restore_test_policy,
+        leftover,
+    )));
+    let job = Job {
+        id: JobId::from_bits(u64::from_le_bytes(felhom_agent::clock::random().unwrap())),
+        created: felhom_agent::clock::now(),
+        kind,
+    };
+    let performer = bench.performer();
+    let runner = Runner {
+        journal,
+        performer: &performer,
+        progress: &Silent,
+    };
+    runner.start(job).await.map_err(|error| error.to_string())
+}
+
 /// The archives on the storage, as files.
 pub(crate) fn archives(bench: &Bench) -> BTreeSet<String> {
     let dump = bench.world.state_dir().join("storage/local/dump");

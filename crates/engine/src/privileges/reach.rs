@@ -202,28 +202,28 @@ fn archives(held: &HeldAt, inventory: &Inventory) -> Damage {
 
 fn over(held: &HeldAt, inventory: &Inventory) -> Damage {
     let room = |storage: &StorageId| has(held, &storage_path(storage), "Datastore.AllocateSpace");
-    if !inventory.disks.keys().any(room) {
-        return guests(
-            "restore over guests while they are stopped",
-            &[],
-            held,
-            inventory,
-        );
-    }
-    let deed = "restore over guests while they are stopped";
-    let mut damage = guests(deed, &["VM.Backup"], held, inventory);
+    let open: &[&str] = if inventory.disks.keys().any(room) {
+        &["VM.Backup"]
+    } else {
+        &[]
+    };
+    let mut damage = guests(
+        "restore over guests while they are stopped",
+        open,
+        held,
+        inventory,
+    );
     damage.by.push("Datastore.AllocateSpace");
     damage.together = true;
     damage
 }
 
-/// What needs no guest and no storage.
+/// What is dangerous and was not counted by guest or storage.
 fn elsewhere(held: &HeldAt) -> Vec<Damage> {
     let mut found = Vec::new();
     for (privilege, power) in DANGEROUS {
-        let is_counted = ["Datastore.", "VM."]
-            .iter()
-            .any(|kind| privilege.starts_with(kind));
+        // Told above, by guest and by storage.
+        let is_counted = ["Datastore.Allocate", "VM.Console"].contains(privilege);
         let at: BTreeSet<&str> = held
             .iter()
             .filter(|(_, privileges)| privileges.contains_key(*privilege))

@@ -284,3 +284,55 @@ fn health_tells_what_it_sees() {
     ];
     assert_eq!(codes, expected);
 }
+
+#[test]
+fn nothing_dangerous_is_left_out_of_what_a_secret_opens() {
+    let inventory = Inventory {
+        guests: ["101".parse().unwrap()].into(),
+        archives: vec![ArchiveSeen {
+            storage: "dump".parse().unwrap(),
+            guest: Some("101".parse().unwrap()),
+            size: 7,
+            protected: true,
+        }],
+        disks: [("thin".parse().unwrap(), 2)].into(),
+    };
+    let holding = |privileges: &[&str]| -> HeldAt {
+        let at = |path: String| {
+            let all = privileges.iter().map(|one| ((*one).to_owned(), true));
+            (path, all.collect())
+        };
+        let paths = inventory.paths(&"pve".parse().unwrap());
+        paths.into_iter().map(at).collect()
+    };
+    assert_eq!(reach(&holding(&["VM.Audit", "Sys.Audit"]), &inventory), []);
+    for privilege in [
+        "VM.Allocate",
+        "VM.PowerMgmt",
+        "VM.Console",
+        "VM.Config.Disk",
+        "VM.Snapshot",
+        "VM.GuestAgent.Unrestricted",
+        "VM.GuestAgent.FileWrite",
+        "Datastore.Allocate",
+        "Permissions.Modify",
+        "User.Modify",
+        "Sys.Modify",
+        "Sys.PowerMgmt",
+    ] {
+        let found = reach(&holding(&[privilege]), &inventory);
+        let told: Vec<_> = found
+            .iter()
+            .filter(|one| one.by.contains(&privilege))
+            .collect();
+        assert_eq!(told.len(), 1, "{privilege}: {found:?}");
+    }
+    let both = reach(
+        &holding(&["VM.Backup", "Datastore.AllocateSpace"]),
+        &inventory,
+    );
+    let deeds: Vec<_> = both.iter().map(|one| (one.deed, one.count)).collect();
+    let over = "restore over guests while they are stopped";
+    assert_eq!(deeds, [("delete backups", 1), (over, 1)]);
+    assert_eq!(reach(&holding(&["VM.Backup"]), &inventory), []);
+}

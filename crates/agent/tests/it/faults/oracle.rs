@@ -223,20 +223,7 @@ async fn told_and_reaped(bench: &Bench) -> Result<(), String> {
     if one.finding.hint.is_none() {
         return Err(format!("{left}, and nobody is told what to do: {one:?}"));
     }
-    let config = felhom_agent::config::load(&bench.config).unwrap();
-    let reap = ReapJob::new(&config.restore_test_policy, one.leftover.clone());
-    let job = Job {
-        id: JobId::from_bits(99),
-        created: felhom_agent::clock::now(),
-        kind: JobKind::Reap(Box::new(reap)),
-    };
-    let performer = bench.performer();
-    let runner = felhom_agent::runner::Runner {
-        journal: &journal,
-        performer: &performer,
-        progress: &felhom_agent::progress::Silent,
-    };
-    let ended = runner.start(job).await.map_err(|error| error.to_string())?;
+    let ended = reap(one.leftover.clone(), &journal, bench).await?;
     let stub = &bench.world.state()["world"]["guests"]["9100"]["config"];
     if end_of(&ended) == End::Right && bench.scratch_guests().is_empty() {
         return Ok(());

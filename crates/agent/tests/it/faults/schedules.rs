@@ -4,10 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use felhom_agent::journal::Journal;
-use felhom_agent::progress::Silent;
-use felhom_agent::runner::Runner;
-use felhom_engine::{BackupVerdict, Finding, Job, JobId, JobKind, Leftover, ReapJob, Verdict};
+use felhom_engine::{BackupVerdict, Finding, Verdict};
 use felhom_ids::Vmid;
 use felhom_simulator::FaultKind;
 use serde_json::{Value, json};
@@ -267,7 +264,7 @@ async fn nothing_left(bench: &Bench) -> Result<(), String> {
         for one in remains {
             told.push(one.finding.clone());
             as_told(&one.finding, one.leftover.mark.vmid, bench).await;
-            reap(one.leftover, &journal, bench).await?;
+            drop(reap(one.leftover, &journal, bench).await?);
         }
     }
     let guests = &bench.world.state()["world"]["guests"];
@@ -293,31 +290,6 @@ async fn as_told(finding: &Finding, vmid: Vmid, bench: &Bench) {
     };
     drop(bench.root().destroy_lxc(&request).await);
     settled(bench).await;
-}
-
-async fn reap(leftover: Leftover, journal: &Journal, bench: &Bench) -> Result<(), String> {
-    let config = felhom_agent::config::load(&bench.config).unwrap();
-    let number = u64::from(leftover.mark.vmid.get());
-    let job = Job {
-        id: JobId::from_bits(number << 32 | rand_bits()),
-        created: felhom_agent::clock::now(),
-        kind: JobKind::Reap(Box::new(ReapJob::new(
-            &config.restore_test_policy,
-            leftover,
-        ))),
-    };
-    let performer = bench.performer();
-    let runner = Runner {
-        journal,
-        performer: &performer,
-        progress: &Silent,
-    };
-    let ended = runner.start(job).await;
-    ended.map(drop).map_err(|error| error.to_string())
-}
-
-fn rand_bits() -> u64 {
-    u64::from_le_bytes(felhom_agent::clock::random::<8>().unwrap()) >> 32
 }
 
 async fn play_history(seed: u64) -> Result<(), String> {
