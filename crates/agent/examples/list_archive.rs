@@ -7,10 +7,11 @@ use std::io::Write;
 use std::path::Path;
 
 use felhom_agent::archive;
+use felhom_engine::WantedContent;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: list_archive FILE")?;
-    let content = archive::read(Path::new(&file), &[], &mut |_| {})?;
+    let content = archive::read(Path::new(&file), &WantedContent::default(), &mut |_| {})?;
     if let Some(error) = content.error {
         return Err(error.into());
     }

@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use felhom_engine::{ArchiveContent, DockerVolume, MountTally};
+use felhom_engine::{ArchiveContent, ArchivedVolume, MountTally, WantedContent};
 use felhom_ids::VolumeId;
 
 use crate::config::ArchiveDirectory;
@@ -60,14 +60,14 @@ pub fn locate(volid: &VolumeId, directories: &[ArchiveDirectory]) -> Result<Path
 
 /// Reads the whole archive and tallies its members by mount point. Blocking: minutes for a large archive.
 ///
-/// `mounts` are the mount keys and paths of the archived configuration. An archive that breaks off is no error but content
+/// An archive that breaks off is no error but content
 /// that is not `complete`.
 ///
 /// # Errors
 /// When the file cannot be opened, or is compressed in a way we do not read.
 pub fn read(
     path: &Path,
-    mounts: &[(String, String)],
+    wanted: &WantedContent,
     progress: &mut dyn FnMut(u64),
 ) -> Result<ArchiveContent, ArchiveError> {
     let open = |source| ArchiveError::Open {
@@ -93,9 +93,9 @@ pub fn read(
     let packing = name.split_once(".tar").map(|(_, packing)| packing);
     let mut content = if packing == Some(".zst") {
         let decoder = zstd::stream::read::Decoder::with_buffer(counted).map_err(open)?;
-        tally(decoder, mounts)
+        tally(decoder, &wanted.mounts)
     } else if packing == Some("") {
-        tally(counted, mounts)
+        tally(counted, &wanted.mounts)
     } else {
         return Err(ArchiveError::Format { name });
     };
@@ -217,7 +217,11 @@ impl<'a> Counter<'a> {
         content.docker_volumes = self
             .docker
             .into_iter()
-            .map(|(name, tally)| DockerVolume { name, tally })
+            .map(|(name, tally)| ArchivedVolume {
+                name,
+                tally,
+                ..ArchivedVolume::default()
+            })
             .collect();
     }
 }

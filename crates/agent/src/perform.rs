@@ -4,7 +4,7 @@ mod find;
 mod follow;
 mod mutate;
 
-use felhom_engine::{ErrorClass, Observe, Outcome, Principal, RemoteError, Step};
+use felhom_engine::{ErrorClass, Observe, Outcome, Principal, RemoteError, Step, WantedContent};
 use felhom_ids::VolumeId;
 use felhom_proxmox::pve::tasks::ListTasks;
 
@@ -85,8 +85,8 @@ impl Performer {
             } => Outcome::BackupResult(Box::new(
                 observe::backup_result(agent, *vmid, storage, known).await?,
             )),
-            Observe::ArchiveContent { volid, mounts } => {
-                self.read_archive(volid, mounts, progress).await?
+            Observe::ArchiveContent { volid, wanted } => {
+                self.read_archive(volid, wanted, progress).await?
             }
             Observe::TestSubject { volid, policy } => Outcome::TestSubject(Box::new(
                 observe::test_subject(&self.remotes, volid, policy).await?,
@@ -149,14 +149,14 @@ impl Performer {
     async fn read_archive(
         &self,
         volid: &VolumeId,
-        mounts: &[(String, String)],
+        wanted: &WantedContent,
         progress: &dyn Progress,
     ) -> Result<Outcome, Trouble> {
         let path = archive::locate(volid, &self.config.archives).map_err(|error| local(&error))?;
-        let mounts = mounts.to_vec();
+        let wanted = wanted.clone();
         let (sender, mut receiver) = tokio::sync::watch::channel(0);
         let reading = tokio::task::spawn_blocking(move || {
-            archive::read(&path, &mounts, &mut |bytes| {
+            archive::read(&path, &wanted, &mut |bytes| {
                 sender.send_replace(bytes);
             })
         });

@@ -21,7 +21,8 @@ use crate::policy::{BackupMode, BackupPolicy};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{
-    ArchiveContent, BackupResult, BackupSubject, DockerVolume, GuestFingerprint, GuestState,
+    ArchiveContent, ArchivedVolume, BackupResult, BackupSubject, GuestFingerprint, GuestState,
+    WantedContent,
 };
 
 /// What is asked for.
@@ -97,7 +98,7 @@ pub struct BackupReport {
     /// What was read from the archive itself.
     pub content: Option<ArchiveContent>,
     /// Named Docker volumes that are in the archive because they lie on a mount point that is.
-    pub docker_volumes: Vec<DockerVolume>,
+    pub docker_volumes: Vec<ArchivedVolume>,
     /// Who the guest is.
     pub fingerprint: GuestFingerprint,
     /// What a person should know.
@@ -471,13 +472,8 @@ fn read_archive(result: &BackupResult) -> Option<Observe> {
         return None;
     };
     let config = result.archived_config.as_ref()?;
-    let mounts = config
-        .mounts
-        .iter()
-        .map(|mount| (mount.key.clone(), mount.path.clone()))
-        .collect();
     Some(Observe::ArchiveContent {
         volid: archive.volid.clone(),
-        mounts,
+        wanted: Box::new(WantedContent::of(config)),
     })
 }

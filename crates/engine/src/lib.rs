@@ -32,6 +32,7 @@ mod retention;
 mod scratch;
 mod step;
 mod time;
+pub mod volumes;
 mod vzdump_log;
 mod world;
 
@@ -63,8 +64,8 @@ pub use step::{Guard, Observe, Step};
 pub use time::Timestamp;
 pub use vzdump_log::VzdumpLog;
 pub use world::{
-    ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, BridgeFacts, DockerVolume,
+    ArchiveContent, ArchiveFacts, ArchivedVolume, BackupResult, BackupSubject, BridgeFacts,
     Existence, GuestConfig, GuestFingerprint, GuestState, Mount, MountSource, MountTally, Nic,
-    NodeFacts, Retention, ScratchFacts, SnapshotFacts, StorageFacts, TaskFacts, TestSubject,
-    ThinPool,
+    NodeFacts, Retention, SampledFile, ScratchFacts, SnapshotFacts, StorageFacts, TaskFacts,
+    TestSubject, ThinPool, VolumeRoot, WantedContent,
 };

@@ -10,6 +10,7 @@ use crate::evidence::EvidenceLevel;
 use crate::mutation::Mutation;
 use crate::policy::RestoreTestPolicy;
 use crate::principal::Principal;
+use crate::world::WantedContent;
 
 /// Something to read. Reading can be repeated at will.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,8 +36,8 @@ pub enum Observe {
     ArchiveContent {
         /// The archive.
         volid: VolumeId,
-        /// Mount key and path inside the guest, of every mount point of the archived configuration.
-        mounts: Vec<(String, String)>,
+        /// What is looked for in it.
+        wanted: Box<WantedContent>,
     },
     /// All that a restore test's preflight looks at.
     TestSubject {

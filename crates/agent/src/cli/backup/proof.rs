@@ -1,6 +1,6 @@
 //! `backup proof`: what is in an archive, read from the archive itself.
 
-use felhom_engine::{ArchiveContent, Inclusion, Principal};
+use felhom_engine::{ArchiveContent, Inclusion, Principal, WantedContent};
 use felhom_ids::VolumeId;
 use serde_json::json;
 
@@ -14,16 +14,12 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
     let archived = archived_config(pve, &volid).await?;
-    let mounts: Vec<_> = archived
-        .mounts
-        .iter()
-        .map(|mount| (mount.key.clone(), mount.path.clone()))
-        .collect();
+    let wanted = WantedContent::of(&archived);
     let path = archive::locate(&volid, &performer.config().archives).map_err(|error| {
         Failure::new(Exit::Configuration, "archive", error.to_string())
             .hint("name the directory in the configuration: [[archives]] storage = …, path = …")
     })?;
-    let read = archive::read(&path, &mounts, &mut |_| {}).map_err(|error| {
+    let read = archive::read(&path, &wanted, &mut |_| {}).map_err(|error| {
         let failure = Failure::new(Exit::NoSuchThing, "archive", error.to_string());
         match std::error::Error::source(&error) {
             Some(source) => failure.caused_by(source),
