@@ -100,6 +100,34 @@ pub mod codes {
             "A bind or device mount is never part of a backup; a restore on another host will miss its data.";
         VOLUME_NOT_IN_BACKUP = "volume-not-in-backup", Notice,
             "A volume mount point without `backup=1` is not part of the backup.";
+        VOLUME_BULK_IN_BACKUP = "volume-bulk-in-backup", Warning,
+            "A bulk volume lies where every backup takes it up, so that backups swell with what need not be in them.";
+        VOLUME_HOT_NOT_IN_BACKUP = "volume-hot-not-in-backup", Critical,
+            "A hot volume lies where no backup takes it up: a restore comes back without it.";
+        VOLUME_UNCLASSIFIED = "volume-unclassified", Warning,
+            "Nobody says whether a Docker volume belongs in the backup or not.";
+        VOLUME_BULK_UNCOVERED = "volume-bulk-uncovered", Warning,
+            "A bulk volume is in no backup of its guest, and nobody says what protects it or that it may be lost.";
+        VOLUME_IN_EXCLUDED_PATH = "volume-in-excluded-path", Warning,
+            "A volume lies on a path that vzdump leaves out of every backup.";
+        VOLUME_IDLE = "volume-idle", Notice,
+            "No running container uses a volume, so nobody would notice what is wrong with it.";
+        VOLUME_UNREPORTED = "volume-unreported", Notice,
+            "The archive holds a Docker volume that the last report of the guest's Docker engine does not know.";
+        VOLUME_REPORT_OLD = "volume-report-old", Notice,
+            "The last report of a guest's Docker engine is old, or of another guest of that number.";
+        SAMPLED_FILE_ABSENT = "sampled-file-absent", Notice,
+            "A file that was sampled from the last good backup is not in this one.";
+        CONTENT_CHANGED_SILENTLY = "content-changed-silently", Warning,
+            "A file changed from one backup to the next under the same size and date: decay, or somebody who hides.";
+        DATA_ROOT_ON_MOUNT = "data-root-on-mount", Warning,
+            "Docker keeps everything on a mount point, so that mount point's backup flag decides about all volumes.";
+        CONTAINER_WITHOUT_RESTART = "container-without-restart", Warning,
+            "A running container has no restart policy, so it stays down after a restore.";
+        SNAPSHOT_IMPOSSIBLE = "snapshot-impossible", Notice,
+            "A mount point keeps Proxmox from snapshotting the guest.";
+        ROLLBACK_TAKES_BACK = "rollback-takes-back", Notice,
+            "A mount point that no backup holds is part of every snapshot, so a rollback takes its data back too.";
         TASK_WARNINGS = "task-warnings", Warning,
             "A Proxmox task succeeded with warnings.";
         ARCHIVE_UNREAD = "archive-unread", Warning,

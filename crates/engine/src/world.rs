@@ -350,6 +350,9 @@ pub struct ArchivedVolume {
 pub struct SampledFile {
     /// Path below the volume's directory.
     pub path: String,
+    /// By what it was chosen: a hash of its path. The lowest are sampled.
+    #[serde(default)]
+    pub rank: u64,
     /// Bytes.
     pub size: u64,
     /// Modification time in seconds since the epoch.

@@ -1,0 +1,195 @@
+//! What a backup should hold of each volume, what vzdump says, and what is in the archive: three witnesses, compared; and the
+//! content of an archive held against that of the one before.
+
+use serde::{Deserialize, Serialize};
+
+use super::class::VolumeClass;
+use super::judge::{JudgedVolume, JudgedVolumes};
+use crate::finding::{Finding, codes};
+use crate::vzdump_log::VzdumpLog;
+use crate::world::{ArchiveContent, ArchivedVolume, MountTally};
+
+/// The three witnesses for one volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeProof {
+    /// Its name; the path for a bind mount.
+    pub name: String,
+    /// What it should be, where somebody said so.
+    pub class: Option<VolumeClass>,
+    /// The guest's mount point that it lies on.
+    pub key: Option<String>,
+    /// Where its bytes lie inside the guest.
+    pub path: Option<String>,
+    /// Whether it should be in.
+    pub planned: bool,
+    /// Why.
+    pub why: String,
+    /// What vzdump logged of its mount point.
+    pub logged: Option<bool>,
+    /// What of it is in the archive; `None` when that was not read, or when it has no place in the guest.
+    pub archived: Option<MountTally>,
+    /// Why the witnesses contradict each other; `None` when they agree.
+    pub difference: Option<String>,
+}
+
+/// Holds plan, log and archive against each other, volume by volume. Without an archive the proof rests on the log alone.
+pub fn prove_volumes(
+    judged: &JudgedVolumes,
+    log: &VzdumpLog,
+    content: Option<&ArchiveContent>,
+) -> Vec<VolumeProof> {
+    judged
+        .volumes
+        .iter()
+        .filter(|volume| volume.holds_data())
+        .map(|volume| prove(volume, log, content))
+        .collect()
+}
+
+fn prove(volume: &JudgedVolume, log: &VzdumpLog, content: Option<&ArchiveContent>) -> VolumeProof {
+    let key = volume.place.key();
+    let logged = key
+        .and_then(|key| log.mounts.get(key))
+        .map(|(included, _)| *included);
+    let found = |path: Option<&str>| {
+        let path = path?;
+        let volumes = &content?.docker_volumes;
+        let mut here = volumes.iter();
+        here.find(|one| one.name == volume.name && one.path == path)
+    };
+    let archived = found(volume.place.path());
+    let beside = found(volume.mountpoint.as_deref());
+    let difference = log_differs(volume, logged)
+        .or_else(|| content.and_then(|_| archive_differs(volume, archived, beside)));
+    VolumeProof {
+        name: volume.name.clone(),
+        class: volume.class(),
+        key: key.map(str::to_owned),
+        path: volume.place.path().map(str::to_owned),
+        planned: volume.included,
+        why: volume.why.clone(),
+        logged,
+        archived: archived.map(|archived| archived.tally),
+        difference,
+    }
+}
+
+/// Only a mount point is in vzdump's log; within one that is in, a path may still be left out.
+fn log_differs(volume: &JudgedVolume, logged: Option<bool>) -> Option<String> {
+    match (volume.included, logged) {
+        (true, Some(false)) => Some("planned in, but vzdump says out".to_owned()),
+        (true, None) => Some("vzdump's log does not mention its mount point".to_owned()),
+        _ => None,
+    }
+}
+
+fn archive_differs(
+    volume: &JudgedVolume,
+    archived: Option<&ArchivedVolume>,
+    beside: Option<&ArchivedVolume>,
+) -> Option<String> {
+    let members = |found: Option<&ArchivedVolume>| found.map_or(0, |found| found.tally.members);
+    let is_there = archived.is_some_and(|found| found.root_present || found.tally.members > 0);
+    if volume.included && !is_there {
+        return Some(
+            "should be in, but its directory is not in the archive (import a new report if it was removed)"
+                .to_owned(),
+        );
+    }
+    if !volume.included && members(archived) > 0 {
+        return Some(format!(
+            "should be out, but {} members of it are in the archive",
+            members(archived)
+        ));
+    }
+    if !volume.included && members(beside) > 0 {
+        return Some(format!(
+            "should be out, but {} members lie in Docker's own directory, as if it had not been mounted",
+            members(beside)
+        ));
+    }
+    None
+}
+
+/// What changed from one archive of a guest to the next in a way that a person should look at. Growth and new files are no
+/// news; halves, disappearances and content that changed under the same date are.
+pub fn content_findings(
+    subject: &str,
+    before: &[ArchivedVolume],
+    after: &[ArchivedVolume],
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for old in before {
+        let same = |new: &&ArchivedVolume| new.name == old.name && new.path == old.path;
+        // One that is gone altogether is a matter of the plan, not of the content.
+        if let Some(new) = after.iter().find(same) {
+            compare(
+                &mut found,
+                &format!("{subject} volume {}", old.name),
+                old,
+                new,
+            );
+        }
+    }
+    found
+}
+
+/// Below this a volume's size says nothing.
+const NOTABLE: u64 = 1 << 20;
+
+fn compare(found: &mut Vec<Finding>, subject: &str, old: &ArchivedVolume, new: &ArchivedVolume) {
+    let (was, is) = (old.tally.bytes, new.tally.bytes);
+    if was.max(is) >= NOTABLE && (is < was / 2 || is / 2 > was) {
+        found.push(Finding::new(
+            codes::SIZE_OFF_FORECAST,
+            subject,
+            format!("{is} bytes, after {was} in the last good backup"),
+        ));
+    }
+    let gone = absent_samples(old, new);
+    if let Some(first) = gone.first() {
+        found.push(Finding::new(
+            codes::SAMPLED_FILE_ABSENT,
+            subject,
+            format!(
+                "{} of {} sampled files of the last good backup are gone, `{first}` among them",
+                gone.len(),
+                old.samples.len()
+            ),
+        ));
+    }
+    let rotten: Vec<&str> = old
+        .samples
+        .iter()
+        .filter(|sample| {
+            new.samples.iter().any(|now| {
+                now.path == sample.path
+                    && (now.size, now.mtime_s) == (sample.size, sample.mtime_s)
+                    && now.sha256 != sample.sha256
+            })
+        })
+        .map(|sample| sample.path.as_str())
+        .collect();
+    if let Some(first) = rotten.first() {
+        found.push(Finding::new(
+            codes::CONTENT_CHANGED_SILENTLY,
+            subject,
+            format!(
+                "{} sampled file(s) changed under the same size and date, `{first}` among them",
+                rotten.len()
+            ),
+        ));
+    }
+}
+
+/// Sampled are the files that rank lowest. One of before that would still rank among those of now, and is not there, is gone.
+fn absent_samples<'a>(old: &'a ArchivedVolume, new: &ArchivedVolume) -> Vec<&'a str> {
+    let holds_all = u64::try_from(new.samples.len()).unwrap_or(u64::MAX) >= new.files;
+    let last = new.samples.iter().map(|sample| sample.rank).max();
+    old.samples
+        .iter()
+        .filter(|sample| holds_all || last.is_some_and(|last| sample.rank < last))
+        .filter(|sample| !new.samples.iter().any(|now| now.path == sample.path))
+        .map(|sample| sample.path.as_str())
+        .collect()
+}
