@@ -2,6 +2,7 @@
 
 mod preflight;
 mod verdict;
+mod volumes;
 
 use std::collections::BTreeSet;
 
@@ -9,6 +10,7 @@ use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::preflight::Preflight;
+pub use crate::backup::volumes::KnownVolumes;
 use crate::finding::Finding;
 use crate::inclusion::{Inclusion, MountProof};
 use crate::job::Next;
@@ -20,9 +22,9 @@ use crate::patience::Patience;
 use crate::policy::{BackupMode, BackupPolicy};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
+use crate::volumes::{JudgedVolumes, VolumeProof};
 use crate::world::{
     ArchiveContent, ArchivedVolume, BackupResult, BackupSubject, GuestFingerprint, GuestState,
-    WantedContent,
 };
 
 /// What is asked for.
@@ -36,6 +38,12 @@ pub struct BackupRequest {
     pub policy: BackupPolicy,
     /// Bytes of the guest's last good backup as the tar counted them; a forecast.
     pub forecast_bytes: Option<u64>,
+    /// What is known of the guest's Docker volumes; `None` when nobody told.
+    #[serde(default)]
+    pub volumes: Option<Box<KnownVolumes>>,
+    /// The Docker volumes of the guest's last good backup.
+    #[serde(default)]
+    pub before: Vec<ArchivedVolume>,
 }
 
 /// How a backup ended.
@@ -95,9 +103,15 @@ pub struct BackupReport {
     pub consistency: Option<Consistency>,
     /// The three witnesses, by mount point.
     pub inclusion: Vec<MountProof>,
+    /// The three witnesses, by Docker volume; empty when nobody told of any.
+    #[serde(default)]
+    pub volumes: Vec<VolumeProof>,
+    /// Why the archive itself is no witness; `None` when it was read to its end.
+    #[serde(default)]
+    pub unproven: Option<String>,
     /// What was read from the archive itself.
     pub content: Option<ArchiveContent>,
-    /// Named Docker volumes that are in the archive because they lie on a mount point that is.
+    /// Docker volumes as they lie in the archive.
     pub docker_volumes: Vec<ArchivedVolume>,
     /// Who the guest is.
     pub fingerprint: GuestFingerprint,
@@ -130,6 +144,8 @@ enum State {
 struct Prepared {
     name: Option<String>,
     plan: Vec<Inclusion>,
+    #[serde(default)]
+    volumes: Option<JudgedVolumes>,
     before: GuestState,
     fingerprint: GuestFingerprint,
     known: BTreeSet<VolumeId>,
@@ -218,9 +234,11 @@ impl BackupJob {
                 storage: self.storage(),
                 known: prepared.known.clone(),
             }),
-            State::ReadingArchive { result, .. } => {
-                read_archive(result).map_or(Next::Done, observe)
-            }
+            State::ReadingArchive {
+                prepared, result, ..
+            } => self
+                .read_archive(prepared, result)
+                .map_or(Next::Done, observe),
             State::Finished(_) => Next::Done,
         }
     }
@@ -258,7 +276,7 @@ impl BackupJob {
                 self.dumped(prepared, mutating);
             }
             (State::ReadingBack { prepared, ended }, Outcome::BackupResult(result)) => {
-                self.state = if read_archive(&result).is_some() {
+                self.state = if self.read_archive(&prepared, &result).is_some() {
                     State::ReadingArchive {
                         prepared,
                         ended,
@@ -308,7 +326,7 @@ impl BackupJob {
     fn prepare(&mut self, now: Timestamp, subject: &BackupSubject) {
         self.tries = 0;
         match preflight::check(&self.request, subject) {
-            Preflight::Go { protected } => self.begin(subject, protected),
+            Preflight::Go { protected } => self.begin(now, subject, protected),
             Preflight::Wait(reason) => {
                 let Some(pause) = self.patience.pause(self.request.policy.wait_limit) else {
                     self.refuse(
@@ -327,10 +345,11 @@ impl BackupJob {
         }
     }
 
-    fn begin(&mut self, subject: &BackupSubject, protected: bool) {
+    fn begin(&mut self, now: Timestamp, subject: &BackupSubject, protected: bool) {
         let prepared = Prepared {
             name: subject.config.hostname.clone(),
             plan: crate::inclusion::planned_inclusion(&subject.config),
+            volumes: volumes::judged(&self.request, &subject.config),
             before: subject.state.clone(),
             fingerprint: subject.config.fingerprint(),
             known: subject.known_backups.clone(),
@@ -338,8 +357,7 @@ impl BackupJob {
         for line in preflight::report(&self.request, subject, &prepared.plan, protected) {
             self.plan_line(line);
         }
-        self.findings
-            .extend(preflight::findings(self.request.vmid, &subject.config));
+        self.take_volumes(now, subject, prepared.volumes.as_ref());
         let mutation = Mutation::Backup {
             vmid: self.request.vmid,
             storage: self.storage(),
@@ -464,16 +482,4 @@ impl BackupJob {
 
 fn observe(observe: Observe) -> Next {
     Next::Do(Step::Observe(observe))
-}
-
-/// What to read of the one new archive; `None` when there is not exactly one, or its configuration is unknown.
-fn read_archive(result: &BackupResult) -> Option<Observe> {
-    let [archive] = result.new_archives.as_slice() else {
-        return None;
-    };
-    let config = result.archived_config.as_ref()?;
-    Some(Observe::ArchiveContent {
-        volid: archive.volid.clone(),
-        wanted: Box::new(WantedContent::of(config)),
-    })
 }

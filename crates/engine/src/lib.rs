@@ -36,7 +36,9 @@ pub mod volumes;
 mod vzdump_log;
 mod world;
 
-pub use backup::{BackupJob, BackupReport, BackupRequest, BackupVerdict, Consistency};
+pub use backup::{
+    BackupJob, BackupReport, BackupRequest, BackupVerdict, Consistency, KnownVolumes,
+};
 pub use choose::{Candidate, least_recently_proven};
 pub use evidence::{Evidence, EvidenceLevel};
 pub use exercise::{ExerciseJob, ExerciseReport};

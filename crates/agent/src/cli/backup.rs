@@ -113,6 +113,8 @@ fn make(
         mark,
         policy,
         forecast_bytes,
+        volumes: None,
+        before: Vec::new(),
     };
     Job {
         id,

@@ -311,6 +311,8 @@ pub(crate) fn backup_job(bench: &Bench, journal: &Journal, number: u32, bits: u6
         mark,
         policy: config.backup,
         forecast_bytes: None,
+        volumes: None,
+        before: Vec::new(),
     };
     let kind = JobKind::Backup(Box::new(BackupJob::new(request)));
     Job {

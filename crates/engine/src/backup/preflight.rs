@@ -5,9 +5,11 @@ use std::time::Duration;
 use felhom_ids::Vmid;
 
 use crate::backup::BackupRequest;
+use crate::backup::volumes::holds_only_bulk;
 use crate::finding::{Finding, codes};
 use crate::inclusion::Inclusion;
 use crate::retention::protection_limit_reached;
+use crate::volumes::JudgedVolumes;
 use crate::world::{BackupSubject, GuestConfig, MountSource, Retention};
 
 /// How long to wait between two looks.
@@ -128,13 +130,19 @@ pub(super) fn report(
 }
 
 /// What the configuration alone says about data that no backup will hold.
-pub(super) fn findings(vmid: Vmid, config: &GuestConfig) -> Vec<Finding> {
+pub(super) fn findings(
+    vmid: Vmid,
+    config: &GuestConfig,
+    judged: Option<&JudgedVolumes>,
+) -> Vec<Finding> {
     let subject = format!("guest {vmid}");
     config
         .mounts
         .iter()
         .filter_map(|mount| match &mount.source {
             MountSource::Volume(_) if mount.key == "rootfs" || mount.backup => None,
+            // Where it should be.
+            MountSource::Volume(_) if holds_only_bulk(judged, &mount.key) => None,
             MountSource::Volume(_) => Some(
                 Finding::new(
                     codes::VOLUME_NOT_IN_BACKUP,

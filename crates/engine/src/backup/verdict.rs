@@ -2,6 +2,7 @@
 
 use felhom_ids::Vmid;
 
+use crate::backup::volumes;
 use crate::backup::{BackupReport, BackupRequest, BackupVerdict, Consistency, Prepared};
 use crate::finding::{Finding, codes};
 use crate::inclusion::prove_inclusion;
@@ -26,6 +27,8 @@ pub(super) fn empty(request: &BackupRequest, verdict: BackupVerdict) -> BackupRe
         actual_mode: None,
         consistency: None,
         inclusion: Vec::new(),
+        volumes: Vec::new(),
+        unproven: None,
         content: None,
         docker_volumes: Vec::new(),
         fingerprint: crate::world::GuestFingerprint::default(),
@@ -64,7 +67,7 @@ impl BackupReport {
         self.reasons.push(reason.into());
     }
 
-    fn find(&mut self, code: crate::finding::Code, detail: impl Into<String>) {
+    pub(super) fn find(&mut self, code: crate::finding::Code, detail: impl Into<String>) {
         let subject = format!("guest {}", self.vmid);
         self.findings.push(Finding::new(code, subject, detail));
     }
@@ -266,6 +269,14 @@ fn take_log(
         }
     }
     report.inclusion = proofs;
+    volumes::prove(report, request, prepared, log, read.as_ref());
+}
+
+/// An archive that cannot be looked at says nothing, neither good nor bad.
+fn unread(report: &mut BackupReport, why: &str) -> Option<ArchiveContent> {
+    report.find(codes::ARCHIVE_UNREAD, why);
+    report.unproven = Some(why.to_owned());
+    None
 }
 
 fn take_content(
@@ -275,17 +286,8 @@ fn take_content(
 ) -> Option<ArchiveContent> {
     let content = match content {
         Some(Ok(content)) => content,
-        Some(Err(error)) => {
-            report.find(codes::ARCHIVE_UNREAD, error.text.clone());
-            return None;
-        }
-        None => {
-            report.find(
-                codes::ARCHIVE_UNREAD,
-                "the archived configuration could not be read",
-            );
-            return None;
-        }
+        Some(Err(error)) => return unread(report, &error.text),
+        None => return unread(report, "the archived configuration could not be read"),
     };
     report.content = Some(content.clone());
     report.docker_volumes.clone_from(&content.docker_volumes);

@@ -172,6 +172,8 @@ pub(crate) fn backup_job() -> Job {
         mark,
         policy: backup_policy(),
         forecast_bytes: None,
+        volumes: None,
+        before: Vec::new(),
     };
     Job {
         id: job_id(),

@@ -1,0 +1,189 @@
+//! The guest's Docker volumes in its backup: judged before the request, proven after it.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{BackupJob, BackupReport, BackupRequest, BackupVerdict, Prepared, preflight};
+use crate::finding::{Finding, codes};
+use crate::step::Observe;
+use crate::time::Timestamp;
+use crate::volumes::{
+    Inventory, JudgedVolumes, VolumeClass, VolumePolicy, content_findings, prove_volumes,
+    volume_findings,
+};
+use crate::vzdump_log::VzdumpLog;
+use crate::world::{
+    ArchiveContent, BackupResult, BackupSubject, GuestConfig, GuestFingerprint, WantedContent,
+};
+
+/// What is known of a guest's Docker volumes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownVolumes {
+    /// The guest that it was told of: a reused VMID does not inherit it.
+    pub of: GuestFingerprint,
+    /// What its Docker engine told.
+    pub inventory: Inventory,
+    /// What was asked for.
+    pub policy: VolumePolicy,
+}
+
+/// A report older than this may know other volumes than there are: a week, in which people change their stacks.
+const REPORT_OLD: Duration = Duration::from_hours(7 * 24);
+
+/// The volumes, judged by the configuration of right now; none when nobody told of this very guest.
+pub(super) fn judged(request: &BackupRequest, config: &GuestConfig) -> Option<JudgedVolumes> {
+    let known = request.volumes.as_ref()?;
+    (known.of == config.fingerprint())
+        .then(|| JudgedVolumes::judge(request.vmid, config, &known.inventory, &known.policy))
+}
+
+impl BackupJob {
+    /// What the configuration and the volumes say before anything is sent.
+    pub(super) fn take_volumes(
+        &mut self,
+        now: Timestamp,
+        subject: &BackupSubject,
+        judged: Option<&JudgedVolumes>,
+    ) {
+        let vmid = self.request.vmid;
+        let mut findings = preflight::findings(vmid, &subject.config, judged);
+        let mut lines = Vec::new();
+        match (&self.request.volumes, judged) {
+            (Some(known), Some(judged)) => {
+                findings.extend(volume_findings(judged, &known.policy));
+                findings.extend(old(&self.request, now.since(known.inventory.taken)));
+                lines.extend(plan_lines(judged));
+            }
+            (Some(_), None) => findings.push(report_finding(
+                &self.request,
+                "the last report is of another guest that had this number, and counts for nothing",
+            )),
+            (None, _) => {}
+        }
+        self.findings.extend(findings);
+        for line in lines {
+            self.plan_line(line);
+        }
+    }
+
+    /// The archive is read for all that is known to be there.
+    pub(super) fn read_archive(
+        &self,
+        prepared: &Prepared,
+        result: &BackupResult,
+    ) -> Option<Observe> {
+        let [archive] = result.new_archives.as_slice() else {
+            return None;
+        };
+        let mut wanted = WantedContent::of(result.archived_config.as_ref()?);
+        if let (Some(known), Some(judged)) = (&self.request.volumes, &prepared.volumes) {
+            wanted.data_root.clone_from(&known.inventory.data_root);
+            wanted.volumes = judged.roots();
+        }
+        Some(Observe::ArchiveContent {
+            volid: archive.volid.clone(),
+            wanted: Box::new(wanted),
+        })
+    }
+}
+
+fn old(request: &BackupRequest, age: Duration) -> Option<Finding> {
+    let days = age.as_secs() / 86_400;
+    (age > REPORT_OLD).then(|| {
+        let detail = format!(
+            "the last report is {days} days old, and may know other volumes than there are"
+        );
+        report_finding(request, &detail)
+    })
+}
+
+fn report_finding(request: &BackupRequest, detail: &str) -> Finding {
+    Finding::new(codes::VOLUME_REPORT_OLD, format!("guest {}", request.vmid), detail).hint(format!(
+        "felhom-agent volumes import {} FILE…; `felhom-agent volumes show {}` says how the files are made",
+        request.vmid, request.vmid
+    ))
+}
+
+fn plan_lines(judged: &JudgedVolumes) -> Vec<String> {
+    judged
+        .volumes
+        .iter()
+        .filter(|volume| volume.holds_data())
+        .map(|volume| {
+            let verb = if volume.included {
+                "goes in"
+            } else {
+                "stays out"
+            };
+            let class = volume
+                .class()
+                .map_or_else(|| "unclassified".to_owned(), |class| class.to_string());
+            format!("  volume {} ({class}) {verb}: {}", volume.name, volume.why)
+        })
+        .collect()
+}
+
+/// Holds plan, log and archive of each volume against each other, and the content against that of the backup before.
+pub(super) fn prove(
+    report: &mut BackupReport,
+    request: &BackupRequest,
+    prepared: &Prepared,
+    log: &VzdumpLog,
+    content: Option<&ArchiveContent>,
+) {
+    if let Some(judged) = &prepared.volumes {
+        report.volumes = prove_volumes(judged, log, content);
+        let differences: Vec<String> = report
+            .volumes
+            .iter()
+            .filter_map(|proof| {
+                let difference = proof.difference.as_ref()?;
+                Some(format!("volume {}: {difference}", proof.name))
+            })
+            .collect();
+        for text in differences {
+            report.find(codes::INCLUSION_DIFFERS, text.clone());
+            report.worsen(BackupVerdict::Failed, text);
+        }
+    }
+    let Some(content) = content else {
+        return;
+    };
+    if let Some(judged) = &prepared.volumes {
+        let unreported = unreported(judged, content);
+        if !unreported.is_empty() {
+            let detail = format!(
+                "in the archive, but in no report: {}",
+                unreported.join(", ")
+            );
+            report.find(codes::VOLUME_UNREPORTED, detail);
+        }
+    }
+    let subject = format!("guest {}", report.vmid);
+    let changed = content_findings(&subject, &request.before, &content.docker_volumes);
+    report.findings.extend(changed);
+}
+
+/// Volumes that somebody made after the report was.
+fn unreported(judged: &JudgedVolumes, content: &ArchiveContent) -> Vec<String> {
+    content
+        .docker_volumes
+        .iter()
+        .filter(|volume| judged.find(&volume.name).is_none())
+        .map(|volume| format!("`{}`", volume.name))
+        .collect()
+}
+
+/// Whether all that is known to lie on a mount point is bulk, and is meant to be in no backup.
+pub(super) fn holds_only_bulk(judged: Option<&JudgedVolumes>, key: &str) -> bool {
+    let Some(judged) = judged else {
+        return false;
+    };
+    let mut here = judged
+        .volumes
+        .iter()
+        .filter(|volume| volume.place.key() == Some(key))
+        .peekable();
+    here.peek().is_some() && here.all(|volume| volume.class() == Some(VolumeClass::Bulk))
+}
