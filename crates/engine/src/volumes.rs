@@ -4,10 +4,12 @@
 //! bind mounts are never in. What follows from that for each volume is said here, before anything is lost or swells.
 
 mod class;
+mod commands;
 mod findings;
 mod inventory;
 mod judge;
 mod place;
+mod placement;
 mod presets;
 mod proof;
 
@@ -18,4 +20,8 @@ pub use findings::{surrounding_findings, volume_findings};
 pub use inventory::{Container, ContainerMount, DockerVolume, Inventory, Mounted};
 pub use judge::{JudgedVolume, JudgedVolumes, StorageKinds, VolumeKind, VolumeUse};
 pub use place::Place;
+pub use placement::{
+    PlacementAction, PlacementPlan, PlacementSetting, PlacementStep, Side, VolumeMove,
+    plan_placement,
+};
 pub use proof::{VolumeProof, content_findings, prove_volumes};
