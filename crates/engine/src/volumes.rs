@@ -4,7 +4,6 @@
 //! bind mounts are never in. What follows from that for each volume is said here, before anything is lost or swells.
 
 mod class;
-mod commands;
 mod findings;
 mod inventory;
 mod judge;

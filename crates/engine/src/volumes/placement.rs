@@ -3,11 +3,17 @@
 //! Nothing is lost by stopping anywhere: the old copy is set aside whole, is hashed against the new one file by file, and goes
 //! only by a step of its own, after the last archive that still holds it was set protected.
 
+mod action;
+mod commands;
+mod steps;
+
 use std::collections::BTreeMap;
 
 use felhom_ids::{ByteSize, NodeName, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
+pub use self::action::{PlacementAction, PlacementStep, Side};
+use self::steps::{SET_ASIDE, Steps, unique};
 use super::class::VolumeClass;
 use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind};
 use super::place::Place;
@@ -31,129 +37,6 @@ pub struct PlacementSetting {
     pub last_archives: BTreeMap<String, VolumeId>,
     /// Only these volumes; all that lie wrong when empty.
     pub only: Vec<String>,
-}
-
-/// Who carries a step out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Side {
-    /// The node: an API token with the privileges named, or root.
-    Node,
-    /// The guest: root inside it.
-    Guest,
-    /// A person, by hand.
-    Person,
-}
-
-/// One thing to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "action")]
-pub enum PlacementAction {
-    /// Make a mount point of the guest.
-    AddMount {
-        /// `mpN`.
-        key: String,
-        /// Where its volume is made.
-        storage: StorageId,
-        /// Its size in GiB.
-        gib: u64,
-        /// Where it is mounted inside the guest.
-        path: String,
-        /// Whether backups hold it.
-        backup: bool,
-    },
-    /// See that it is mounted, and make the data directory in it.
-    PrepareMount {
-        /// Where it is mounted.
-        path: String,
-        /// The directory below it that will hold the data; a fresh file system has a `lost+found` of its own.
-        data: String,
-    },
-    /// Stop the containers that use the volume.
-    StopContainers {
-        /// Their names.
-        names: Vec<String>,
-    },
-    /// Copy everything.
-    CopyTree {
-        /// From this directory.
-        from: String,
-        /// Into that one.
-        to: String,
-    },
-    /// Hash every file on both sides, and count everything.
-    CompareTrees {
-        /// This directory.
-        from: String,
-        /// And that one.
-        to: String,
-    },
-    /// Remove the containers, which are made anew from what they were made of.
-    RemoveContainers {
-        /// Their names.
-        names: Vec<String>,
-    },
-    /// Move the old copy aside, whole.
-    SetAside {
-        /// From here.
-        from: String,
-        /// To there.
-        to: String,
-    },
-    /// Make the Docker volume anew, on the new directory.
-    RecreateVolume {
-        /// Its name.
-        name: String,
-        /// The directory that holds its data.
-        device: String,
-        /// The labels it had, and its class.
-        labels: BTreeMap<String, String>,
-    },
-    /// Let the containers mount another directory.
-    Repoint {
-        /// The directory they mount now.
-        from: String,
-        /// The one they shall mount.
-        to: String,
-        /// The compose projects that say so.
-        projects: Vec<String>,
-    },
-    /// Start what was stopped.
-    StartContainers {
-        /// Compose projects to bring up.
-        projects: Vec<String>,
-        /// Containers that belong to none.
-        names: Vec<String>,
-    },
-    /// Tell the agent of the new place, back up, and see the proof.
-    Prove {
-        /// The guest.
-        vmid: Vmid,
-    },
-    /// Protect the last archive that still holds the old copy; later ones will not.
-    ProtectArchive {
-        /// The node.
-        node: NodeName,
-        /// The archive; `None` when none is known yet: the proof before is one.
-        volid: Option<VolumeId>,
-    },
-    /// Remove the copy that was set aside: only when a person says so and names the volume.
-    DropOld {
-        /// Where it was set aside.
-        path: String,
-    },
-}
-
-/// A step of the plan.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlacementStep {
-    /// Who carries it out.
-    pub side: Side,
-    /// What is done.
-    #[serde(flatten)]
-    pub action: PlacementAction,
-    /// What is true, and what to do, when everything stops before this step is done.
-    pub if_stopped: String,
 }
 
 /// The way of one volume to its new place.
@@ -203,9 +86,8 @@ const GIB: u64 = 1 << 30;
 const MOUNT_POINTS: u32 = 256;
 /// Bytes a second for the downtime's estimate: a plain disk.
 const RATE: u64 = 100 << 20;
-/// Where new mount points are mounted, and where old copies are set aside.
+/// Where new mount points are mounted.
 const MOUNTED_BELOW: &str = "/mnt/felhom";
-const SET_ASIDE: &str = "/var/lib/felhom/set-aside";
 
 /// Plans for every volume that lies where its class does not belong.
 pub fn plan_placement(
@@ -398,192 +280,5 @@ fn short_name(volume: &JudgedVolume) -> String {
     match volume.kind {
         VolumeKind::Named | VolumeKind::Anonymous => volume.name.clone(),
         VolumeKind::Bind => format!("bind-{safe}"),
-    }
-}
-
-fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut all: Vec<String> = names.collect();
-    all.sort();
-    all.dedup();
-    all
-}
-
-struct Steps<'a> {
-    vmid: Vmid,
-    volume: &'a JudgedVolume,
-    class: VolumeClass,
-    from: &'a str,
-    to: &'a str,
-    aside: &'a str,
-    stops: &'a [String],
-    setting: &'a PlacementSetting,
-}
-
-impl Steps<'_> {
-    fn all(&self, mount: PlacementAction, path: String) -> Vec<PlacementStep> {
-        let mut steps = vec![
-            step(Side::Node, mount, "nothing has changed"),
-            step(
-                Side::Guest,
-                PlacementAction::PrepareMount {
-                    path,
-                    data: self.to.to_owned(),
-                },
-                "an empty mount point more; if it is not mounted, restart the guest once, or remove the mount point again",
-            ),
-        ];
-        if !self.stops.is_empty() {
-            steps.push(step(
-                Side::Guest,
-                PlacementAction::StopContainers {
-                    names: self.stops.to_vec(),
-                },
-                "as before; the new mount point is empty",
-            ));
-        }
-        steps.extend(self.copying());
-        steps.extend(match self.volume.kind {
-            VolumeKind::Named | VolumeKind::Anonymous => self.switching_volume(),
-            VolumeKind::Bind => self.switching_bind(),
-        });
-        steps.extend(self.ending());
-        steps
-    }
-
-    fn copying(&self) -> [PlacementStep; 2] {
-        let (from, to) = (self.from.to_owned(), self.to.to_owned());
-        let back =
-            "start the containers again: nothing has been switched, and the old copy is untouched";
-        [
-            step(
-                Side::Guest,
-                PlacementAction::CopyTree {
-                    from: from.clone(),
-                    to: to.clone(),
-                },
-                back,
-            ),
-            step(
-                Side::Guest,
-                PlacementAction::CompareTrees { from, to },
-                back,
-            ),
-        ]
-    }
-
-    fn switching_volume(&self) -> Vec<PlacementStep> {
-        let mut steps = Vec::new();
-        if !self.stops.is_empty() {
-            steps.push(step(
-                Side::Guest,
-                PlacementAction::RemoveContainers {
-                    names: self.stops.to_vec(),
-                },
-                "make the removed containers anew: they still find the old copy",
-            ));
-        }
-        let mut labels = self
-            .setting
-            .labels
-            .get(&self.volume.name)
-            .cloned()
-            .unwrap_or_default();
-        labels.insert("felhom.class".to_owned(), self.class.to_string());
-        steps.push(self.aside());
-        steps.push(step(
-            Side::Guest,
-            PlacementAction::RecreateVolume {
-                name: self.volume.name.clone(),
-                device: self.to.to_owned(),
-                labels,
-            },
-            "both copies are whole; go on with this step, or move the old one back",
-        ));
-        steps
-    }
-
-    fn switching_bind(&self) -> Vec<PlacementStep> {
-        vec![
-            step(
-                Side::Person,
-                PlacementAction::Repoint {
-                    from: self.from.to_owned(),
-                    to: self.to.to_owned(),
-                    projects: self.projects(),
-                },
-                "as before: both copies are whole, and the containers find the old one",
-            ),
-            self.aside(),
-        ]
-    }
-
-    fn aside(&self) -> PlacementStep {
-        step(
-            Side::Guest,
-            PlacementAction::SetAside {
-                from: self.from.to_owned(),
-                to: self.aside.to_owned(),
-            },
-            "both copies are whole; move the old one back, or go on with this step",
-        )
-    }
-
-    fn projects(&self) -> Vec<String> {
-        unique(
-            self.volume
-                .uses
-                .iter()
-                .filter_map(|one| one.project.clone()),
-        )
-    }
-
-    fn ending(&self) -> Vec<PlacementStep> {
-        let alone = unique(
-            self.volume
-                .uses
-                .iter()
-                .filter(|one| one.project.is_none())
-                .map(|one| one.container.clone()),
-        );
-        let mut steps = Vec::new();
-        if !self.stops.is_empty() {
-            steps.push(step(
-                Side::Guest,
-                PlacementAction::StartContainers {
-                    projects: self.projects(),
-                    names: alone,
-                },
-                "the volume is at its new place; start the containers",
-            ));
-        }
-        steps.push(step(
-            Side::Node,
-            PlacementAction::Prove { vmid: self.vmid },
-            "the volume is at its new place, and no backup has proven it yet",
-        ));
-        steps.push(step(
-            Side::Node,
-            PlacementAction::ProtectArchive {
-                node: self.setting.node.clone(),
-                volid: self.setting.last_archives.get(&self.volume.name).cloned(),
-            },
-            "the old copy is set aside, and takes its space",
-        ));
-        steps.push(step(
-            Side::Guest,
-            PlacementAction::DropOld {
-                path: self.aside.to_owned(),
-            },
-            "the old copy is set aside, and takes its space in the guest and in every backup",
-        ));
-        steps
-    }
-}
-
-fn step(side: Side, action: PlacementAction, if_stopped: &str) -> PlacementStep {
-    PlacementStep {
-        side,
-        action,
-        if_stopped: if_stopped.to_owned(),
     }
 }

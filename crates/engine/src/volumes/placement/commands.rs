@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::placement::PlacementAction;
+use super::PlacementAction;
 
 impl PlacementAction {
     /// The commands, in order; none where a person must decide how.
