@@ -162,12 +162,16 @@ pub(crate) fn test_job() -> Job {
 }
 
 pub(crate) fn backup_job() -> Job {
+    backup_job_of(|_| {})
+}
+
+pub(crate) fn backup_job_of(change: impl FnOnce(&mut BackupRequest)) -> Job {
     let mark = Mark {
         installation: installation(),
         job: job_id(),
         vmid: vmid(9010),
     };
-    let request = BackupRequest {
+    let mut request = BackupRequest {
         vmid: vmid(9010),
         mark,
         policy: backup_policy(),
@@ -175,6 +179,7 @@ pub(crate) fn backup_job() -> Job {
         volumes: None,
         before: Vec::new(),
     };
+    change(&mut request);
     Job {
         id: job_id(),
         created: Timestamp::from_secs(0),

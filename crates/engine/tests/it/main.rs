@@ -15,3 +15,4 @@ mod privileges;
 mod restore_test;
 mod retention;
 mod stale;
+mod volumes;

@@ -1,0 +1,211 @@
+//! The plan of what lies wrong: complete, in an order in which nothing is lost, and refused where it cannot be made.
+
+use std::collections::BTreeMap;
+
+use felhom_engine::volumes::*;
+
+use super::{Case, bound, container, volume};
+use crate::fake::vmid;
+
+fn setting() -> PlacementSetting {
+    PlacementSetting {
+        node: "pve".parse().unwrap(),
+        storage: "local-lvm".parse().unwrap(),
+        avail: Some(100 << 30),
+        sizes: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        last_archives: BTreeMap::new(),
+        only: Vec::new(),
+    }
+}
+
+fn plan(case: &Case, setting: &PlacementSetting) -> PlacementPlan {
+    plan_placement(&case.judged(), &case.config, setting)
+}
+
+fn commands(moved: &VolumeMove) -> Vec<String> {
+    moved
+        .steps
+        .iter()
+        .flat_map(|step| step.action.commands(vmid(9010)))
+        .collect()
+}
+
+#[test]
+fn a_guest_without_anything_out_of_place_has_an_empty_plan() {
+    let plan = plan(&Case::good(), &setting());
+    assert!(plan.moves.is_empty() && plan.refused.is_empty());
+}
+
+#[test]
+fn the_trap_is_planned_away_step_by_step() {
+    let case = Case::with(Case::films);
+    let mut setting = setting();
+    let archive = "local:backup/vzdump-lxc-9010-2026_11_20-01_00_00.tar.zst";
+    setting
+        .last_archives
+        .insert("films".into(), archive.parse().unwrap());
+    let label = ("com.docker.compose.project".to_owned(), "stack".to_owned());
+    setting
+        .labels
+        .insert("films".into(), BTreeMap::from([label]));
+    let plan = plan(&case, &setting);
+    let [moved] = plan.moves.as_slice() else {
+        panic!("{plan:?}");
+    };
+    assert_eq!((moved.key.as_str(), moved.size.bytes()), ("mp0", 8 << 30));
+    assert_eq!(moved.stops, ["player"]);
+    assert!(moved.downtime_s.unwrap() > 100);
+    assert_eq!(
+        commands(moved),
+        [
+            "pct set 9010 --mp0 local-lvm:8,mp=/mnt/felhom/films,backup=0",
+            "mountpoint -q /mnt/felhom/films",
+            "mkdir /mnt/felhom/films/data",
+            "docker stop player",
+            "cp --archive --sparse=always /var/lib/docker/volumes/films/_data/. /mnt/felhom/films/data/",
+            "sync",
+            "(cd /var/lib/docker/volumes/films/_data && find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum) \
+             >/root/felhom-sums",
+            "(cd /mnt/felhom/films/data && sha256sum --check --strict --quiet /root/felhom-sums)",
+            "test \"$(cd /var/lib/docker/volumes/films/_data && find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | \
+             sha256sum)\" = \"$(cd /mnt/felhom/films/data && find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | \
+             sha256sum)\"",
+            "docker inspect player >/root/felhom-containers.json",
+            "docker rm player",
+            "mkdir -p /var/lib/felhom/set-aside",
+            "mv -T /var/lib/docker/volumes/films/_data /var/lib/felhom/set-aside/films",
+            "mkdir /var/lib/docker/volumes/films/_data",
+            "docker volume rm films",
+            "docker volume create --driver local -o type=none -o o=bind -o device=/mnt/felhom/films/data \
+             --label com.docker.compose.project=stack --label felhom.class=bulk films",
+            "docker compose -p stack up -d",
+            "felhom-agent volumes import 9010 FILE…",
+            "felhom-agent backup run 9010",
+            "pvesh set /nodes/pve/storage/local/content/local:backup/vzdump-lxc-9010-2026_11_20-01_00_00.tar.zst --protected 1",
+            "rm -rf --one-file-system /var/lib/felhom/set-aside/films",
+        ]
+    );
+}
+
+#[test]
+fn the_old_copy_goes_last_and_after_the_archive_was_protected() {
+    let plan = plan(&Case::with(Case::films), &setting());
+    let names: Vec<&PlacementAction> = plan.moves[0]
+        .steps
+        .iter()
+        .map(|step| &step.action)
+        .collect();
+    let at =
+        |wanted: fn(&PlacementAction) -> bool| names.iter().position(|one| wanted(one)).unwrap();
+    let compared = at(|one| matches!(one, PlacementAction::CompareTrees { .. }));
+    let aside = at(|one| matches!(one, PlacementAction::SetAside { .. }));
+    let protected = at(|one| matches!(one, PlacementAction::ProtectArchive { .. }));
+    let dropped = at(|one| matches!(one, PlacementAction::DropOld { .. }));
+    assert!(compared < aside && aside < protected && protected < dropped);
+    assert_eq!(dropped, names.len() - 1);
+    assert!(
+        plan.moves[0]
+            .steps
+            .iter()
+            .all(|step| !step.if_stopped.is_empty())
+    );
+}
+
+#[test]
+fn a_hot_volume_goes_onto_a_mount_point_that_is_in_the_backup() {
+    let case = Case::with(|case| {
+        case.mount("mp0", "/mnt/db", "local-lvm:vm-9010-disk-1", false);
+        case.inventory.volumes = vec![bound("pgdata", "/mnt/db")];
+    });
+    let plan = plan(&case, &setting());
+    assert_eq!(plan.moves[0].key, "mp1");
+    assert_eq!(
+        commands(&plan.moves[0])[0],
+        "pct set 9010 --mp1 local-lvm:8,mp=/mnt/felhom/pgdata,backup=1"
+    );
+}
+
+#[test]
+fn a_bind_mount_is_pointed_elsewhere_by_a_person() {
+    let case = Case::with(|case| {
+        let app = container("files", "example/files", "/srv/my films", "/films");
+        case.inventory.containers.push(app);
+        case.policy.rules.push(VolumeRule {
+            vmid: None,
+            name: None,
+            image: None,
+            path: Some("/srv/*".into()),
+            class: VolumeClass::Bulk,
+            cover: None,
+        });
+    });
+    let mut setting = setting();
+    let unknown = plan(&case, &setting);
+    assert!(
+        unknown.refused[0].what.contains("nobody counted"),
+        "{:?}",
+        unknown.refused
+    );
+    setting.sizes.insert(
+        "/srv/my films".into(),
+        felhom_ids::ByteSize::from_bytes(3 << 30),
+    );
+    let plan = plan(&case, &setting);
+    let moved = &plan.moves[0];
+    assert!(
+        commands(moved).contains(
+            &"cp --archive --sparse=always '/srv/my films'/. /mnt/felhom/bind-my_films/data/"
+                .to_owned()
+        )
+    );
+    let by_hand = moved
+        .steps
+        .iter()
+        .find(|step| step.side == Side::Person)
+        .unwrap();
+    assert!(
+        by_hand.action.what().contains("compose file of stack"),
+        "{}",
+        by_hand.action.what()
+    );
+}
+
+#[test]
+fn what_cannot_be_planned_is_refused_with_the_reason() {
+    let network = Case::with(|case| {
+        let options = [("type", "nfs"), ("o", "addr=192.0.2.1"), ("device", ":/db")];
+        case.inventory.volumes = vec![volume("pgdata", &options)];
+    });
+    let refused = plan(&network, &setting());
+    assert!(refused.moves.is_empty());
+    assert!(
+        refused.refused[0].what.contains("nfs"),
+        "{:?}",
+        refused.refused
+    );
+    let mut full = setting();
+    full.avail = Some(1 << 30);
+    let refused = plan(&Case::with(Case::films), &full);
+    assert!(
+        refused.refused[0].what.contains("1024 MiB free"),
+        "{:?}",
+        refused.refused
+    );
+    let comma = Case::with(|case| {
+        case.mount("mp0", "/mnt/db", "local-lvm:vm-9010-disk-1", false);
+        case.inventory.volumes = vec![bound("pgdata", "/mnt/db/a,b")];
+    });
+    assert!(
+        plan(&comma, &setting()).refused[0]
+            .what
+            .contains("mount point")
+    );
+}
+
+#[test]
+fn only_the_volumes_asked_for_are_planned() {
+    let mut setting = setting();
+    setting.only = vec!["other".into()];
+    assert!(plan(&Case::with(Case::films), &setting).moves.is_empty());
+}
