@@ -7,6 +7,7 @@ mod raw;
 mod shown;
 mod span;
 mod template;
+mod volumes;
 
 pub use checked::{ArchiveDirectory, Config, PrincipalConfig, TrustConfig};
 pub use span::Span;

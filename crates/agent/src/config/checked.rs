@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use felhom_engine::volumes::VolumePolicy;
 use felhom_engine::{
     BackupMode, BackupPolicy, EvidenceLevel, Floors, KeepPolicy, Principal, RestoreTestPolicy,
 };
@@ -73,6 +74,8 @@ pub struct Config {
     pub restore_test_policy: RestoreTestPolicy,
     /// Directories whose archives may be read.
     pub archives: Vec<ArchiveDirectory>,
+    /// What Docker volumes should be.
+    pub volumes: VolumePolicy,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
 }
@@ -133,6 +136,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let keep = super::keep::keep(raw.backup.as_ref(), &mut problems.0);
     let restore_test_policy = restore_policy(&raw, problems);
     let archives = archives(&raw, base, problems);
+    let volumes = super::volumes::volumes(raw.volumes.as_ref(), problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
         path: path.to_owned(),
@@ -151,6 +155,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         keep: keep?,
         restore_test_policy: restore_test_policy?,
         archives: archives?,
+        volumes: volumes?,
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
     })
 }

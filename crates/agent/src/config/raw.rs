@@ -18,6 +18,7 @@ pub(super) struct RawConfig {
     pub(super) restore_test: Option<RawRestoreTest>,
     #[serde(default)]
     pub(super) archives: Vec<RawArchives>,
+    pub(super) volumes: Option<RawVolumes>,
     pub(super) limits: Option<RawLimits>,
 }
 
@@ -100,4 +101,31 @@ pub(super) struct RawLimits {
     pub(super) settle: Option<Span>,
     pub(super) request: Option<Span>,
     pub(super) lockwait_min: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawVolumes {
+    pub(super) bulk_hint_gib: Option<u64>,
+    #[serde(default)]
+    pub(super) rules: Vec<RawVolumeRule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawVolumeRule {
+    pub(super) vmid: Option<u32>,
+    pub(super) name: Option<String>,
+    pub(super) image: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) class: String,
+    pub(super) protected_by: Option<String>,
+    pub(super) accepted_loss: Option<RawAcceptedLoss>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAcceptedLoss {
+    pub(super) by: String,
+    pub(super) on: String,
 }

@@ -59,6 +59,7 @@ impl Config {
                 },
             },
             "archives": self.archives,
+            "volumes": super::volumes::shown(&self.volumes),
             "limits": {
                 "no_progress": span(backup.no_progress),
                 "settle": span(backup.settle),

@@ -74,6 +74,49 @@ async fn a_span_without_its_unit_says_how_to_write_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_about_volumes_that_makes_no_sense_says_why() {
+    for (rule, words) in [
+        (
+            "class = \"bulk\"",
+            "at least one of `name`, `image` and `path`",
+        ),
+        ("name = \"\"\nclass = \"bulk\"", "none may be empty"),
+        ("name = \"x\"\nclass = \"warm\"", "`warm` is no class"),
+        (
+            "vmid = 7\nname = \"x\"\nclass = \"hot\"",
+            "volumes.rules[0].vmid",
+        ),
+        (
+            "name = \"x\"\nclass = \"hot\"\nprotected_by = \"a NAS\"",
+            "for bulk volumes",
+        ),
+        (
+            "name = \"x\"\nclass = \"bulk\"\nprotected_by = \" \"",
+            "say what protects it",
+        ),
+        (
+            "name = \"x\"\nclass = \"bulk\"\naccepted_loss = { by = \"\", on = \"2026-11-23\" }",
+            "say who accepts",
+        ),
+        (
+            "name = \"x\"\nclass = \"bulk\"\naccepted_loss = { by = \"Ada\", on = \"someday\" }",
+            "volumes.rules[0].accepted_loss.on",
+        ),
+        (
+            "name = \"x\"\nclass = \"bulk\"\nprotected_by = \"a\"\naccepted_loss = { by = \"Ada\", on = \"2026-11-23\" }",
+            "not both",
+        ),
+        ("name = \"x\"\nklass = \"bulk\"", "klass"),
+    ] {
+        let bench = Bench::new().await;
+        bench.reconfigure(|text| format!("{text}\n[[volumes.rules]]\n{rule}\n"));
+        let told = refused(&bench, &["config", "check"]).await;
+        told.says(78, &[words]);
+        assert_untouched(&bench).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_problems_are_told_at_once() {
     let bench = Bench::new().await;
     bench.reconfigure(|text| {
