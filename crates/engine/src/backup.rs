@@ -22,7 +22,7 @@ use crate::patience::Patience;
 use crate::policy::{BackupMode, BackupPolicy};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
-use crate::volumes::{JudgedVolumes, VolumeProof};
+use crate::volumes::{JudgedVolumes, PlannedVolume, VolumeProof};
 use crate::world::{
     ArchiveContent, ArchivedVolume, BackupResult, BackupSubject, GuestFingerprint, GuestState,
 };
@@ -145,7 +145,7 @@ struct Prepared {
     name: Option<String>,
     plan: Vec<Inclusion>,
     #[serde(default)]
-    volumes: Option<JudgedVolumes>,
+    volumes: Option<Vec<PlannedVolume>>,
     before: GuestState,
     fingerprint: GuestFingerprint,
     known: BTreeSet<VolumeId>,
@@ -346,10 +346,11 @@ impl BackupJob {
     }
 
     fn begin(&mut self, now: Timestamp, subject: &BackupSubject, protected: bool) {
+        let judged = volumes::judged(&self.request, &subject.config);
         let prepared = Prepared {
             name: subject.config.hostname.clone(),
             plan: crate::inclusion::planned_inclusion(&subject.config),
-            volumes: volumes::judged(&self.request, &subject.config),
+            volumes: judged.as_ref().map(JudgedVolumes::planned),
             before: subject.state.clone(),
             fingerprint: subject.config.fingerprint(),
             known: subject.known_backups.clone(),
@@ -357,7 +358,7 @@ impl BackupJob {
         for line in preflight::report(&self.request, subject, &prepared.plan, protected) {
             self.plan_line(line);
         }
-        self.take_volumes(now, subject, prepared.volumes.as_ref());
+        self.take_volumes(now, subject, judged.as_ref());
         let mutation = Mutation::Backup {
             vmid: self.request.vmid,
             storage: self.storage(),

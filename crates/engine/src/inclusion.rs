@@ -53,16 +53,17 @@ fn planned(mount: &Mount) -> Inclusion {
     }
 }
 
-/// Holds plan, log and archive against each other. A proof without an archive rests on the log alone.
+/// Holds plan, log and archive against each other, as far as they are there.
 pub fn prove_inclusion(
     planned: &[Inclusion],
-    log: &VzdumpLog,
+    log: Option<&VzdumpLog>,
     content: Option<&ArchiveContent>,
 ) -> Vec<MountProof> {
     planned
         .iter()
         .map(|planned| {
-            let logged = log.mounts.get(&planned.key).map(|(included, _)| *included);
+            let mount = log.and_then(|log| log.mounts.get(&planned.key));
+            let logged = mount.map(|(included, _)| *included);
             let archived = content.map(|content| {
                 content
                     .mounts
@@ -70,7 +71,9 @@ pub fn prove_inclusion(
                     .copied()
                     .unwrap_or_default()
             });
-            let difference = difference(planned, logged, archived);
+            let difference = log
+                .and_then(|_| log_differs(planned, logged))
+                .or_else(|| archive_differs(planned, archived));
             MountProof {
                 planned: planned.clone(),
                 logged,
@@ -81,29 +84,27 @@ pub fn prove_inclusion(
         .collect()
 }
 
-fn difference(
-    planned: &Inclusion,
-    logged: Option<bool>,
-    archived: Option<MountTally>,
-) -> Option<String> {
+fn log_differs(planned: &Inclusion, logged: Option<bool>) -> Option<String> {
     match logged {
-        None => return Some("vzdump's log does not mention it".to_owned()),
+        None => Some("vzdump's log does not mention it".to_owned()),
         Some(logged) if logged != planned.included => {
             let (plan, log) = (in_or_out(planned.included), in_or_out(logged));
-            return Some(format!("planned {plan}, but vzdump says {log}"));
+            Some(format!("planned {plan}, but vzdump says {log}"))
         }
-        Some(_) => {}
+        Some(_) => None,
     }
-    match archived {
-        Some(tally) if !planned.included && tally.members > 0 => Some(format!(
+}
+
+fn archive_differs(planned: &Inclusion, archived: Option<MountTally>) -> Option<String> {
+    let tally = archived?;
+    if !planned.included && tally.members > 0 {
+        return Some(format!(
             "should be out, but {} members below `{}` are in the archive",
             tally.members, planned.path
-        )),
-        Some(tally) if planned.key == "rootfs" && tally.members == 0 => {
-            Some("should be in, but the archive holds nothing of it".to_owned())
-        }
-        _ => None,
+        ));
     }
+    (planned.key == "rootfs" && tally.members == 0)
+        .then(|| "should be in, but the archive holds nothing of it".to_owned())
 }
 
 fn in_or_out(included: bool) -> &'static str {
@@ -144,7 +145,7 @@ mod tests {
     }
 
     fn differs(plan: &Inclusion, log: &VzdumpLog, content: Option<&ArchiveContent>) -> bool {
-        prove_inclusion(std::slice::from_ref(plan), log, content)[0]
+        prove_inclusion(std::slice::from_ref(plan), Some(log), content)[0]
             .difference
             .is_some()
     }

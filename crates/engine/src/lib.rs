@@ -24,6 +24,7 @@ mod policy;
 mod posture;
 mod principal;
 pub mod privileges;
+mod proof;
 mod prune;
 mod reap;
 mod restore;
@@ -56,6 +57,7 @@ pub use outcome::{EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, 
 pub use policy::{BackupMode, BackupPolicy, RestoreTestPolicy};
 pub use posture::{GuestRecord, Posture, posture};
 pub use principal::Principal;
+pub use proof::{ArchiveProof, LogSource, ProofStanding, Witnesses, prove_archive};
 pub use prune::{PruneJob, PruneReport, PruneRequest};
 pub use reap::{Leftover, ReapJob, ReapReport};
 pub use restore::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};

@@ -23,4 +23,4 @@ pub use placement::{
     PlacementAction, PlacementPlan, PlacementSetting, PlacementStep, Side, VolumeMove,
     plan_placement,
 };
-pub use proof::{VolumeProof, content_findings, prove_volumes};
+pub use proof::{PlannedVolume, VolumeProof, content_findings, prove_volumes};

@@ -9,6 +9,7 @@ use crate::sim::Sim;
 mod built_in;
 mod control;
 mod files;
+mod guest_files;
 mod virgin;
 
 pub(crate) use control::control;

@@ -257,7 +257,7 @@ fn take_log(
         let reason = "vzdump's log could not be read, so nothing says what it put in";
         return report.worsen(BackupVerdict::Undetermined, reason);
     }
-    let proofs = prove_inclusion(&prepared.plan, log, read.as_ref());
+    let proofs = prove_inclusion(&prepared.plan, Some(log), read.as_ref());
     for proof in &proofs {
         if let Some(difference) = &proof.difference {
             let text = format!(

@@ -9,8 +9,8 @@ use crate::finding::{Finding, codes};
 use crate::step::Observe;
 use crate::time::Timestamp;
 use crate::volumes::{
-    Inventory, JudgedVolumes, VolumeClass, VolumePolicy, content_findings, prove_volumes,
-    volume_findings,
+    Inventory, JudgedVolumes, PlannedVolume, VolumeClass, VolumePolicy, content_findings,
+    prove_volumes, volume_findings,
 };
 use crate::vzdump_log::VzdumpLog;
 use crate::world::{
@@ -77,9 +77,9 @@ impl BackupJob {
             return None;
         };
         let mut wanted = WantedContent::of(result.archived_config.as_ref()?);
-        if let (Some(known), Some(judged)) = (&self.request.volumes, &prepared.volumes) {
+        if let (Some(known), Some(planned)) = (&self.request.volumes, &prepared.volumes) {
             wanted.data_root.clone_from(&known.inventory.data_root);
-            wanted.volumes = judged.roots();
+            wanted.volumes = planned.iter().flat_map(PlannedVolume::roots).collect();
         }
         Some(Observe::ArchiveContent {
             volid: archive.volid.clone(),
@@ -132,14 +132,14 @@ pub(super) fn prove(
     log: &VzdumpLog,
     content: Option<&ArchiveContent>,
 ) {
-    if let Some(judged) = &prepared.volumes {
-        report.volumes = prove_volumes(judged, log, content);
+    if let Some(planned) = &prepared.volumes {
+        report.volumes = prove_volumes(planned, Some(log), content);
         let differences: Vec<String> = report
             .volumes
             .iter()
             .filter_map(|proof| {
                 let difference = proof.difference.as_ref()?;
-                Some(format!("volume {}: {difference}", proof.name))
+                Some(format!("volume {}: {difference}", proof.planned.name))
             })
             .collect();
         for text in differences {
@@ -150,8 +150,8 @@ pub(super) fn prove(
     let Some(content) = content else {
         return;
     };
-    if let Some(judged) = &prepared.volumes {
-        let unreported = unreported(judged, content);
+    if let Some(planned) = &prepared.volumes {
+        let unreported = unreported(planned, content);
         if !unreported.is_empty() {
             let detail = format!(
                 "in the archive, but in no report: {}",
@@ -166,11 +166,11 @@ pub(super) fn prove(
 }
 
 /// Volumes that somebody made after the report was.
-fn unreported(judged: &JudgedVolumes, content: &ArchiveContent) -> Vec<String> {
+fn unreported(planned: &[PlannedVolume], content: &ArchiveContent) -> Vec<String> {
     content
         .docker_volumes
         .iter()
-        .filter(|volume| judged.find(&volume.name).is_none())
+        .filter(|volume| !planned.iter().any(|one| one.name == volume.name))
         .map(|volume| format!("`{}`", volume.name))
         .collect()
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::class::{Classed, Subject, VolumeClass, VolumePolicy, class};
 use super::inventory::{Container, DockerVolume, Inventory, Mounted};
 use super::place::{Place, below, clean};
-use crate::world::{GuestConfig, VolumeRoot};
+use crate::world::GuestConfig;
 
 /// What kind of thing is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,25 +107,6 @@ impl JudgedVolumes {
             data_root: Place::of_path(config, inventory, &inventory.data_root),
             volumes: docker.chain(binds).collect(),
         }
-    }
-
-    /// The directories in an archive whose content is wanted apart.
-    pub fn roots(&self) -> Vec<VolumeRoot> {
-        let mut roots = Vec::new();
-        for volume in self.volumes.iter().filter(|volume| volume.holds_data()) {
-            for path in volume
-                .place
-                .path()
-                .into_iter()
-                .chain(volume.mountpoint.as_deref())
-            {
-                roots.push(VolumeRoot {
-                    name: volume.name.clone(),
-                    path: path.to_owned(),
-                });
-            }
-        }
-        roots
     }
 
     /// The volume of that name.

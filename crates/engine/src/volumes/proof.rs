@@ -7,11 +7,11 @@ use super::class::VolumeClass;
 use super::judge::{JudgedVolume, JudgedVolumes};
 use crate::finding::{Finding, codes};
 use crate::vzdump_log::VzdumpLog;
-use crate::world::{ArchiveContent, ArchivedVolume, MountTally};
+use crate::world::{ArchiveContent, ArchivedVolume, MountTally, VolumeRoot};
 
-/// The three witnesses for one volume.
+/// What a backup should do with one volume.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumeProof {
+pub struct PlannedVolume {
     /// Its name; the path for a bind mount.
     pub name: String,
     /// What it should be, where somebody said so.
@@ -20,54 +20,94 @@ pub struct VolumeProof {
     pub key: Option<String>,
     /// Where its bytes lie inside the guest.
     pub path: Option<String>,
+    /// Docker's own directory of it, where that is not where the bytes lie.
+    pub beside: Option<String>,
     /// Whether it should be in.
-    pub planned: bool,
+    pub included: bool,
     /// Why.
     pub why: String,
+}
+
+impl PlannedVolume {
+    fn of(volume: &JudgedVolume) -> Self {
+        Self {
+            name: volume.name.clone(),
+            class: volume.class(),
+            key: volume.place.key().map(str::to_owned),
+            path: volume.place.path().map(str::to_owned),
+            beside: volume.mountpoint.clone(),
+            included: volume.included,
+            why: volume.why.clone(),
+        }
+    }
+
+    /// The directories whose content is wanted apart when an archive is read.
+    pub fn roots(&self) -> impl Iterator<Item = VolumeRoot> {
+        let paths = self.path.iter().chain(&self.beside);
+        paths.map(|path| VolumeRoot {
+            name: self.name.clone(),
+            path: path.clone(),
+        })
+    }
+}
+
+impl JudgedVolumes {
+    /// What the next backup should do with each volume that holds data.
+    pub fn planned(&self) -> Vec<PlannedVolume> {
+        let volumes = self.volumes.iter();
+        volumes
+            .filter(|volume| volume.holds_data())
+            .map(PlannedVolume::of)
+            .collect()
+    }
+}
+
+/// The three witnesses for one volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeProof {
+    /// What should be.
+    pub planned: PlannedVolume,
     /// What vzdump logged of its mount point.
     pub logged: Option<bool>,
-    /// What of it is in the archive; `None` when that was not read, or when it has no place in the guest.
+    /// What of it is in the archive; `None` when that was not read, or holds nothing of it.
     pub archived: Option<MountTally>,
     /// Why the witnesses contradict each other; `None` when they agree.
     pub difference: Option<String>,
 }
 
-/// Holds plan, log and archive against each other, volume by volume. Without an archive the proof rests on the log alone.
+/// Holds plan, log and archive against each other, volume by volume, as far as they are there.
 pub fn prove_volumes(
-    judged: &JudgedVolumes,
-    log: &VzdumpLog,
+    planned: &[PlannedVolume],
+    log: Option<&VzdumpLog>,
     content: Option<&ArchiveContent>,
 ) -> Vec<VolumeProof> {
-    judged
-        .volumes
+    planned
         .iter()
-        .filter(|volume| volume.holds_data())
-        .map(|volume| prove(volume, log, content))
+        .map(|planned| prove(planned, log, content))
         .collect()
 }
 
-fn prove(volume: &JudgedVolume, log: &VzdumpLog, content: Option<&ArchiveContent>) -> VolumeProof {
-    let key = volume.place.key();
-    let logged = key
-        .and_then(|key| log.mounts.get(key))
-        .map(|(included, _)| *included);
-    let found = |path: Option<&str>| {
+fn prove(
+    planned: &PlannedVolume,
+    log: Option<&VzdumpLog>,
+    content: Option<&ArchiveContent>,
+) -> VolumeProof {
+    let mount = log.zip(planned.key.as_ref());
+    let mount = mount.and_then(|(log, key)| log.mounts.get(key));
+    let logged = mount.map(|(included, _)| *included);
+    let found = |path: Option<&String>| {
         let path = path?;
         let volumes = &content?.docker_volumes;
         let mut here = volumes.iter();
-        here.find(|one| one.name == volume.name && one.path == path)
+        here.find(|one| one.name == planned.name && one.path == *path)
     };
-    let archived = found(volume.place.path());
-    let beside = found(volume.mountpoint.as_deref());
-    let difference = log_differs(volume, logged)
-        .or_else(|| content.and_then(|_| archive_differs(volume, archived, beside)));
+    let archived = found(planned.path.as_ref());
+    let beside = found(planned.beside.as_ref());
+    let difference = log
+        .and_then(|_| log_differs(planned, logged))
+        .or_else(|| content.and_then(|_| archive_differs(planned, archived, beside)));
     VolumeProof {
-        name: volume.name.clone(),
-        class: volume.class(),
-        key: key.map(str::to_owned),
-        path: volume.place.path().map(str::to_owned),
-        planned: volume.included,
-        why: volume.why.clone(),
+        planned: planned.clone(),
         logged,
         archived: archived.map(|archived| archived.tally),
         difference,
@@ -75,7 +115,7 @@ fn prove(volume: &JudgedVolume, log: &VzdumpLog, content: Option<&ArchiveContent
 }
 
 /// Only a mount point is in vzdump's log; within one that is in, a path may still be left out.
-fn log_differs(volume: &JudgedVolume, logged: Option<bool>) -> Option<String> {
+fn log_differs(volume: &PlannedVolume, logged: Option<bool>) -> Option<String> {
     match (volume.included, logged) {
         (true, Some(false)) => Some("planned in, but vzdump says out".to_owned()),
         (true, None) => Some("vzdump's log does not mention its mount point".to_owned()),
@@ -84,7 +124,7 @@ fn log_differs(volume: &JudgedVolume, logged: Option<bool>) -> Option<String> {
 }
 
 fn archive_differs(
-    volume: &JudgedVolume,
+    volume: &PlannedVolume,
     archived: Option<&ArchivedVolume>,
     beside: Option<&ArchivedVolume>,
 ) -> Option<String> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::guest_files;
 use crate::guest::init;
 use crate::guest::tree;
 use crate::sim::Sim;
@@ -16,6 +17,7 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
     match name {
         "fill-pool" => Some(read(body).map(|order| fill_pool(sim, &order))),
         "corrupt-archive" => Some(read(body).and_then(|order| corrupt_archive(sim, &order))),
+        "guest-files" => Some(read(body).and_then(|order| guest_files::change(sim, &order))),
         "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
         _ => None,
     }

@@ -101,8 +101,8 @@ fn volumes_that_are_where_they_should_be_are_proven() {
         .iter()
         .map(|proof| {
             (
-                proof.name.as_str(),
-                proof.planned,
+                proof.planned.name.as_str(),
+                proof.planned.included,
                 proof.logged,
                 proof.difference.is_none(),
             )
