@@ -1,0 +1,3 @@
+//! Docker volumes from end to end.
+
+mod engine;
