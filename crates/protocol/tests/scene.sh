@@ -26,6 +26,7 @@ docker volume create unused >/dev/null
 docker volume create a-Very_odd.NAME-0 >/dev/null
 docker volume create -o type=none -o o=bind -o device="$srv/plain" bound >/dev/null
 docker volume create -o type=none -o o=bind,ro -o device="$srv/odd ones/ä b" bound-ro >/dev/null
+docker volume create -o type=none -o o=bind -o device=/mnt/mp2/media on-mp2 >/dev/null
 docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=1000 in-memory >/dev/null
 docker volume create -o type=nfs -o o=addr=192.0.2.7,rw,nfsvers=4 -o device=:/export/media on-nfs >/dev/null
 docker volume create -o type=cifs -o o=username=felhom,password=fixture-passw0rd,vers=3.0 -o device=//192.0.2.7/share on-cifs >/dev/null
@@ -45,8 +46,11 @@ docker run -d --name options --network none -v bound:/bound -v bound-ro:/bound-r
 docker run --name ended --network none -v paperless_data:/from:ro $image true
 docker run -d --name paused --network none --volumes-from paperless-db-1:ro $image sleep 86400 >/dev/null
 docker pause paused >/dev/null
-# Never started: neither server of these volumes is there.
-docker create --name remote --network none -v on-nfs:/nfs -v on-cifs:/cifs $image true >/dev/null
+# Never started: what these volumes are made from is not there.
+docker create --name remote --network none -v on-nfs:/nfs -v on-cifs:/cifs -v on-mp2:/mp2 $image true >/dev/null
+# A bind mount of the inside of a volume.
+root=$(docker info --format '{{.DockerRootDir}}')
+docker create --name inside --network none -v "$root/volumes/paperless_data/_data/consume:/consume" $image true >/dev/null
 docker create --name docker-in-docker --network none -v /var/run/docker.sock:/var/run/docker.sock \
   -v "$srv/odd ones/ä b:/odd" --label traefik.http.middlewares.a.basicauth.users='felhom:$apr1$fixture-h4sh' \
   $image true >/dev/null

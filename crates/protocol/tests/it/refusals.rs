@@ -164,14 +164,13 @@ fn two_engines_at_once_are_refused() {
     // A container that ended between two commands is the same container.
     both("containers.json", "\"running\"", "\"exited\"").unwrap();
     // Another one that was given its name since is not.
-    let told = told(
-        &both(
-            "containers.json",
-            "\"Id\": \"a8bf7ec06b23",
-            "\"Id\": \"ffffffffffff",
-        )
-        .unwrap_err(),
-    );
+    let known = read(&WHOLE).unwrap();
+    let id = known
+        .containers
+        .iter()
+        .find(|one| one.name == "paperless-db-1");
+    let id = format!("\"Id\": \"{}", &id.unwrap().id);
+    let told = told(&both("containers.json", &id, "\"Id\": \"another").unwrap_err());
     assert!(told.contains("`paperless-db-1` stands twice"), "{told}");
 }
 

@@ -66,6 +66,7 @@ fn volumes(report: &VolumeReport, srv: &str) {
             "bulk.media",
             "in-memory",
             "on-cifs",
+            "on-mp2",
             "on-nfs",
             "paperless_data",
             "paperless_db",
@@ -86,6 +87,7 @@ fn volumes(report: &VolumeReport, srv: &str) {
         ("type", "none"),
     ]);
     assert_eq!(volume(report, "bound-ro").options, read_only);
+    assert_eq!(volume(report, "on-mp2").options["device"], "/mnt/mp2/media");
     assert_eq!(volume(report, "in-memory").options["type"], "tmpfs");
     let nfs = texts([
         ("device", ":/export/media"),
@@ -111,6 +113,7 @@ fn containers(report: &VolumeReport) {
     for (name, state, running, restart) in [
         ("docker-in-docker", "created", false, "no"),
         ("ended", "exited", false, "no"),
+        ("inside", "created", false, "no"),
         ("nested", "running", true, "on-failure"),
         ("options", "running", true, "no"),
         ("paperless-db-1", "running", true, "unless-stopped"),
@@ -187,6 +190,7 @@ fn mounted(report: &VolumeReport, srv: &str) {
             vec![
                 ("/nfs", (source("on-nfs"), false)),
                 ("/cifs", (source("on-cifs"), false)),
+                ("/mp2", (source("on-mp2"), false)),
             ],
         ),
         (
@@ -206,6 +210,9 @@ fn mounted(report: &VolumeReport, srv: &str) {
             .collect();
         assert_eq!(mounts(report, name), expected, "{name}");
     }
+    let root = &report.engine.as_ref().unwrap().data_root;
+    let inside = bind(format!("{root}/volumes/paperless_data/_data/consume"));
+    assert_eq!(mounts(report, "inside")["/consume"], (inside, false));
     // From another container, read-only, its anonymous volume too.
     let paused = mounts(report, "paused");
     assert_eq!(
