@@ -5,6 +5,7 @@
 
 mod class;
 mod findings;
+mod gaps;
 mod inventory;
 mod judge;
 mod place;
@@ -16,7 +17,10 @@ pub use class::{
     AcceptedLoss, Classed, Cover, ParseVolumeClassError, VolumeClass, VolumePolicy, VolumeRule,
 };
 pub use findings::{surrounding_findings, volume_findings};
-pub use inventory::{Container, ContainerMount, DockerVolume, Inventory, Mounted};
+pub use gaps::gaps;
+pub use inventory::{
+    Container, ContainerMount, Coverage, DockerVolume, Extent, Inventory, Mounted,
+};
 pub use judge::{JudgedVolume, JudgedVolumes, StorageKinds, VolumeKind, VolumeUse};
 pub use place::Place;
 pub use placement::{

@@ -9,7 +9,7 @@ use crate::finding::{Finding, codes};
 use crate::step::Observe;
 use crate::time::Timestamp;
 use crate::volumes::{
-    Inventory, JudgedVolumes, PlannedVolume, VolumeClass, VolumePolicy, content_findings,
+    Inventory, JudgedVolumes, PlannedVolume, VolumeClass, VolumePolicy, content_findings, gaps,
     prove_volumes, volume_findings,
 };
 use crate::vzdump_log::VzdumpLog;
@@ -51,6 +51,7 @@ impl BackupJob {
         let mut lines = Vec::new();
         match (&self.request.volumes, judged) {
             (Some(known), Some(judged)) => {
+                findings.extend(gaps(vmid, &known.inventory));
                 findings.extend(volume_findings(judged, &known.policy));
                 findings.extend(old(&self.request, now.since(known.inventory.taken)));
                 lines.extend(plan_lines(judged));
@@ -109,7 +110,7 @@ fn plan_lines(judged: &JudgedVolumes) -> Vec<String> {
     judged
         .volumes
         .iter()
-        .filter(|volume| volume.holds_data())
+        .filter(|volume| volume.is_placed())
         .map(|volume| {
             let verb = if volume.included {
                 "goes in"

@@ -15,7 +15,8 @@ const SNAPSHOT_KINDS: [&str; 4] = ["lvmthin", "zfspool", "rbd", "btrfs"];
 /// What is wrong about the volumes themselves, and about where Docker keeps them.
 pub fn volume_findings(judged: &JudgedVolumes, policy: &VolumePolicy) -> Vec<Finding> {
     let mut found = Vec::new();
-    for volume in judged.volumes.iter().filter(|volume| volume.holds_data()) {
+    // Those that nobody described are told by the gaps of the report.
+    for volume in judged.volumes.iter().filter(|volume| volume.is_placed()) {
         of_volume(&mut found, judged, volume, policy);
     }
     of_data_root(&mut found, judged);

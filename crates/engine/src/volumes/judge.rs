@@ -74,6 +74,11 @@ impl JudgedVolume {
     pub fn holds_data(&self) -> bool {
         !matches!(self.place, Place::Memory { .. })
     }
+
+    /// Whether it can be said where it is.
+    pub fn is_placed(&self) -> bool {
+        self.holds_data() && self.place != Place::Unknown
+    }
 }
 
 /// The volumes of a guest, judged by its configuration, its Docker engine's report and the policy.
@@ -135,7 +140,7 @@ fn judge_volume(
         &uses,
         policy,
     );
-    let mountpoint = clean(&volume.mountpoint);
+    let own = Some(clean(&volume.mountpoint)).filter(|_| !volume.mountpoint.is_empty());
     JudgedVolume {
         name: volume.name.clone(),
         kind: if volume.anonymous {
@@ -146,7 +151,7 @@ fn judge_volume(
         included: place.is_backed_up(),
         why: place.why(),
         classed,
-        mountpoint: (place.path() != Some(mountpoint.as_str())).then_some(mountpoint),
+        mountpoint: own.filter(|path| place.path() != Some(path)),
         size: volume.size,
         project: volume.labels.get("com.docker.compose.project").cloned(),
         uses,

@@ -48,6 +48,8 @@ pub enum Place {
         /// What keeps it.
         keeper: String,
     },
+    /// The engine named it and did not describe it: it may be anywhere.
+    Unknown,
 }
 
 /// What vzdump leaves out of every container (pve-manager VZDump.pm `stdexcludes`; pve-container VZDump/LXC.pm hands them to
@@ -110,7 +112,7 @@ impl Place {
         match self {
             Self::Volume { key, .. } | Self::Bind { key, .. } => Some(key),
             Self::Device { key, .. } => key.as_deref(),
-            Self::Memory { .. } | Self::Outside { .. } => None,
+            Self::Memory { .. } | Self::Outside { .. } | Self::Unknown => None,
         }
     }
 
@@ -121,7 +123,7 @@ impl Place {
             | Self::Bind { path, .. }
             | Self::Device { path, .. }
             | Self::Memory { path } => Some(path),
-            Self::Outside { .. } => None,
+            Self::Outside { .. } | Self::Unknown => None,
         }
     }
 
@@ -146,6 +148,7 @@ impl Place {
             Self::Device { path, .. } => format!("it is on the device `{path}`"),
             Self::Memory { path } => format!("`{path}` is in memory"),
             Self::Outside { keeper } => format!("{keeper} keeps it, outside of the guest"),
+            Self::Unknown => "nobody described it, so it may be anywhere".to_owned(),
         }
     }
 }
@@ -159,6 +162,7 @@ impl fmt::Display for Place {
             Self::Device { path, .. } => write!(f, "device {path}"),
             Self::Memory { .. } => f.write_str("memory"),
             Self::Outside { keeper } => f.write_str(keeper),
+            Self::Unknown => f.write_str("unknown"),
         }
     }
 }
@@ -167,7 +171,7 @@ fn follow(config: &GuestConfig, inventory: &Inventory, path: &str, depth: usize)
     let redirecting = inventory
         .volumes
         .iter()
-        .filter(|volume| !is_plain(volume))
+        .filter(|volume| !is_plain(volume) && !volume.mountpoint.is_empty())
         .filter_map(|volume| below(path, &clean(&volume.mountpoint)).map(|rest| (volume, rest)))
         .max_by_key(|(volume, _)| volume.mountpoint.len());
     if let Some((volume, rest)) = redirecting.filter(|_| depth < DEEPEST) {
@@ -216,7 +220,7 @@ fn on(mount: &Mount, path: &str) -> Place {
 /// Whether Docker keeps the volume's bytes in its own directory. What the `local` driver is given as `type`, `o` and
 /// `device` are mount options (moby, `volume/local/local_unix.go`): with them the directory is a mount of something else.
 fn is_plain(volume: &DockerVolume) -> bool {
-    volume.driver == "local" && !volume.options.contains_key("device")
+    !volume.described || volume.driver == "local" && !volume.options.contains_key("device")
 }
 
 fn follow_volume(
@@ -226,6 +230,9 @@ fn follow_volume(
     rest: &str,
     depth: usize,
 ) -> Place {
+    if !volume.described {
+        return Place::Unknown;
+    }
     let option = |key: &str| volume.options.get(key).map_or("", String::as_str);
     if volume.driver != "local" {
         return Place::Outside {
@@ -233,6 +240,9 @@ fn follow_volume(
         };
     }
     let device = option("device");
+    if device.is_empty() && volume.mountpoint.is_empty() {
+        return Place::Unknown;
+    }
     if device.is_empty() {
         return follow(
             config,
@@ -315,6 +325,7 @@ mod tests {
 
     use super::*;
     use crate::time::Timestamp;
+    use crate::volumes::Coverage;
 
     fn config() -> GuestConfig {
         let mount = |key: &str, path: &str, source: MountSource, backup| Mount {
@@ -353,6 +364,7 @@ mod tests {
             mountpoint: format!("/var/lib/docker/volumes/{name}/_data"),
             anonymous: false,
             size: None,
+            described: true,
         }
     }
 
@@ -363,6 +375,7 @@ mod tests {
             storage_driver: None,
             volumes,
             containers: Vec::new(),
+            coverage: Coverage::default(),
         }
     }
 

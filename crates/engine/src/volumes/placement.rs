@@ -135,7 +135,7 @@ pub fn plan_placement(
 }
 
 fn wanted(volume: &JudgedVolume, setting: &PlacementSetting) -> bool {
-    volume.holds_data() && (setting.only.is_empty() || setting.only.contains(&volume.name))
+    volume.is_placed() && (setting.only.is_empty() || setting.only.contains(&volume.name))
 }
 
 fn lies_wrong(class: VolumeClass, volume: &JudgedVolume) -> bool {

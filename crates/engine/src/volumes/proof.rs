@@ -52,11 +52,11 @@ impl PlannedVolume {
 }
 
 impl JudgedVolumes {
-    /// What the next backup should do with each volume that holds data.
+    /// What the next backup should do with each volume that holds data and can be found.
     pub fn planned(&self) -> Vec<PlannedVolume> {
         let volumes = self.volumes.iter();
         volumes
-            .filter(|volume| volume.holds_data())
+            .filter(|volume| volume.is_placed())
             .map(PlannedVolume::of)
             .collect()
     }

@@ -40,6 +40,7 @@ impl Case {
                     "pgdata",
                     "/var/lib/postgresql/data",
                 )],
+                coverage: Coverage::default(),
             },
             policy: VolumePolicy::default(),
             storages: [("local-lvm".parse().unwrap(), "lvmthin".to_owned())].into(),
@@ -126,6 +127,7 @@ pub(crate) fn volume(name: &str, options: &[(&str, &str)]) -> DockerVolume {
         mountpoint: format!("/var/lib/docker/volumes/{name}/_data"),
         anonymous: false,
         size: Some(5 << 30),
+        described: true,
     }
 }
 
@@ -147,6 +149,7 @@ pub(crate) fn container(name: &str, image: &str, volume: &str, destination: &str
         service: Some(name.into()),
         running: true,
         restart_policy: "unless-stopped".into(),
+        labels: BTreeMap::new(),
         mounts: vec![ContainerMount {
             source,
             destination: destination.into(),

@@ -27,6 +27,7 @@ async fn a_malformed_name_is_refused_before_anybody_is_asked() {
             &["restore-test", "list"],
             &["restore-test", "reap", "--adopt"],
             &["selftest", "task"],
+            &["volumes", "show"],
         ] {
             let args: Vec<&str> = command.iter().copied().chain([wrong]).collect();
             let told = refused(&bench, &args).await;
@@ -81,6 +82,9 @@ async fn what_makes_no_command_is_a_usage_error_also_in_json() {
         &["backup", "run", "9001", "9010"],
         &["backup", "run", "-5"],
         &["restore-test", "reap", "--adopt"],
+        &["volumes"],
+        &["volumes", "show"],
+        &["volumes", "import", "9001"],
     ] {
         let output = bench.program(args, "").await;
         assert_eq!(output.exit, Some(2), "{args:?}");
@@ -116,6 +120,8 @@ async fn what_is_not_there_is_no_such_thing_and_begins_no_job() {
         (&["selftest", "restore-test"], "no backup"),
         (&["restore-test", "reap", "--adopt", "9150"], "9150"),
         (&["task", "watch", upid], "no such task"),
+        (&["volumes", "show", "9999"], "9999"),
+        (&["volumes", "show", "9000"], "9000"),
     ] {
         let told = refused(&bench, args).await;
         told.says(5, &[word]);

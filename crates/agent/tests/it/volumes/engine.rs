@@ -110,6 +110,7 @@ fn trap() -> (JudgedVolumes, GuestConfig) {
             mountpoint: "/var/lib/docker/volumes/films/_data".into(),
             anonymous: false,
             size: Some(1 << 20),
+            described: true,
         }],
         containers: vec![Container {
             name: "player".into(),
@@ -119,8 +120,10 @@ fn trap() -> (JudgedVolumes, GuestConfig) {
             service: None,
             running: true,
             restart_policy: "no".into(),
+            labels: BTreeMap::new(),
             mounts,
         }],
+        coverage: Coverage::default(),
     };
     let policy = VolumePolicy::default();
     let vmid = "9010".parse().unwrap();
