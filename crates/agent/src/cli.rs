@@ -16,6 +16,7 @@ mod storage;
 mod task;
 mod terminal;
 mod trust;
+mod volumes;
 
 use std::path::PathBuf;
 
@@ -62,6 +63,9 @@ enum Command {
     /// Restore tests: prove that a backup comes back.
     #[command(subcommand)]
     RestoreTest(RestoreTestCommand),
+    /// Docker volumes of a guest: what its engine has, as it was last told.
+    #[command(subcommand)]
+    Volumes(volumes::VolumesCommand),
     /// Storages.
     #[command(subcommand)]
     Storage(StorageCommand),
@@ -314,6 +318,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::RestoreTest(RestoreTestCommand::Reap(args)) => {
             restore_test::reap(&context, &args).await
         }
+        Command::Volumes(command) => volumes::run(&context, command).await,
         Command::Storage(StorageCommand::List) => storage::list(&context).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,

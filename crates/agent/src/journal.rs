@@ -3,9 +3,11 @@
 mod records;
 mod retention;
 mod suppressions;
+mod volumes;
 
 pub use records::{BackupRow, Record, Remains, TestRow};
 pub use suppressions::Suppression;
+pub use volumes::KeptReport;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};

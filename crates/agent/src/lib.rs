@@ -19,3 +19,4 @@ pub mod privilege;
 pub mod progress;
 pub mod remote;
 pub mod runner;
+pub mod volumes;

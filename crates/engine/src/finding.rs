@@ -164,5 +164,7 @@ pub mod codes {
             "The pinned certificate is about to be replaced; until the new one is pinned, every job waits.";
         TOO_MUCH_SHOWN = "too-much-shown", Warning,
             "The server would have let a principal do what it must not: asked, not inferred.";
+        VOLUMES_INCOMPLETE = "volumes-incomplete", Warning,
+            "The report on a guest's Docker volumes leaves some out, or says too little of them to judge.";
     }
 }

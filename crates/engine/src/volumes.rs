@@ -1,5 +1,9 @@
 //! Docker volumes of a guest: where their bytes live, whether the next backup holds them, and what they should be.
 
+mod gaps;
 mod inventory;
 
-pub use inventory::{Container, ContainerMount, DockerVolume, Inventory, Mounted};
+pub use gaps::gaps;
+pub use inventory::{
+    Container, ContainerMount, Coverage, DockerVolume, Extent, Inventory, Mounted,
+};

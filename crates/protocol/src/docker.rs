@@ -33,7 +33,7 @@ pub const COMMANDS: [&str; 6] = [
     "docker volume ls --format \"{{json .}}\"",
     "docker volume ls -q | xargs -r docker volume inspect",
     "docker ps -aq --no-trunc | xargs -r docker container inspect",
-    "docker ps -aq --no-trunc | xargs -r docker container inspect --format \"{{.Image}}\" | sort -u | xargs -r docker image inspect",
+    "docker image ls -q --no-trunc | sort -u | xargs -r docker image inspect",
     "docker system df -v --format \"{{json .}}\"",
 ];
 

@@ -17,10 +17,14 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("engine", vec!["ids"]),
         ("proxmox", vec!["ids"]),
         ("simulator", vec![]),
-        ("agent", vec!["ids", "engine", "proxmox"]),
+        ("protocol", vec!["ids"]),
+        ("agent", vec!["ids", "engine", "protocol", "proxmox"]),
         ("demo", vec!["agent", "simulator"]),
         ("contract", vec!["ids"]),
-        ("fuzzing", vec!["ids", "engine", "proxmox", "agent"]),
+        (
+            "fuzzing",
+            vec!["ids", "engine", "protocol", "proxmox", "agent"],
+        ),
     ]
     .into_iter()
     .map(|(name, uses)| (name, uses.into_iter().collect()))
@@ -75,7 +79,7 @@ fn a_library_depends_on_ids_and_only_programs_compose() {
 
 #[test]
 fn the_pure_crates_cannot_do_io() {
-    for name in ["ids", "engine"] {
+    for name in ["ids", "engine", "protocol"] {
         let manifest = manifest(name);
         let dependencies = manifest["dependencies"].as_table().unwrap();
         for outside in ["tokio", "hyper", "sqlx", "rustls", "aws-lc-rs", "rand"] {
@@ -127,6 +131,7 @@ fn the_simulator_shares_no_type_with_our_client() {
             "felhom_ids",
             "felhom_proxmox",
             "felhom_engine",
+            "felhom_protocol",
             "felhom_agent",
         ] {
             assert!(!text.contains(ours), "{} uses {ours}", path.display());

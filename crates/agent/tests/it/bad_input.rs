@@ -8,6 +8,7 @@ mod names;
 mod rehearsal;
 mod remote;
 mod trust;
+mod volumes;
 
 use serde_json::Value;
 
@@ -77,10 +78,11 @@ const MUTATING: [&[&str]; 5] = [
 ];
 
 /// Commands that look at the node.
-const LOOKING: [&[&str]; 5] = [
+const LOOKING: [&[&str]; 6] = [
     &["status"],
     &["guests"],
     &["backup", "list"],
     &["storage", "list"],
     &["selftest"],
+    &["volumes", "show", "9001"],
 ];

@@ -21,3 +21,4 @@ mod power_cut;
 mod scene;
 mod story;
 mod support;
+mod volumes;

@@ -259,6 +259,17 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// What a real Docker engine printed, the files of one whole report.
+pub(crate) fn recorded_report() -> [String; 6] {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let recorded = recorded.join("../protocol/tests/fixtures/docker-20.10");
+    let names = ["info", "volume-ls", "volumes", "containers", "images", "df"];
+    names.map(|name| {
+        let path = recorded.join(format!("{name}.json"));
+        path.canonicalize().unwrap().display().to_string()
+    })
+}
+
 /// Waits until no task runs.
 pub(crate) async fn settled(bench: &Bench) {
     eventually("no task runs", || {

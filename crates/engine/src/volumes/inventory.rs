@@ -19,6 +19,31 @@ pub struct Inventory {
     pub volumes: Vec<DockerVolume>,
     /// Containers, running or not, in the order of their names.
     pub containers: Vec<Container>,
+    /// Whether these are all.
+    #[serde(default)]
+    pub coverage: Coverage,
+}
+
+/// Whether an inventory names all that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Volumes.
+    pub volumes: Extent,
+    /// Containers.
+    pub containers: Extent,
+}
+
+/// How much of what there is a list shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Extent {
+    /// All of it.
+    All,
+    /// Not all: there are some of which little or nothing was told.
+    Some,
+    /// Nobody can say.
+    #[default]
+    Unknown,
 }
 
 /// A Docker volume.
@@ -32,12 +57,14 @@ pub struct DockerVolume {
     pub options: BTreeMap<String, String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// Where Docker mounts it inside the guest.
+    /// Where Docker mounts it inside the guest; empty when nobody said.
     pub mountpoint: String,
     /// Whether Docker chose its name.
     pub anonymous: bool,
     /// Its bytes, where they were counted.
     pub size: Option<u64>,
+    /// Whether the engine described it. Of one that only a container or a list names, options and labels are not known.
+    pub described: bool,
 }
 
 /// A container.
@@ -55,14 +82,17 @@ pub struct Container {
     pub service: Option<String>,
     /// Whether it runs.
     pub running: bool,
-    /// `no`, `always`, `unless-stopped` or `on-failure`.
+    /// `no`, `always`, `unless-stopped` or `on-failure`; empty when nobody said.
     pub restart_policy: String,
+    /// Its labels, those of its image among them.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
     /// What it mounts.
     pub mounts: Vec<ContainerMount>,
 }
 
 /// What a container's mount point shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mounted {
     /// The volume of that name.

@@ -81,6 +81,9 @@ async fn what_makes_no_command_is_a_usage_error_also_in_json() {
         &["backup", "run", "9001", "9010"],
         &["backup", "run", "-5"],
         &["restore-test", "reap", "--adopt"],
+        &["volumes"],
+        &["volumes", "show"],
+        &["volumes", "import", "9001"],
     ] {
         let output = bench.program(args, "").await;
         assert_eq!(output.exit, Some(2), "{args:?}");
@@ -116,6 +119,8 @@ async fn what_is_not_there_is_no_such_thing_and_begins_no_job() {
         (&["selftest", "restore-test"], "no backup"),
         (&["restore-test", "reap", "--adopt", "9150"], "9150"),
         (&["task", "watch", upid], "no such task"),
+        (&["volumes", "show", "9999"], "9999"),
+        (&["volumes", "show", "9000"], "9000"),
     ] {
         let told = refused(&bench, args).await;
         told.says(5, &[word]);

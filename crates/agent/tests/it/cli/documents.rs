@@ -97,6 +97,43 @@ async fn commands_about_backups_have_their_documents() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_about_volumes_have_their_documents() {
+    let bench = Bench::new().await;
+    let show = ["volumes", "show", "9001"];
+    let error = document(&bench, &show, 5, "felhom.error").await;
+    assert_eq!(error["code"], "no-report");
+    let recorded = recorded_report();
+    let files: Vec<&str> = recorded.iter().map(String::as_str).collect();
+    let import = [&["volumes", "import", "9001"], &files[..]].concat();
+    let dry = [&import[..], &["--dry-run"]].concat();
+    let told = document(&bench, &dry, 0, "felhom.volume-import").await;
+    assert_eq!(told["dry_run"], true);
+    let told = document(&bench, &import, 0, "felhom.volume-import").await;
+    assert_eq!(
+        (&told["volumes"], &told["containers"]),
+        (&20.into(), &10.into())
+    );
+    assert_eq!(told["engine"]["data_root"], "/var/lib/docker");
+    assert_eq!(told["coverage"]["volumes"], "all");
+    assert!(told["changes"].is_null() && told["since_ms"].is_null());
+    let told = document(&bench, &import, 0, "felhom.volume-import").await;
+    assert_eq!(told["changes"]["volumes"]["added"], serde_json::json!([]));
+    let shown = document(&bench, &show, 0, "felhom.volumes").await;
+    assert_eq!(shown["vmid"], 9001);
+    let inventory = &shown["inventory"];
+    assert_eq!(inventory["volumes"].as_array().unwrap().len(), 20);
+    assert_eq!(inventory["storage_driver"], "vfs");
+    // One file of the six: what it leaves out is a finding.
+    let containers = files[3];
+    assert!(containers.ends_with("containers.json"));
+    let import = ["volumes", "import", "9001", containers];
+    let told = document(&bench, &import, 3, "felhom.volume-import").await;
+    assert_eq!(told["findings"][0]["code"], "volumes-incomplete");
+    let shown = document(&bench, &show, 3, "felhom.volumes").await;
+    assert_eq!(shown["findings"], told["findings"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_about_tests_have_their_documents() {
     let bench = Bench::new().await;
     let volid = bench.backup(9010).await.to_string();

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 36] = [
     "",
     "backup",
     "backup list",
@@ -44,6 +44,9 @@ const COMMANDS: [&str; 33] = [
     "trust",
     "trust repin",
     "trust show",
+    "volumes",
+    "volumes import",
+    "volumes show",
 ];
 
 /// Words of a command and what clap knows of it.
