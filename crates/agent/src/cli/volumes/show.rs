@@ -131,7 +131,7 @@ fn volume_cells(volume: &DockerVolume) -> [String; 3] {
     ]
 }
 
-/// A container, and where it has the mount.
+/// A container, and where it has the mount, in Docker's writing.
 fn user(container: &Container, mount: &ContainerMount) -> [String; 2] {
     let name = one_line(&container.name);
     let at = one_line(&mount.destination);
@@ -139,10 +139,10 @@ fn user(container: &Container, mount: &ContainerMount) -> [String; 2] {
         if container.running {
             name
         } else {
-            format!("{name} (not running)")
+            format!("{name} (stopped)")
         },
         if mount.read_only {
-            format!("{at} (read-only)")
+            format!("{at}:ro")
         } else {
             at
         },

@@ -27,7 +27,6 @@ async fn a_malformed_name_is_refused_before_anybody_is_asked() {
             &["restore-test", "list"],
             &["restore-test", "reap", "--adopt"],
             &["selftest", "task"],
-            &["volumes", "show"],
         ] {
             let args: Vec<&str> = command.iter().copied().chain([wrong]).collect();
             let told = refused(&bench, &args).await;

@@ -101,8 +101,13 @@ async fn a_report_on_no_container_of_the_node_is_refused() {
     let bench = Bench::new().await;
     let report = recorded_report();
     for wrong in ["abc", "99", "9001;reboot", ""] {
-        let told = refused(&bench, &["volumes", "import", wrong, &report[2]]).await;
-        told.says(2, &["VMID", &format!("`{wrong}`")]);
+        for args in [
+            &["volumes", "show", wrong][..],
+            &["volumes", "import", wrong, &report[2]],
+        ] {
+            let told = refused(&bench, args).await;
+            told.says(2, &["VMID", &format!("`{wrong}`")]);
+        }
     }
     for vmid in ["9999", "9000"] {
         for dry in [None, Some("--dry-run")] {
