@@ -1,9 +1,11 @@
 //! Docker volumes of a guest, between the protocol's words, the journal and the engine's words. No decision is taken here.
 
 mod changes;
+mod plan;
 mod translate;
 
 pub use changes::{Changes, Difference, changes};
+pub use plan::placement_plan;
 pub use translate::inventory;
 
 use felhom_engine::GuestFingerprint;

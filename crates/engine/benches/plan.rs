@@ -106,6 +106,8 @@ fn postures(site: &Site) -> Vec<(Posture, Vec<String>)> {
             last_backup: None,
             last_proof: proven.map(|at| (Verdict::Passed, NOW - at)),
             outside: config.mounts.iter().filter(|mount| !mount.backup).count(),
+            hot_outside: 0,
+            bulk_uncovered: 0,
         })
     };
     site.guests.iter().map(record).collect()

@@ -43,8 +43,12 @@ pub struct GuestRecord {
     pub last_backup: Option<BackupVerdict>,
     /// The last verdict *passed* or *failed*, and its age in seconds, when the guest is still the same one.
     pub last_proof: Option<(Verdict, i64)>,
-    /// Mount points whose data no backup holds.
+    /// Mount points whose data no backup holds, and of which nobody says that it is meant so.
     pub outside: usize,
+    /// Hot Docker volumes that no backup holds.
+    pub hot_outside: usize,
+    /// Bulk Docker volumes of which nobody says what protects them or that they may be lost.
+    pub bulk_uncovered: usize,
 }
 
 /// A backup older than this is stale: two nights missed.
@@ -109,13 +113,24 @@ pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
         }
         Some(BackupVerdict::Good | BackupVerdict::Refused) | None => {}
     }
-    if record.outside > 0 {
-        worsen(
-            Posture::Attention,
-            format!("{} mount point(s) are in no backup", record.outside),
-        );
+    for reason in outside(record) {
+        worsen(Posture::Attention, reason);
     }
     (worst, reasons)
+}
+
+/// What no backup holds, counted.
+fn outside(record: &GuestRecord) -> impl Iterator<Item = String> {
+    let counts = [
+        (record.outside, "mount point(s) are in no backup"),
+        (record.hot_outside, "hot volume(s) are in no backup"),
+        (
+            record.bulk_uncovered,
+            "bulk volume(s) are protected by nothing that was named",
+        ),
+    ];
+    let some = counts.into_iter().filter(|(count, _)| *count > 0);
+    some.map(|(count, what)| format!("{count} {what}"))
 }
 
 #[cfg(test)]
@@ -129,6 +144,8 @@ mod tests {
             last_backup: Some(BackupVerdict::Good),
             last_proof: Some((Verdict::Passed, 3600)),
             outside: 0,
+            hot_outside: 0,
+            bulk_uncovered: 0,
         }
     }
 
@@ -176,6 +193,8 @@ mod tests {
             Posture::Attention
         );
         assert_eq!(posture_of(|r| r.outside = 1), Posture::Attention);
+        assert_eq!(posture_of(|r| r.hot_outside = 1), Posture::Attention);
+        assert_eq!(posture_of(|r| r.bulk_uncovered = 1), Posture::Attention);
         assert_eq!(
             posture_of(|r| r.last_proof = Some((Verdict::Failed, 1))),
             Posture::Unprotected

@@ -6,8 +6,8 @@ mod prune;
 mod text;
 
 use felhom_engine::{
-    BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict, InstallationId, Job,
-    JobId, JobKind, Mark, Principal, PruneReport,
+    ArchiveContent, BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict,
+    InstallationId, Job, JobId, JobKind, KnownVolumes, Mark, Principal, PruneReport,
 };
 use felhom_ids::Vmid;
 use serde::Serialize;
@@ -15,8 +15,10 @@ use serde_json::json;
 
 use super::context::{Context, engine_failure, journal_failure, parse, require_container};
 use super::{BackupRunArgs, jobs};
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
+use crate::volumes::inventory;
 
 pub(super) use list::list;
 pub(super) use proof::proof;
@@ -32,19 +34,15 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let id = jobs::new_job_id()?;
     if args.dry_run {
         let journal = context.read_journal(config).await?;
-        let (installation, forecast) = match &journal {
+        let (installation, former) = match &journal {
             Some(journal) => (
                 journal.installation().clone(),
-                forecast(journal, vmid).await?,
+                former(journal, config, vmid).await?,
             ),
-            None => (jobs::no_installation(), None),
+            None => (jobs::no_installation(), Former::default()),
         };
-        let job = jobs::rehearse(
-            context,
-            &performer,
-            make(vmid, policy, id, installation, forecast),
-        )
-        .await?;
+        let job = make(vmid, policy, id, installation, former);
+        let job = jobs::rehearse(context, &performer, job).await?;
         return rehearsed(context, &job);
     }
     let mut journal = context
@@ -52,8 +50,8 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
         .await?;
     jobs::resume_all(context, &journal, &performer).await?;
     journal.say(&format!("backup of guest {vmid}, job {id}"));
-    let forecast = forecast(&journal, vmid).await?;
-    let job = make(vmid, policy, id, journal.installation().clone(), forecast);
+    let former = former(&journal, config, vmid).await?;
+    let job = make(vmid, policy, id, journal.installation().clone(), former);
     let job = jobs::perform(context, &journal, &performer, job).await?;
     let JobKind::Backup(backup) = &job.kind else {
         return Ok(Exit::Unexpected);
@@ -101,7 +99,7 @@ fn make(
     policy: BackupPolicy,
     id: JobId,
     installation: InstallationId,
-    forecast_bytes: Option<u64>,
+    former: Former,
 ) -> Job {
     let mark = Mark {
         installation,
@@ -112,9 +110,12 @@ fn make(
         vmid,
         mark,
         policy,
-        forecast_bytes,
-        volumes: None,
-        before: Vec::new(),
+        forecast_bytes: former.content.as_ref().map(|content| content.bytes),
+        volumes: former.volumes.map(Box::new),
+        before: former
+            .content
+            .map(|content| content.docker_volumes)
+            .unwrap_or_default(),
     };
     Job {
         id,
@@ -123,18 +124,30 @@ fn make(
     }
 }
 
-/// Bytes of the guest's last good backup.
-async fn forecast(journal: &Journal, vmid: Vmid) -> Result<Option<u64>, Failure> {
-    let rows = journal
-        .backups(Some(vmid))
-        .await
-        .map_err(|error| journal_failure(&error))?;
+/// What the journal knows of the guest.
+#[derive(Default)]
+struct Former {
+    /// What was in its last good backup.
+    content: Option<ArchiveContent>,
+    /// What its Docker engine told.
+    volumes: Option<KnownVolumes>,
+}
+
+async fn former(journal: &Journal, config: &Config, vmid: Vmid) -> Result<Former, Failure> {
+    let failure = |error| journal_failure(&error);
+    let rows = journal.backups(Some(vmid)).await.map_err(failure)?;
     let good = rows
-        .iter()
+        .into_iter()
         .find(|row| row.report.verdict == BackupVerdict::Good);
-    Ok(good
-        .and_then(|row| row.report.content.as_ref())
-        .map(|content| content.bytes))
+    let told = journal.volume_report(vmid).await.map_err(failure)?;
+    Ok(Former {
+        content: good.and_then(|row| row.report.content),
+        volumes: told.map(|kept| KnownVolumes {
+            inventory: inventory(&kept.report, kept.taken),
+            of: kept.fingerprint,
+            policy: config.volumes.clone(),
+        }),
+    })
 }
 
 pub(super) fn rehearsed(context: &Context, job: &Job) -> Result<Exit, Failure> {

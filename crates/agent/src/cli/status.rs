@@ -1,5 +1,6 @@
 //! `status`: one page that tells the truth.
 
+use felhom_engine::volumes::{JudgedVolumes, VolumePolicy};
 use felhom_engine::{
     ArchiveFacts, Finding, GuestConfig, GuestRecord, MountSource, Posture, Principal, Verdict,
     posture,
@@ -18,6 +19,7 @@ use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::observe;
 use crate::output::{size, table};
+use crate::volumes::{Known, inventory, known};
 
 /// One guest's line.
 struct GuestLine {
@@ -64,6 +66,7 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         archives: observe::archives(pve, None)
             .await
             .map_err(|error| pve_failure(&error))?,
+        volumes: &config.volumes,
         node_now: node_now(pve).await,
     };
     let mut listed = pve.lxc_list().await.map_err(|error| pve_failure(&error))?;
@@ -149,6 +152,7 @@ struct Look<'a> {
     pve: &'a Pve,
     journal: Option<&'a Journal>,
     archives: Vec<ArchiveFacts>,
+    volumes: &'a VolumePolicy,
     node_now: i64,
 }
 
@@ -180,6 +184,27 @@ impl Look<'_> {
         })
     }
 
+    /// The guest's Docker volumes, as far as its engine was heard.
+    async fn judged(
+        &self,
+        vmid: Vmid,
+        config: &GuestConfig,
+    ) -> Result<Option<JudgedVolumes>, Failure> {
+        let known = known(self.journal, vmid, &config.fingerprint())
+            .await
+            .map_err(|error| journal_failure(&error))?;
+        let Known::Report(kept) = known else {
+            return Ok(None);
+        };
+        let inventory = inventory(&kept.report, kept.taken);
+        Ok(Some(JudgedVolumes::judge(
+            vmid,
+            config,
+            &inventory,
+            self.volumes,
+        )))
+    }
+
     async fn record(
         &self,
         vmid: Vmid,
@@ -193,14 +218,18 @@ impl Look<'_> {
             .filter(|archive| archive.vmid == Some(vmid))
             .map(|archive| archive.ctime)
             .max();
+        let judged = self.judged(vmid, config).await?;
         let outside = |mount: &&felhom_engine::Mount| {
-            mount.key != "rootfs"
-                && !(mount.backup && matches!(mount.source, MountSource::Volume(_)))
+            let backed_up = mount.backup && matches!(mount.source, MountSource::Volume(_));
+            let meant = |judged: &JudgedVolumes| judged.holds_only_bulk(&mount.key);
+            mount.key != "rootfs" && !backed_up && !judged.as_ref().is_some_and(meant)
         };
         let mut record = GuestRecord {
             newest_archive_s: newest.map(|ctime| self.node_now.saturating_sub(ctime)),
             list_may_be_shortened,
             outside: config.mounts.iter().filter(outside).count(),
+            hot_outside: judged.as_ref().map_or(0, JudgedVolumes::hot_outside),
+            bulk_uncovered: judged.as_ref().map_or(0, JudgedVolumes::bulk_uncovered),
             ..GuestRecord::default()
         };
         if let Some(journal) = self.journal {

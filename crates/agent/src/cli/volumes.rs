@@ -1,21 +1,18 @@
-//! `volumes`: what the Docker engine of a guest has, as it was last told.
+//! `volumes`: what the Docker engine of a guest has, as it was last told; where it lies, and what moves it to where it belongs.
 
 mod import;
+mod look;
+mod plan;
 mod show;
 
 use clap::{Args, Subcommand};
-use felhom_engine::{GuestFingerprint, Principal};
-use felhom_ids::Vmid;
-use felhom_proxmox::Pve;
 
-use super::context::{Context, pve_failure};
+use super::context::Context;
 use crate::exit::{Exit, Failure};
-use crate::observe;
-use crate::perform::Performer;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum VolumesCommand {
-    /// Show the volumes of a guest, and what uses them.
+    /// Show the volumes of a guest: where each lies, whether backups hold it, what it should be, and what is wrong about that.
     Show {
         /// The guest.
         vmid: String,
@@ -23,6 +20,22 @@ pub(super) enum VolumesCommand {
     /// Take up what the Docker engine of a guest tells.
     #[command(after_long_help = after_help())]
     Import(ImportArgs),
+    /// Plan what moves the volumes that lie wrong to where they belong. Changes nothing.
+    Plan(PlanArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PlanArgs {
+    /// The guest.
+    vmid: String,
+    /// Only these volumes; all that lie wrong as a rule.
+    volume: Vec<String>,
+    /// Where new mount points are made; as a rule the storage of restore tests.
+    #[arg(long)]
+    storage: Option<String>,
+    /// The size of a volume's new mount point, where it is not what was counted and a quarter more.
+    #[arg(long, value_name = "VOLUME=SIZE")]
+    size: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -41,30 +54,11 @@ pub(super) async fn run(context: &Context, command: VolumesCommand) -> Result<Ex
     match command {
         VolumesCommand::Show { vmid } => show::run(context, &vmid).await,
         VolumesCommand::Import(args) => import::run(context, &args).await,
+        VolumesCommand::Plan(args) => plan::run(context, &args).await,
     }
 }
 
 fn after_help() -> String {
     let commands = felhom_protocol::docker::COMMANDS.join("\n  ");
     format!("Commands that make a whole report, in any order:\n  {commands}")
-}
-
-/// Who the guest is now. One that the node does not have, or hides, is no guest.
-async fn fingerprint(pve: &Pve, vmid: Vmid) -> Result<GuestFingerprint, Failure> {
-    let config = pve
-        .lxc_config(vmid)
-        .await
-        .map_err(|error| pve_failure(&error))?;
-    let config = observe::guest_config(&config).map_err(|error| {
-        Failure::new(
-            Exit::Remote,
-            "garbage",
-            format!("the configuration of {vmid}: {error}"),
-        )
-    })?;
-    Ok(config.fingerprint())
-}
-
-fn everyday(performer: &Performer) -> &Pve {
-    performer.remotes().of(Principal::Agent)
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use felhom_ids::Vmid;
 
 use crate::backup::BackupRequest;
-use crate::backup::volumes::holds_only_bulk;
 use crate::finding::{Finding, codes};
 use crate::inclusion::Inclusion;
 use crate::retention::protection_limit_reached;
@@ -142,7 +141,11 @@ pub(super) fn findings(
         .filter_map(|mount| match &mount.source {
             MountSource::Volume(_) if mount.key == "rootfs" || mount.backup => None,
             // Where it should be.
-            MountSource::Volume(_) if holds_only_bulk(judged, &mount.key) => None,
+            MountSource::Volume(_)
+                if judged.is_some_and(|judged| judged.holds_only_bulk(&mount.key)) =>
+            {
+                None
+            }
             MountSource::Volume(_) => Some(
                 Finding::new(
                     codes::VOLUME_NOT_IN_BACKUP,

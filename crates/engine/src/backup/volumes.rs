@@ -9,8 +9,8 @@ use crate::finding::{Finding, codes};
 use crate::step::Observe;
 use crate::time::Timestamp;
 use crate::volumes::{
-    Inventory, JudgedVolumes, PlannedVolume, VolumeClass, VolumePolicy, content_findings, gaps,
-    prove_volumes, volume_findings,
+    Inventory, JudgedVolumes, PlannedVolume, VolumePolicy, content_findings, gaps, prove_volumes,
+    volume_findings,
 };
 use crate::vzdump_log::VzdumpLog;
 use crate::world::{
@@ -174,17 +174,4 @@ fn unreported(planned: &[PlannedVolume], content: &ArchiveContent) -> Vec<String
         .filter(|volume| !planned.iter().any(|one| one.name == volume.name))
         .map(|volume| format!("`{}`", volume.name))
         .collect()
-}
-
-/// Whether all that is known to lie on a mount point is bulk, and is meant to be in no backup.
-pub(super) fn holds_only_bulk(judged: Option<&JudgedVolumes>, key: &str) -> bool {
-    let Some(judged) = judged else {
-        return false;
-    };
-    let mut here = judged
-        .volumes
-        .iter()
-        .filter(|volume| volume.place.key() == Some(key))
-        .peekable();
-    here.peek().is_some() && here.all(|volume| volume.class() == Some(VolumeClass::Bulk))
 }

@@ -114,6 +114,33 @@ impl JudgedVolumes {
         }
     }
 
+    /// Whether all that is known to lie on a mount point is bulk, and so is meant to be in no backup.
+    pub fn holds_only_bulk(&self, key: &str) -> bool {
+        let volumes = self.volumes.iter();
+        let mut here = volumes
+            .filter(|volume| volume.place.key() == Some(key))
+            .peekable();
+        here.peek().is_some() && here.all(|volume| volume.class() == Some(VolumeClass::Bulk))
+    }
+
+    /// Hot volumes that the next backup will not hold.
+    pub fn hot_outside(&self) -> usize {
+        let lost = |volume: &&JudgedVolume| {
+            volume.is_placed() && !volume.included && volume.class() == Some(VolumeClass::Hot)
+        };
+        self.volumes.iter().filter(lost).count()
+    }
+
+    /// Bulk volumes of which nobody says what protects them.
+    pub fn bulk_uncovered(&self) -> usize {
+        let bare = |volume: &&JudgedVolume| {
+            volume.is_placed()
+                && volume.class() == Some(VolumeClass::Bulk)
+                && volume.classed.cover().is_none()
+        };
+        self.volumes.iter().filter(bare).count()
+    }
+
     /// The volume of that name.
     pub fn find(&self, name: &str) -> Option<&JudgedVolume> {
         self.volumes.iter().find(|volume| volume.name == name)

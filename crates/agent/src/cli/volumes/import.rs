@@ -9,7 +9,8 @@ use felhom_protocol::docker::{self, DockerError, Input, LARGEST};
 use felhom_protocol::volumes::{Extent, VolumeReport};
 use serde_json::json;
 
-use super::{ImportArgs, everyday, fingerprint};
+use super::ImportArgs;
+use super::look::{everyday, guest};
 use crate::cli::backup::findings_text;
 use crate::cli::context::{Context, journal_failure, parse};
 use crate::clock;
@@ -21,7 +22,7 @@ pub(super) async fn run(context: &Context, args: &ImportArgs) -> Result<Exit, Fa
     let vmid: Vmid = parse("VMID", &args.vmid)?;
     let performer = context.performer()?;
     let report = read(&args.file)?;
-    let fingerprint = fingerprint(everyday(&performer), vmid).await?;
+    let fingerprint = guest(everyday(&performer), vmid).await?.fingerprint();
     let kept = KeptReport {
         taken: clock::now(),
         fingerprint,

@@ -1,155 +1,147 @@
-//! `volumes show`: the volumes and bind mounts of a guest's containers, as they were last told.
+//! `volumes show`: where each volume of a guest lies, whether the next backup holds it, and what it should be.
 
-use std::collections::BTreeMap;
-
-use felhom_engine::volumes::{Container, ContainerMount, DockerVolume, Inventory, Mounted, gaps};
+use felhom_engine::volumes::{Classed, DockerVolume, JudgedVolume, VolumeKind, VolumeUse};
 use felhom_ids::Vmid;
 use serde_json::json;
 
-use super::{everyday, fingerprint};
+use super::look::{Look, look};
 use crate::cli::backup::findings_text;
-use crate::cli::context::{Context, journal_failure, parse};
+use crate::cli::context::{Context, parse};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::output::{size, table};
-use crate::volumes::{Known, how_to_report, inventory, known};
 
 pub(super) async fn run(context: &Context, vmid: &str) -> Result<Exit, Failure> {
     let vmid: Vmid = parse("VMID", vmid)?;
     let performer = context.performer()?;
-    let fingerprint = fingerprint(everyday(&performer), vmid).await?;
-    let journal = context.read_journal(performer.config()).await?;
-    let known = known(journal.as_ref(), vmid, &fingerprint)
-        .await
-        .map_err(|error| journal_failure(&error))?;
-    let message = match known {
-        Known::Report(kept) => {
-            let inventory = inventory(&kept.report, kept.taken);
-            return Ok(tell(context, vmid, &inventory));
-        }
-        Known::Nothing => format!("there is no report on the Docker volumes of {vmid} yet"),
-        Known::OfAnother(kept) => format!(
-            "the report of {} is on another guest, which had the VMID {vmid} before",
-            clock::local(kept.taken)
-        ),
-    };
-    let failure = Failure::new(Exit::NoSuchThing, "no-report", message);
-    Err(failure.hint(format!("as root on the node: {}", how_to_report(vmid))))
-}
-
-fn tell(context: &Context, vmid: Vmid, inventory: &Inventory) -> Exit {
-    let findings: Vec<_> = gaps(vmid, inventory).into_iter().collect();
-    let data = json!({ "vmid": vmid.get(), "inventory": inventory, "findings": findings });
-    context.printer.document("felhom.volumes", &data, || {
-        let age = clock::now().since(inventory.taken).as_secs();
-        let age = clock::age(i64::try_from(age).unwrap_or(i64::MAX));
-        let mut lines = vec![format!(
-            "guest {vmid}, told {age} ago: {} volume(s), {} container(s), Docker's data in {}",
-            inventory.volumes.len(),
-            inventory.containers.len(),
-            one_line(&inventory.data_root)
-        )];
-        let rows = rows(inventory);
-        if !rows.is_empty() {
-            lines.push(table(&["KIND", "NAME", "SIZE", "USED BY", "AT"], &rows));
-        }
-        lines.extend(findings_text(&findings));
-        lines.join("\n")
+    let look = look(context, &performer, vmid).await?;
+    let data = json!({
+        "vmid": vmid.get(),
+        "volumes": look.judged.volumes,
+        "data_root": look.judged.data_root,
+        "inventory": look.inventory,
+        "findings": look.findings,
     });
-    if findings.is_empty() {
+    context
+        .printer
+        .document("felhom.volumes", &data, || text(&look));
+    Ok(if look.findings.is_empty() {
         Exit::Done
     } else {
         Exit::Findings
-    }
+    })
 }
 
-/// Volumes first, then the paths of the guest that containers show, then what else they mount; a line for each user.
-fn rows(inventory: &Inventory) -> Vec<Vec<String>> {
-    let mut users: BTreeMap<&Mounted, Vec<[String; 2]>> = BTreeMap::new();
-    for container in &inventory.containers {
-        for mount in &container.mounts {
-            let user = user(container, mount);
-            users.entry(&mount.source).or_default().push(user);
-        }
+fn text(look: &Look) -> String {
+    let inventory = &look.inventory;
+    let age = clock::now().since(inventory.taken).as_secs();
+    let age = clock::age(i64::try_from(age).unwrap_or(i64::MAX));
+    let mut lines = vec![format!(
+        "guest {}, told {age} ago: {} volume(s), {} container(s), Docker's data in {} ({})",
+        look.vmid,
+        inventory.volumes.len(),
+        inventory.containers.len(),
+        one_line(&inventory.data_root),
+        look.judged.data_root
+    )];
+    let rows: Vec<_> = look
+        .judged
+        .volumes
+        .iter()
+        .map(|one| row(look, one))
+        .collect();
+    if !rows.is_empty() {
+        let header = ["NAME", "KIND", "SIZE", "CLASS", "ON", "BACKUP", "USED BY"];
+        lines.push(table(&header, &rows));
     }
-    let mut rows = Vec::new();
-    for volume in &inventory.volumes {
-        let users = users.get(&Mounted::Volume(volume.name.clone()));
-        rows.extend(with_users(volume_cells(volume), users));
-    }
-    for (source, of_source) in &users {
-        let (kind, path) = match source {
-            Mounted::Volume(_) | Mounted::Tmpfs => continue,
-            Mounted::Bind(path) => ("bind", path.as_str()),
-            Mounted::Other(word) => (word.as_str(), ""),
-        };
-        let cells = [one_line(kind), one_line(path), String::new()];
-        rows.extend(with_users(cells, Some(of_source)));
-    }
-    rows
+    lines.extend(findings_text(&look.findings));
+    lines.join("\n")
 }
 
-/// The cells stand beside the first user only.
-fn with_users(cells: [String; 3], users: Option<&Vec<[String; 2]>>) -> Vec<Vec<String>> {
-    let nobody = [String::new(), String::new()];
-    let users = users.map_or_else(|| vec![nobody], Clone::clone);
-    let mut cells = Some(cells);
-    let row = |user: [String; 2]| {
-        cells
-            .take()
-            .unwrap_or_default()
-            .into_iter()
-            .chain(user)
-            .collect()
+fn row(look: &Look, volume: &JudgedVolume) -> Vec<String> {
+    let described = look
+        .inventory
+        .volumes
+        .iter()
+        .find(|described| volume.kind != VolumeKind::Bind && described.name == volume.name);
+    let backup = match (volume.holds_data(), volume.included) {
+        (false, _) => "-",
+        (true, true) => "in",
+        (true, false) => "out",
     };
-    users.into_iter().map(row).collect()
+    let users: Vec<String> = volume.uses.iter().map(user).collect();
+    vec![
+        name(volume, described),
+        kind(volume, described),
+        volume.size.map(size).unwrap_or_default(),
+        class(volume),
+        one_line(&volume.place.to_string()),
+        backup.to_owned(),
+        users.join("\n"),
+    ]
 }
 
-/// Kind, name, and size. What the data of a volume is on stands below the name where it is not Docker's own directory.
-fn volume_cells(volume: &DockerVolume) -> [String; 3] {
+/// What a volume's data is on stands below the name where it is not Docker's own directory.
+fn name(volume: &JudgedVolume, described: Option<&DockerVolume>) -> String {
     // Twelve of the digits that Docker chose are what Docker itself shows of such names.
-    let name = if volume.anonymous {
+    let name = if volume.kind == VolumeKind::Anonymous {
         let start: String = volume.name.chars().take(12).collect();
         format!("{start}…")
     } else {
-        volume.name.clone()
+        one_line(&volume.name)
     };
-    let option = |key: &str| volume.options.get(key).map(String::as_str);
-    let kind = match (volume.described, option("type")) {
+    let device = described.and_then(|described| described.options.get("device"));
+    match device {
+        Some(device) => format!("{name}\n= {}", one_line(device)),
+        None => name,
+    }
+}
+
+fn kind(volume: &JudgedVolume, described: Option<&DockerVolume>) -> String {
+    let Some(described) = described else {
+        return "bind".to_owned();
+    };
+    let kind = match (described.described, described.options.get("type")) {
         (false, _) => "?".to_owned(),
-        (true, Some(kind)) if kind != "none" => format!("{} ({kind})", volume.driver),
-        (true, _) => volume.driver.clone(),
+        (true, Some(kind)) if kind != "none" => format!("{} ({kind})", described.driver),
+        (true, _) => described.driver.clone(),
     };
-    let name = match option("device") {
-        Some(device) => format!("{}\n= {}", one_line(&name), one_line(device)),
-        None => one_line(&name),
+    let kind = if volume.kind == VolumeKind::Anonymous {
+        format!("{kind}, anonymous")
+    } else {
+        kind
     };
-    [
-        one_line(&kind),
-        name,
-        volume.size.map(size).unwrap_or_default(),
-    ]
+    one_line(&kind)
+}
+
+fn class(volume: &JudgedVolume) -> String {
+    if !volume.holds_data() {
+        return "-".to_owned();
+    }
+    match &volume.classed {
+        Classed::Unknown { .. } => "?".to_owned(),
+        Classed::As {
+            class,
+            why,
+            cover: Some(cover),
+        } => format!(
+            "{class}: {}\n{}",
+            one_line(why),
+            one_line(&cover.to_string())
+        ),
+        Classed::As { class, why, .. } => format!("{class}: {}", one_line(why)),
+    }
 }
 
 /// A container, and where it has the mount, in Docker's writing.
-fn user(container: &Container, mount: &ContainerMount) -> [String; 2] {
-    let name = one_line(&container.name);
-    let at = one_line(&mount.destination);
-    [
-        if container.running {
-            name
-        } else {
-            format!("{name} (stopped)")
-        },
-        if mount.read_only {
-            format!("{at}:ro")
-        } else {
-            at
-        },
-    ]
+fn user(one: &VolumeUse) -> String {
+    let (name, at) = (one_line(&one.container), one_line(&one.destination));
+    let stopped = if one.running { "" } else { " (stopped)" };
+    let ro = if one.read_only { ":ro" } else { "" };
+    format!("{name}{stopped} {at}{ro}")
 }
 
 /// A name that breaks a line would look like another row.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
