@@ -11,6 +11,7 @@
 
 mod agent_config;
 mod claims;
+mod docker_inspect;
 mod guest_config;
 mod leak;
 mod property;
@@ -18,14 +19,17 @@ mod pve_envelope;
 mod task_log;
 mod upid;
 mod volume_id;
+mod volume_report;
 
 pub use agent_config::agent_config;
+pub use docker_inspect::docker_inspect;
 pub use guest_config::guest_config;
 pub use property::property;
 pub use pve_envelope::pve_envelope;
 pub use task_log::task_log;
 pub use upid::upid;
 pub use volume_id::volume_id;
+pub use volume_report::volume_report;
 
 /// Takes any bytes, and panics when a promise is broken.
 pub type Check = fn(&[u8]);
@@ -33,10 +37,12 @@ pub type Check = fn(&[u8]);
 /// Every check by the name of its target, which is also that of its corpus.
 pub const CHECKS: &[(&str, Check)] = &[
     ("agent_config", agent_config),
+    ("docker_inspect", docker_inspect),
     ("guest_config", guest_config),
     ("property", property),
     ("pve_envelope", pve_envelope),
     ("task_log", task_log),
     ("upid", upid),
     ("volume_id", volume_id),
+    ("volume_report", volume_report),
 ];

@@ -1,5 +1,7 @@
 //! An image as `docker image inspect` prints it, as far as its digest goes.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::docker::object::{Misshapen, Object, member_text};
@@ -8,7 +10,7 @@ use crate::docker::object::{Misshapen, Object, member_text};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Image {
     pub(super) id: String,
-    pub(super) digests: Vec<String>,
+    pub(super) digests: BTreeSet<String>,
 }
 
 pub(super) fn read(value: &Value) -> Result<Image, Misshapen> {
@@ -22,7 +24,7 @@ pub(super) fn read(value: &Value) -> Result<Image, Misshapen> {
 
 /// The digest of an image that was asked for as `asked`: that of the same repository, else any. An image that was built or
 /// imported here has none.
-pub(super) fn digest(asked: &str, digests: &[String]) -> Option<String> {
+pub(super) fn digest(asked: &str, digests: &BTreeSet<String>) -> Option<String> {
     let split = |told: &String| {
         let (repository, digest) = told.split_once('@')?;
         Some((repository.to_owned(), digest.to_owned()))
@@ -48,7 +50,8 @@ mod tests {
 
     #[test]
     fn the_digest_of_the_repository_that_was_asked_for_comes_first() {
-        let digests = ["a/x@sha256:1".to_owned(), "r:5000/x@sha256:2".to_owned()];
+        let digests = ["a/x@sha256:1", "r:5000/x@sha256:2"];
+        let digests = digests.map(str::to_owned).into();
         for (asked, expected) in [
             ("r:5000/x:1", "sha256:2"),
             ("r:5000/x", "sha256:2"),
@@ -58,7 +61,7 @@ mod tests {
         ] {
             assert_eq!(digest(asked, &digests).as_deref(), Some(expected));
         }
-        assert_eq!(digest("x", &[]), None);
-        assert_eq!(digest("x", &["no digest".to_owned()]), None);
+        assert_eq!(digest("x", &BTreeSet::new()), None);
+        assert_eq!(digest("x", &["no digest".to_owned()].into()), None);
     }
 }

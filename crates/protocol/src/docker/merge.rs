@@ -24,7 +24,7 @@ pub(super) struct Parts {
     list_told: bool,
     counted: bool,
     containers: BTreeMap<String, Inspected>,
-    images: BTreeMap<String, Vec<String>>,
+    images: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Parts {
@@ -55,7 +55,10 @@ impl Parts {
             Kind::Container => self.inspect(container::read(value).map_err(wrong("a container"))?),
             Kind::Image => {
                 let image = image::read(value).map_err(wrong("an image"))?;
-                self.images.insert(image.id, image.digests);
+                self.images
+                    .entry(image.id)
+                    .or_default()
+                    .extend(image.digests);
                 Ok(())
             }
             Kind::Info => {

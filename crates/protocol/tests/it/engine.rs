@@ -48,6 +48,12 @@ impl Engine {
                 return Err(format!("no `{program}` here"));
             }
         }
+        let dynamic = command("sh")
+            .args(["-c", "ldd \"$(command -v busybox)\""])
+            .output();
+        if dynamic.is_ok_and(|dynamic| dynamic.status.success()) {
+            return Err("the `busybox` here is not static".to_owned());
+        }
         let root = command("id").arg("-u").output().unwrap();
         if root.stdout != b"0\n" {
             return Err("only root can start an engine".to_owned());
