@@ -53,13 +53,13 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding of a catalogued code.
+    /// A finding of a catalogued code. What guests name is told as one line, whatever is in it.
     pub fn new(code: Code, subject: impl Into<String>, detail: impl Into<String>) -> Self {
         Self {
             code: code.name.to_owned(),
             severity: code.severity,
-            subject: subject.into(),
-            detail: detail.into(),
+            subject: one_line(&subject.into()),
+            detail: one_line(&detail.into()),
             hint: None,
         }
     }
@@ -70,6 +70,11 @@ impl Finding {
         self.hint = Some(hint.into());
         self
     }
+}
+
+/// The text without what moves a cursor or begins another line.
+pub(crate) fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// The catalogue of finding codes.

@@ -4,6 +4,7 @@
 use felhom_ids::VolumeId;
 use serde::{Deserialize, Serialize};
 
+use crate::finding::one_line;
 use crate::inclusion::{Inclusion, MountProof, prove_inclusion};
 use crate::volumes::{PlannedVolume, VolumeProof, prove_volumes};
 use crate::vzdump_log::VzdumpLog;
@@ -119,7 +120,8 @@ fn differences(mounts: &[MountProof], volumes: &[VolumeProof]) -> Vec<String> {
     });
     let of_volumes = volumes.iter().filter_map(|proof| {
         let difference = proof.difference.as_ref()?;
-        Some(format!("volume {}: {difference}", proof.planned.name))
+        let name = &proof.planned.name;
+        Some(one_line(&format!("volume {name}: {difference}")))
     });
     of_mounts.chain(of_volumes).collect()
 }

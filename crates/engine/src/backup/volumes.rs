@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{BackupJob, BackupReport, BackupRequest, BackupVerdict, Prepared, preflight};
-use crate::finding::{Finding, codes};
+use crate::finding::{Finding, codes, one_line};
 use crate::step::Observe;
 use crate::time::Timestamp;
 use crate::volumes::{
@@ -120,7 +120,10 @@ fn plan_lines(judged: &JudgedVolumes) -> Vec<String> {
             let class = volume
                 .class()
                 .map_or_else(|| "unclassified".to_owned(), |class| class.to_string());
-            format!("  volume {} ({class}) {verb}: {}", volume.name, volume.why)
+            one_line(&format!(
+                "  volume {} ({class}) {verb}: {}",
+                volume.name, volume.why
+            ))
         })
         .collect()
 }
@@ -140,7 +143,8 @@ pub(super) fn prove(
             .iter()
             .filter_map(|proof| {
                 let difference = proof.difference.as_ref()?;
-                Some(format!("volume {}: {difference}", proof.planned.name))
+                let name = &proof.planned.name;
+                Some(one_line(&format!("volume {name}: {difference}")))
             })
             .collect();
         for text in differences {

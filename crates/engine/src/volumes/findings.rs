@@ -2,7 +2,7 @@
 
 use super::class::VolumeClass;
 use super::inventory::Inventory;
-use super::judge::{JudgedVolume, JudgedVolumes, StorageKinds};
+use super::judge::{JudgedVolume, JudgedVolumes, StorageKinds, is_docker_name};
 use super::place::Place;
 use crate::finding::{Finding, codes};
 use crate::volumes::VolumePolicy;
@@ -164,14 +164,19 @@ fn of_containers(found: &mut Vec<Finding>, judged: &JudgedVolumes, inventory: &I
     for container in &inventory.containers {
         let restarts = !matches!(container.restart_policy.as_str(), "" | "no");
         if container.running && !restarts {
-            found.push(
-                Finding::new(
-                    codes::CONTAINER_WITHOUT_RESTART,
-                    format!("guest {} container {}", judged.vmid, container.name),
-                    "it runs, but has no restart policy: after a restore or a reboot it comes back `exited`",
-                )
-                .hint(format!("docker update --restart unless-stopped {}", container.name)),
+            let finding = Finding::new(
+                codes::CONTAINER_WITHOUT_RESTART,
+                format!("guest {} container {}", judged.vmid, container.name),
+                "it runs, but has no restart policy: after a restore or a reboot it comes back `exited`",
             );
+            found.push(if is_docker_name(&container.name) {
+                finding.hint(format!(
+                    "docker update --restart unless-stopped {}",
+                    container.name
+                ))
+            } else {
+                finding
+            });
         }
     }
 }

@@ -291,3 +291,12 @@ fn bind_sources(inventory: &Inventory) -> BTreeSet<String> {
         })
         .collect()
 }
+
+/// Whether Docker could have given this name: `[a-zA-Z0-9][a-zA-Z0-9_.-]*` (moby, `daemon/names`); compose's projects are a part of that.
+pub(super) fn is_docker_name(name: &str) -> bool {
+    let mut signs = name.chars();
+    signs
+        .next()
+        .is_some_and(|sign| sign.is_ascii_alphanumeric())
+        && signs.all(|sign| sign.is_ascii_alphanumeric() || "_.-".contains(sign))
+}

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 pub use self::action::{PlacementAction, PlacementStep, Side};
 use self::steps::{SET_ASIDE, Steps, unique};
 use super::class::VolumeClass;
-use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind};
+use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind, is_docker_name};
 use super::place::Place;
+use crate::finding::one_line;
 use crate::restore::Refusal;
 use crate::world::GuestConfig;
 
@@ -159,9 +160,15 @@ fn movable(
     free: &mut impl Iterator<Item = String>,
 ) -> Result<(String, String, ByteSize), Refusal> {
     let refuse = |what: String, hint: &str| Refusal {
-        what: format!("volume {}: {what}", volume.name),
+        what: one_line(&format!("volume {}: {what}", volume.name)),
         hint: Some(hint.to_owned()),
     };
+    if let Some(name) = odd_name(volume) {
+        return Err(refuse(
+            format!("`{name}` is no name that Docker gives"),
+            "take a new report; a name that Docker does not allow may be an option for a command",
+        ));
+    }
     let from = match (&volume.place, volume.place.path()) {
         (Place::Volume { .. } | Place::Bind { .. }, Some(path)) => path.to_owned(),
         _ => {
@@ -198,6 +205,20 @@ fn movable(
         )
     })?;
     Ok((from, key, size))
+}
+
+/// The first name that Docker would not have allowed. Commands of the plan are typed by root.
+fn odd_name(volume: &JudgedVolume) -> Option<&str> {
+    let own = (volume.kind != VolumeKind::Bind).then_some(volume.name.as_str());
+    let uses = volume.uses.iter();
+    let names = uses.flat_map(|one| {
+        [Some(one.container.as_str()), one.project.as_deref()]
+            .into_iter()
+            .flatten()
+    });
+    own.into_iter()
+        .chain(names)
+        .find(|name| !is_docker_name(name))
 }
 
 /// A quarter more than there is, and a GiB for the file system itself, in whole GiB.

