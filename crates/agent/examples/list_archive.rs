@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use felhom_agent::archive;
@@ -11,7 +12,9 @@ use felhom_engine::WantedContent;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: list_archive FILE")?;
-    let content = archive::read(Path::new(&file), &WantedContent::default(), &mut |_| {})?;
+    let content = archive::read(Path::new(&file), &WantedContent::default(), &mut |_| {
+        ControlFlow::Continue(())
+    })?;
     if let Some(error) = content.error {
         return Err(error.into());
     }

@@ -65,7 +65,7 @@ pub use time::Timestamp;
 pub use vzdump_log::VzdumpLog;
 pub use world::{
     ArchiveContent, ArchiveFacts, ArchivedVolume, BackupResult, BackupSubject, BridgeFacts,
-    Existence, GuestConfig, GuestFingerprint, GuestState, Mount, MountSource, MountTally, Nic,
-    NodeFacts, Retention, SampledFile, ScratchFacts, SnapshotFacts, StorageFacts, TaskFacts,
-    TestSubject, ThinPool, VolumeRoot, WantedContent,
+    DEFAULT_DATA_ROOT, Existence, GuestConfig, GuestFingerprint, GuestState, Mount, MountSource,
+    MountTally, Nic, NodeFacts, OddNames, Retention, SampledFile, ScratchFacts, SnapshotFacts,
+    StorageFacts, TaskFacts, TestSubject, ThinPool, VolumeRoot, WantedContent,
 };
