@@ -77,7 +77,7 @@ pub enum ArchiveError {
     Changed {
         /// Its length at first.
         before: u64,
-        /// Its length at the end, or how far it could be read.
+        /// Its length at the end.
         after: u64,
     },
     /// Whoever asked has gone.

@@ -64,15 +64,16 @@ pub fn read(
     let packing = Packing::of(&name).ok_or(ArchiveError::Format { name })?;
     let (file, before) = open(path)?;
     let started = tokio::time::Instant::now();
-    let mut content = read_stream(&file, packing, wanted, progress)?;
+    // No further: a file that somebody keeps writing to would have no end.
+    let mut content = read_stream((&file).take(before), packing, wanted, progress)?;
     let now = file.metadata().map_err(|source| ArchiveError::Storage {
         at: content.compressed_bytes,
         source,
     })?;
-    if now.len() != before || (content.complete && content.compressed_bytes != before) {
+    if now.len() != before {
         return Err(ArchiveError::Changed {
             before,
-            after: now.len().max(content.compressed_bytes),
+            after: now.len(),
         });
     }
     content.elapsed_ms = millis(started.elapsed());
