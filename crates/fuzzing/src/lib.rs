@@ -10,6 +10,7 @@
 )]
 
 mod agent_config;
+mod archive;
 mod claims;
 mod guest_config;
 mod leak;
@@ -20,6 +21,7 @@ mod upid;
 mod volume_id;
 
 pub use agent_config::agent_config;
+pub use archive::archive;
 pub use guest_config::guest_config;
 pub use property::property;
 pub use pve_envelope::pve_envelope;
@@ -33,6 +35,7 @@ pub type Check = fn(&[u8]);
 /// Every check by the name of its target, which is also that of its corpus.
 pub const CHECKS: &[(&str, Check)] = &[
     ("agent_config", agent_config),
+    ("archive", archive),
     ("guest_config", guest_config),
     ("property", property),
     ("pve_envelope", pve_envelope),

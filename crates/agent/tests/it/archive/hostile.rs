@@ -1,7 +1,5 @@
 //! Archives that somebody made to mislead, and those that broke.
 
-use std::fmt::Write as _;
-
 use felhom_agent::archive::{LONGEST_NAME, Packing, read_stream};
 
 use super::built::{Header, Tar, packed};
@@ -54,7 +52,7 @@ fn long_names_and_extended_headers_are_followed() {
     let name = format!("{deep}file");
     let archive = Tar::default()
         .about(b'L', format!("{name}\0").as_bytes())
-        .file(&name[..99], b"12")
+        .file("./cut", b"12")
         .about(b'K', &vec![b'x'; 5000])
         .member("./link", b'2', b"")
         .pax(&[("path", name.as_bytes()), ("mtime", b"-1.5")])
@@ -396,15 +394,6 @@ fn an_extended_header_that_lies_is_refused() {
             .end();
         assert_eq!(read(&archive).complete, text.is_empty(), "{text:?}");
     }
-    let mut many = String::new();
-    for at in 0..1000 {
-        write!(many, "16 size={at:06}x\n").unwrap();
-    }
-    let archive = Tar::default()
-        .about(b'x', many.as_bytes())
-        .file("./a", b"")
-        .end();
-    assert!(!read(&archive).complete);
 }
 
 #[test]
