@@ -1,12 +1,16 @@
 //! felhom-agent: parse, set up logging, dispatch, exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use felhom_agent::cli::{self, Cli};
 use felhom_agent::exit::Exit;
 use felhom_agent::privilege::{self, Privileges};
 use tracing_subscriber::EnvFilter;
+
+/// For how long threads that were told to stop are waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -56,7 +60,10 @@ fn main() -> ExitCode {
             return Exit::Unexpected.into();
         }
     };
-    runtime.block_on(cli::run(cli)).into()
+    let exit = runtime.block_on(cli::run(cli));
+    // A thread that waits for a storage that does not answer is left behind.
+    runtime.shutdown_timeout(PATIENCE);
+    exit.into()
 }
 
 fn log_to_stderr(cli: &Cli) {

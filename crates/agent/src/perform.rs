@@ -3,15 +3,18 @@
 mod find;
 mod follow;
 mod mutate;
+mod read;
 
-use felhom_engine::{ErrorClass, Observe, Outcome, Principal, RemoteError, Step, WantedContent};
+use felhom_engine::{
+    ArchiveContent, ErrorClass, Observe, Outcome, Principal, RemoteError, Step, WantedContent,
+};
 use felhom_ids::VolumeId;
 use felhom_proxmox::pve::tasks::ListTasks;
 
 use crate::archive::{self, ArchiveError};
 use crate::config::Config;
 use crate::observe::{self, Probe, Trouble};
-use crate::progress::{Event, Progress};
+use crate::progress::Progress;
 use crate::remote::Remotes;
 
 /// Who acts: the clients, and the directories whose archives may be read.
@@ -86,7 +89,8 @@ impl Performer {
                 observe::backup_result(agent, *vmid, storage, known).await?,
             )),
             Observe::ArchiveContent { volid, wanted } => {
-                self.read_archive(volid, wanted, progress).await?
+                let read = self.read_archive(volid, wanted, progress).await;
+                Outcome::ArchiveContent(Box::new(read.map_err(|error| local(&error))?))
             }
             Observe::TestSubject { volid, policy } => Outcome::TestSubject(Box::new(
                 observe::test_subject(&self.remotes, volid, policy).await?,
@@ -145,34 +149,18 @@ impl Performer {
         ))
     }
 
-    /// Reads an archive on a thread of its own: the loop must stay awake for signals.
-    async fn read_archive(
+    /// Reads an archive of a configured directory.
+    ///
+    /// # Errors
+    /// When it cannot be looked at, which says nothing about it.
+    pub async fn read_archive(
         &self,
         volid: &VolumeId,
         wanted: &WantedContent,
         progress: &dyn Progress,
-    ) -> Result<Outcome, Trouble> {
-        let path = archive::locate(volid, &self.config.archives).map_err(|error| local(&error))?;
-        let wanted = wanted.clone();
-        let (sender, mut receiver) = tokio::sync::watch::channel(0);
-        let reading = tokio::task::spawn_blocking(move || {
-            archive::read(&path, &wanted, &mut |bytes| {
-                sender.send_replace(bytes);
-            })
-        });
-        while receiver.changed().await.is_ok() {
-            progress.event(&Event::Bytes {
-                done: *receiver.borrow_and_update(),
-            });
-        }
-        match reading.await {
-            Ok(Ok(content)) => Ok(Outcome::ArchiveContent(Box::new(content))),
-            Ok(Err(error)) => Err(local(&error)),
-            Err(error) => Err(Trouble(RemoteError {
-                class: ErrorClass::Local,
-                text: error.to_string(),
-            })),
-        }
+    ) -> Result<ArchiveContent, ArchiveError> {
+        let path = archive::locate(volid, &self.config.archives)?;
+        read::read(path, wanted.clone(), progress).await
     }
 }
 

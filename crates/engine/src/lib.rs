@@ -70,6 +70,6 @@ pub use vzdump_log::VzdumpLog;
 pub use world::{
     ArchiveContent, ArchiveFacts, ArchivedVolume, BackupResult, BackupSubject, BridgeFacts,
     DEFAULT_DATA_ROOT, Existence, GuestConfig, GuestFingerprint, GuestState, Mount, MountSource,
-    MountTally, Nic, NodeFacts, Retention, SampledFile, ScratchFacts, SnapshotFacts, StorageFacts,
-    TaskFacts, TestSubject, ThinPool, VolumeRoot, WantedContent,
+    MountTally, Nic, NodeFacts, OddNames, Retention, SampledFile, ScratchFacts, SnapshotFacts,
+    StorageFacts, TaskFacts, TestSubject, ThinPool, VolumeRoot, WantedContent,
 };

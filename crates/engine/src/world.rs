@@ -361,6 +361,16 @@ pub struct SampledFile {
     pub sha256: String,
 }
 
+/// Members whose names cannot be believed: absolute ones, those with `..`, with an empty part, with a NUL, or without end.
+/// None of them is counted for a mount point or a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OddNames {
+    /// How many there are.
+    pub count: u64,
+    /// The first few of them, cut, and shown as well as text can.
+    pub first: Vec<String>,
+}
+
 /// What is really in an archive, read from the archive itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ArchiveContent {
@@ -383,6 +393,9 @@ pub struct ArchiveContent {
     /// Volumes below the data root beyond the number that is told by name.
     #[serde(default)]
     pub docker_volumes_beyond: u64,
+    /// Members with names that vzdump does not write.
+    #[serde(default)]
+    pub odd_names: OddNames,
     /// How long reading took, in milliseconds.
     pub elapsed_ms: u64,
 }

@@ -10,6 +10,7 @@
 )]
 
 mod agent_config;
+mod archive;
 mod claims;
 mod docker_inspect;
 mod guest_config;
@@ -22,6 +23,7 @@ mod volume_id;
 mod volume_report;
 
 pub use agent_config::agent_config;
+pub use archive::archive;
 pub use docker_inspect::docker_inspect;
 pub use guest_config::guest_config;
 pub use property::property;
@@ -38,6 +40,7 @@ pub type Check = fn(&[u8]);
 pub const CHECKS: &[(&str, Check)] = &[
     ("agent_config", agent_config),
     ("docker_inspect", docker_inspect),
+    ("archive", archive),
     ("guest_config", guest_config),
     ("property", property),
     ("pve_envelope", pve_envelope),

@@ -52,9 +52,9 @@ fn proved(log: &VzdumpLog) {
         });
         planned.collect()
     };
-    let proofs = prove_inclusion(&plan(false), log, None);
+    let proofs = prove_inclusion(&plan(false), Some(log), None);
     assert!(proofs.iter().all(|proof| proof.difference.is_none()));
-    let proofs = prove_inclusion(&plan(true), log, None);
+    let proofs = prove_inclusion(&plan(true), Some(log), None);
     assert!(proofs.iter().all(|proof| proof.difference.is_some()));
 }
 

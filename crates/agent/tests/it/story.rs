@@ -43,13 +43,19 @@ async fn the_content_is_proven(bench: &Bench, second: &felhom_ids::VolumeId) {
     let volumes: Vec<_> = of_second
         .docker_volumes
         .iter()
-        .map(|volume| volume.name.as_str())
+        .map(|volume| (volume.name.as_str(), volume.root_present, volume.files))
         .collect();
     assert_eq!(
         volumes,
-        ["b2vol"],
-        "the trap: a named volume lies in the rootfs and is in"
+        [("b2vol", true, 2), ("bulkvol", true, 0)],
+        "the traps: a named volume lies in the rootfs and is in; of one that is bound onto an excluded mount there is \
+         an empty directory"
     );
+    let sampled = &of_second.docker_volumes[0].samples;
+    let paths: Vec<_> = sampled.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["SENTINEL_DOCKERVOL", "library.db"]);
+    assert_eq!(sampled[1].size, 1 << 20);
+    assert_ne!(sampled[0].sha256, sampled[1].sha256);
 }
 
 async fn it_comes_back(bench: &Bench, volid: &felhom_ids::VolumeId) {

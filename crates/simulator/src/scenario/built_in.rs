@@ -162,7 +162,12 @@ fn files_9010(sim: &Sim) -> io::Result<()> {
     put(&hot, "documents/2026/ledger.ods", &noise(52, 1 << 20))?;
     let bulk = tree(sim, "vm-9010-disk-2");
     put(&bulk, "SENTINEL_MP2", b"mp2, backup=0\n")?;
-    // The bulk volume of Docker is bound onto mp2.
+    // The bulk volume of Docker is bound onto mp2. Of such a volume Docker keeps its options and an empty directory.
+    let own = docker(&root, "bulkvol");
+    std::fs::create_dir_all(root.join(&own))?;
+    let options =
+        br#"{"MountType":"none","MountOpts":"bind","MountDevice":"/mnt/mp2","Quota":{"Size":0}}"#;
+    put(&root, "var/lib/docker/volumes/bulkvol/opts.json", options)?;
     put(&bulk, "SENTINEL_BULK", b"bulk volume on mp2\n")?;
     put(&bulk, "films/holiday.mkv", &noise(53, 2 << 20))?;
     let bound = sim.state_dir.join("host/var/lib/bindmount");

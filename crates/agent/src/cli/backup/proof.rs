@@ -4,8 +4,9 @@ use felhom_engine::{ArchiveContent, Inclusion, Principal, WantedContent};
 use felhom_ids::VolumeId;
 use serde_json::json;
 
-use crate::archive;
+use crate::archive::ArchiveError;
 use crate::cli::context::{Context, archived_config, parse_backup};
+use crate::cli::terminal::Terminal;
 use crate::exit::{Exit, Failure};
 use crate::output::size;
 
@@ -15,17 +16,13 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
     let pve = performer.remotes().of(Principal::Agent);
     let archived = archived_config(pve, &volid).await?;
     let wanted = WantedContent::of(&archived);
-    let path = archive::locate(&volid, &performer.config().archives).map_err(|error| {
-        Failure::new(Exit::Configuration, "archive", error.to_string())
-            .hint("name the directory in the configuration: [[archives]] storage = …, path = …")
-    })?;
-    let read = archive::read(&path, &wanted, &mut |_| {}).map_err(|error| {
-        let failure = Failure::new(Exit::NoSuchThing, "archive", error.to_string());
-        match std::error::Error::source(&error) {
-            Some(source) => failure.caused_by(source),
-            None => failure,
-        }
-    })?;
+    let terminal = Terminal::new(context.printer.clone());
+    let reading = performer.read_archive(&volid, &wanted, &terminal);
+    let read = tokio::select! {
+        read = reading => read.map_err(|error| unread(&error))?,
+        _ = tokio::signal::ctrl_c() => return Err(unread(&ArchiveError::Stopped)),
+    };
+    drop(terminal);
     let planned = felhom_engine::planned_inclusion(&archived);
     let data = json!({ "volid": volid, "planned": planned, "content": read });
     context
@@ -36,6 +33,30 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
     } else {
         Exit::VerdictFailed
     })
+}
+
+/// The archive could not be looked at, which says nothing about it.
+fn unread(error: &ArchiveError) -> Failure {
+    let exit = match error {
+        ArchiveError::NoDirectory { .. } => Exit::Configuration,
+        ArchiveError::Stopped => Exit::Undetermined,
+        ArchiveError::Thread(_) => Exit::Unexpected,
+        ArchiveError::Open { .. }
+        | ArchiveError::NoFile { .. }
+        | ArchiveError::Format { .. }
+        | ArchiveError::Storage { .. }
+        | ArchiveError::Changed { .. } => Exit::NoSuchThing,
+    };
+    let failure = Failure::new(exit, "archive", error.to_string());
+    let failure = match std::error::Error::source(error) {
+        Some(source) => failure.caused_by(source),
+        None => failure,
+    };
+    if exit == Exit::Configuration {
+        failure.hint("name the directory in the configuration: [[archives]] storage = …, path = …")
+    } else {
+        failure
+    }
 }
 
 fn text(volid: &VolumeId, planned: &[Inclusion], content: &ArchiveContent) -> String {

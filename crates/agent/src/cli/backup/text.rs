@@ -58,12 +58,20 @@ fn proof_lines(report: &BackupReport) -> Vec<String> {
         ));
     }
     for volume in &report.docker_volumes {
-        lines.push(format!(
-            "  in  Docker volume `{}`: {} members, {} (a named volume lies in the rootfs, so it is always in)",
-            volume.name,
-            volume.tally.members,
-            size(volume.tally.bytes)
-        ));
+        // Of a volume that is bound elsewhere Docker keeps an empty directory.
+        lines.push(if volume.tally.members == 0 {
+            format!(
+                "  out Docker volume `{}`: nothing of it at its usual place; if it is bound elsewhere, that place counts",
+                volume.name
+            )
+        } else {
+            format!(
+                "  in  Docker volume `{}`: {} members, {} (a named volume lies in the rootfs, so it is always in)",
+                volume.name,
+                volume.tally.members,
+                size(volume.tally.bytes)
+            )
+        });
     }
     lines
 }
