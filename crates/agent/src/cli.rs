@@ -11,6 +11,7 @@ mod jobs;
 mod restore;
 mod restore_test;
 mod selftest;
+mod snapshot;
 mod status;
 mod storage;
 mod task;
@@ -62,6 +63,9 @@ enum Command {
     /// Restore tests: prove that a backup comes back.
     #[command(subcommand)]
     RestoreTest(RestoreTestCommand),
+    /// Guarded changes: a snapshot before, confirmed or rolled back after.
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Storages.
     #[command(subcommand)]
     Storage(StorageCommand),
@@ -314,6 +318,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::RestoreTest(RestoreTestCommand::Reap(args)) => {
             restore_test::reap(&context, &args).await
         }
+        Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Storage(StorageCommand::List) => storage::list(&context).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,

@@ -124,6 +124,9 @@ impl Performer {
             Observe::Snapshots { vmid } => {
                 Outcome::Snapshots(observe::snapshots(agent, *vmid).await?)
             }
+            Observe::GuardSubject { vmid } => {
+                Outcome::GuardSubject(Box::new(observe::guard_subject(agent, *vmid).await?))
+            }
             Observe::Tasks {
                 principal,
                 kind,

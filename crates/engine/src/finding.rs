@@ -164,5 +164,19 @@ pub mod codes {
             "The pinned certificate is about to be replaced; until the new one is pinned, every job waits.";
         TOO_MUCH_SHOWN = "too-much-shown", Warning,
             "The server would have let a principal do what it must not: asked, not inferred.";
+        GUARD_EXPIRED = "guard-expired", Warning,
+            "A guarded change was not confirmed in time; its snapshot is kept until somebody confirms or aborts.";
+        GUARD_TOO_OLD = "guard-too-old", Warning,
+            "The snapshot of a guarded change is older than snapshots may become, and grows until somebody confirms or aborts.";
+        GUARD_UNDETERMINED = "guard-undetermined", Critical,
+            "A rollback was begun, and nobody can say whether it was carried out; only a person goes on from here.";
+        GUARD_SNAPSHOT_LEFT = "guard-snapshot-left", Warning,
+            "A guard has ended, and its snapshot could not be removed yet.";
+        GUARD_SNAPSHOT_GONE = "guard-snapshot-gone", Warning,
+            "The snapshot of a guarded change is no longer there, or no longer ours, so there is no way back by it.";
+        GUARD_GUEST_STATE = "guard-guest-state", Critical,
+            "After a guard's snapshot or rollback the guest does not run as it did before.";
+        ROLLBACK_TAKES_BACK = "rollback-takes-back", Notice,
+            "A rollback takes back a volume that no backup holds, so what it holds since the snapshot would be lost for good.";
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use felhom_engine::{
-    BackupMode, BackupPolicy, EvidenceLevel, Floors, KeepPolicy, Principal, RestoreTestPolicy,
+    BackupMode, BackupPolicy, EvidenceLevel, Floors, GuardPolicy, KeepPolicy, Principal,
+    RestoreTestPolicy,
 };
 use felhom_ids::{Fingerprint, NodeName, StorageId, TokenId, Vmid};
 use felhom_proxmox::Address;
@@ -71,6 +72,8 @@ pub struct Config {
     pub keep: KeepPolicy,
     /// How restore tests are made.
     pub restore_test_policy: RestoreTestPolicy,
+    /// How guarded changes are kept.
+    pub guard: GuardPolicy,
     /// Directories whose archives may be read.
     pub archives: Vec<ArchiveDirectory>,
     /// Deadline of an ordinary request.
@@ -132,6 +135,8 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let backup = backup(&raw, problems);
     let keep = super::keep::keep(raw.backup.as_ref(), &mut problems.0);
     let restore_test_policy = restore_policy(&raw, problems);
+    let (no_progress, settle) = patience_of_tasks(&raw);
+    let guard = super::guard::guard(raw.snapshot_guard.as_ref(), no_progress, settle, problems);
     let archives = archives(&raw, base, problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
@@ -150,6 +155,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         backup: backup?,
         keep: keep?,
         restore_test_policy: restore_test_policy?,
+        guard: guard?,
         archives: archives?,
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
     })
@@ -321,6 +327,17 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
             .and_then(|l| l.settle)
             .map_or(default::SETTLE, Span::get),
     })
+}
+
+/// How long a task may be silent, and how long "there is no such task" must hold.
+fn patience_of_tasks(raw: &RawConfig) -> (Duration, Duration) {
+    let limits = raw.limits.as_ref();
+    let no_progress = limits.and_then(|l| l.no_progress);
+    let settle = limits.and_then(|l| l.settle);
+    (
+        no_progress.map_or(default::NO_PROGRESS, Span::get),
+        settle.map_or(default::SETTLE, Span::get),
+    )
 }
 
 /// How long a copy must stay up, and how long the evidence is waited for.

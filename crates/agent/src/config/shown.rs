@@ -58,6 +58,13 @@ impl Config {
                     "memory_mib": test.floors.memory_bytes >> 20,
                 },
             },
+            "snapshot-guard": {
+                "on_expiry": self.guard.on_expiry,
+                "max_age": span(self.guard.max_age),
+                "on_max_age": self.guard.on_max_age,
+                "storage_percent": self.guard.storage_percent,
+                "metadata_percent": self.guard.metadata_percent,
+            },
             "archives": self.archives,
             "limits": {
                 "no_progress": span(backup.no_progress),

@@ -8,7 +8,9 @@ use felhom_proxmox::property::{
     InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs,
 };
 use felhom_proxmox::pve::backup::{BackupMode as PveMode, Vzdump};
-use felhom_proxmox::pve::guests::{CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc};
+use felhom_proxmox::pve::guests::{
+    CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc, RollbackSnapshot,
+};
 use felhom_proxmox::pve::storage::SetVolumeAttributes;
 use felhom_proxmox::{Delivery, Error, TaskHandle};
 
@@ -60,6 +62,14 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             started(pve.create_snapshot(&snapshot).await)
         }
         Mutation::DeleteSnapshot { vmid, name } => started(pve.delete_snapshot(*vmid, name).await),
+        Mutation::Rollback { vmid, name, start } => {
+            let rollback = RollbackSnapshot {
+                vmid: *vmid,
+                name: name.clone(),
+                start: *start,
+            };
+            started(pve.rollback_snapshot(&rollback).await)
+        }
         Mutation::StopTask { upid, .. } => done(pve.stop_task(upid).await),
         Mutation::SetNotes { volid, notes } => {
             let change = attributes(volid, Some(notes), None);
