@@ -6,9 +6,11 @@
 //! and once more only when it is proven that the first did nothing.
 
 mod age;
+mod begin;
 mod open;
 mod preflight;
 mod proof;
+mod removal;
 mod rolling;
 mod standing;
 
@@ -326,152 +328,6 @@ impl GuardJob {
             (State::Deleted, _) => self.deleted(subject),
             _ => {}
         }
-    }
-
-    fn begin_it(&mut self, now: Timestamp, subject: &GuardSubject) {
-        let guard = &self.report.guard;
-        if guard.find(&subject.snapshots).is_some() {
-            return self.verify(now, subject);
-        }
-        let vmid = guard.vmid();
-        let may = preflight::may_begin(vmid, &self.policy, guard.on_expiry, subject);
-        if let Err(refused) = self.once_more().and(may) {
-            return self.refuse(refused);
-        }
-        self.sends = self.sends.saturating_add(1);
-        self.report.findings = preflight::warnings(vmid, now, subject);
-        let guard = &mut self.report.guard;
-        guard.ran = subject.state.running;
-        guard.volumes = preflight::volumes(subject);
-        guard.beyond_backup = preflight::beyond_backup(subject);
-        guard.rollbacks = proof::rollbacks(&subject.tasks);
-        let (name, within) = (guard.snapshot.clone(), guard.confirm_within.as_secs());
-        self.planning = vec![
-            format!("snapshot guest {vmid} as `{name}`; to be confirmed within {within} s"),
-            match guard.on_expiry {
-                OnExpiry::Rollback => {
-                    "  not confirmed by then, the guest is rolled back".to_owned()
-                }
-                OnExpiry::Keep => {
-                    "  not confirmed by then, the snapshot is kept and a finding says so".to_owned()
-                }
-            },
-        ];
-        let description = format!(
-            "made by felhom-agent before a change of guest {vmid}; remove it with `felhom-agent snapshot guard {vmid} \
-             confirm`, go back with `abort`\n{}",
-            guard.mark
-        );
-        let mutation = Mutation::Snapshot {
-            vmid,
-            name,
-            description,
-        };
-        self.state = State::Snapshotting(self.mutating(mutation, subject));
-    }
-
-    /// Whether the promise can be made: the snapshot is there, whole, ours, and its task said so.
-    fn verify(&mut self, now: Timestamp, subject: &GuardSubject) {
-        if self.interrupted {
-            self.because("it was interrupted, and nobody was told that the guard stands");
-        }
-        let guard = &self.report.guard;
-        match guard.find(&subject.snapshots) {
-            Some(found) if !guard.owns(found) => {
-                self.because("a snapshot of that name is there that does not carry our mark; it is left alone");
-                self.finish(GuardEnd::Failed, false);
-            }
-            Some(found) if self.vouched && !self.interrupted && found.state.is_none() => {
-                self.open(now, subject);
-            }
-            Some(_) => {
-                self.because("the snapshot's task did not say that it is whole");
-                self.remove_it(subject);
-            }
-            None => {
-                self.because("the task was OK, but there is no snapshot");
-                self.finish(GuardEnd::Failed, false);
-            }
-        }
-    }
-
-    fn open(&mut self, now: Timestamp, subject: &GuardSubject) {
-        let guard = &mut self.report.guard;
-        guard.begun = Reading::of(now, &subject.node);
-        guard.phase = GuardPhase::Open;
-        let made = self
-            .report
-            .upids
-            .iter()
-            .rev()
-            .find(|upid| upid.kind() == "vzsnapshot");
-        guard.made_by = made.cloned();
-        if guard.ran && !subject.state.running {
-            let about = standing::subject(guard);
-            let hint = format!("pct start {}", guard.vmid());
-            let finding = Finding::new(
-                codes::GUARD_GUEST_STATE,
-                about,
-                "it ran before the snapshot, and does not now",
-            );
-            self.report.findings.push(finding.hint(hint));
-        }
-        self.report.reasons.clear();
-        self.finish(GuardEnd::Opened, true);
-    }
-
-    /// Removes our snapshot, by name and mark.
-    fn remove_it(&mut self, subject: &GuardSubject) {
-        self.report.guard.phase = GuardPhase::Removing(self.closing);
-        let guard = &self.report.guard;
-        let found = guard.find(&subject.snapshots);
-        if found.is_some_and(|found| guard.owns(found)) {
-            return self.delete(subject);
-        }
-        if self.report.purpose == GuardPurpose::Confirm {
-            let detail = match found {
-                Some(_) => format!(
-                    "snapshot `{}` no longer carries our mark; it is left alone",
-                    guard.snapshot
-                ),
-                None => format!("somebody removed snapshot `{}` before", guard.snapshot),
-            };
-            let finding =
-                Finding::new(codes::GUARD_SNAPSHOT_GONE, standing::subject(guard), detail);
-            self.report.findings.push(finding);
-        }
-        self.finish(self.closing, false);
-    }
-
-    fn delete(&mut self, subject: &GuardSubject) {
-        // A locked guest refuses it in the task, and who holds the lock knows why.
-        if let Some(lock) = preflight::lock(subject) {
-            let why = format!("guest {} is locked ({lock})", self.vmid());
-            return self.leave(&why);
-        }
-        self.deletes = self.deletes.saturating_add(1);
-        let (vmid, name) = (self.vmid(), self.report.guard.snapshot.clone());
-        let mutation = Mutation::DeleteSnapshot { vmid, name };
-        self.state = State::Deleting(self.mutating(mutation, subject));
-    }
-
-    fn deleted(&mut self, subject: &GuardSubject) {
-        let guard = &self.report.guard;
-        let found = guard
-            .find(&subject.snapshots)
-            .filter(|found| guard.owns(found));
-        match found {
-            None => self.finish(self.closing, false),
-            Some(_) if self.deletes < MAX_DELETES => self.delete(subject),
-            Some(_) => self.leave("it could not be removed"),
-        }
-    }
-
-    /// The guard has ended, and the journal keeps its snapshot's name until it is gone.
-    fn leave(&mut self, why: &str) {
-        let finding = standing::left(&self.report.guard, why);
-        self.report.findings.push(finding);
-        self.finish(self.closing, true);
     }
 
     /// Whether a request that did not happen may be sent again.

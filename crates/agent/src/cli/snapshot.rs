@@ -100,14 +100,14 @@ async fn guard_of(journal: &Journal, vmid: Vmid) -> Result<Option<OpenGuard>, Fa
     Ok(all.into_iter().find(|guard| guard.vmid() == vmid))
 }
 
-/// The guards that an interrupted job still works on: nobody else decides about them.
-async fn busy(journal: &Journal) -> Result<BTreeSet<JobId>, Failure> {
+/// The guests of guards that an interrupted job still works on: nobody else decides about them.
+async fn busy(journal: &Journal) -> Result<BTreeSet<Vmid>, Failure> {
     let unfinished = journal
         .unfinished()
         .await
         .map_err(|error| journal_failure(&error))?;
     let own = unfinished.into_iter().filter_map(|one| match one.job.kind {
-        JobKind::Guard(guard) => Some(guard.guard().mark.job.clone()),
+        JobKind::Guard(guard) => Some(guard.vmid()),
         JobKind::Backup(_)
         | JobKind::RestoreTest(_)
         | JobKind::Reap(_)

@@ -135,8 +135,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let backup = backup(&raw, problems);
     let keep = super::keep::keep(raw.backup.as_ref(), &mut problems.0);
     let restore_test_policy = restore_policy(&raw, problems);
-    let (no_progress, settle) = patience_of_tasks(&raw);
-    let guard = super::guard::guard(raw.snapshot_guard.as_ref(), no_progress, settle, problems);
+    let guard = super::guard::guard(raw.snapshot_guard.as_ref(), backup.as_ref(), problems);
     let archives = archives(&raw, base, problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
@@ -327,17 +326,6 @@ fn restore_policy(raw: &RawConfig, problems: &mut Problems) -> Option<RestoreTes
             .and_then(|l| l.settle)
             .map_or(default::SETTLE, Span::get),
     })
-}
-
-/// How long a task may be silent, and how long "there is no such task" must hold.
-fn patience_of_tasks(raw: &RawConfig) -> (Duration, Duration) {
-    let limits = raw.limits.as_ref();
-    let no_progress = limits.and_then(|l| l.no_progress);
-    let settle = limits.and_then(|l| l.settle);
-    (
-        no_progress.map_or(default::NO_PROGRESS, Span::get),
-        settle.map_or(default::SETTLE, Span::get),
-    )
 }
 
 /// How long a copy must stay up, and how long the evidence is waited for.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use felhom_engine::GuardPolicy;
+use felhom_engine::{BackupPolicy, GuardPolicy};
 
 use super::problems::Problems;
 use super::raw::RawGuard;
@@ -13,10 +13,13 @@ const MAX_AGE: Duration = Duration::from_hours(24);
 
 pub(super) fn guard(
     raw: Option<&RawGuard>,
-    no_progress: Duration,
-    settle: Duration,
+    backup: Option<&BackupPolicy>,
     problems: &mut Problems,
 ) -> Option<GuardPolicy> {
+    // Where there is none, something is wrong with it, and that is told beside what is wrong here.
+    let (no_progress, settle) = backup
+        .map(|backup| (backup.no_progress, backup.settle))
+        .unwrap_or_default();
     let none = RawGuard::default();
     let raw = raw.unwrap_or(&none);
     let on_expiry = problems.parse_or("snapshot-guard.on_expiry", raw.on_expiry.as_deref(), "keep");

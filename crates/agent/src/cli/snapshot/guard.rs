@@ -16,6 +16,7 @@ use crate::cli::context::{Context, parse, require_container};
 use crate::cli::jobs;
 use crate::config::Span;
 use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
 use crate::perform::Performer;
 
 pub(super) async fn run(context: &Context, args: &GuardArgs) -> Result<Exit, Failure> {
@@ -47,6 +48,7 @@ async fn begin(context: &Context, vmid: Vmid, args: &BeginArgs) -> Result<Exit, 
     let purpose = format!("snapshot guard of guest {vmid}");
     let journal = context.open_journal(config, &purpose).await?;
     jobs::resume_but(context, &journal, &performer, Some(vmid)).await?;
+    nothing_waits(&journal, vmid).await?;
     none_open(guard_of(&journal, vmid).await?)?;
     let draft = draft(vmid, &id, journal.installation().clone(), within, on_expiry)?;
     let job = super::job(id, GuardJob::begin(draft, config.guard.clone()));
@@ -120,6 +122,15 @@ fn none_open(guard: Option<OpenGuard>) -> Result<(), Failure> {
     Err(Failure::new(Exit::Refused, "guard-open", text).hint(hint))
 }
 
+/// A job that was interrupted and could not go on yet may still change what stands.
+async fn nothing_waits(journal: &Journal, vmid: Vmid) -> Result<(), Failure> {
+    if !busy(journal).await?.contains(&vmid) {
+        return Ok(());
+    }
+    let text = format!("an interrupted job of the guard of guest {vmid} waits for the server");
+    Err(Failure::new(Exit::Busy, "busy", text).hint("try again when the server answers"))
+}
+
 fn no_guard(vmid: Vmid) -> Failure {
     let text = format!("no guard of guest {vmid} is open");
     Failure::new(Exit::NoSuchThing, "no-guard", text)
@@ -148,15 +159,10 @@ async fn end(
     let journal = context.open_journal(config, &purpose).await?;
     // A person's word comes before what is due for this guest.
     jobs::resume_but(context, &journal, &performer, Some(vmid)).await?;
+    nothing_waits(&journal, vmid).await?;
     let guard = guard_of(&journal, vmid)
         .await?
         .ok_or_else(|| no_guard(vmid))?;
-    if busy(&journal).await?.contains(&guard.mark.job) {
-        let text = format!("an interrupted job of the guard of guest {vmid} waits for the server");
-        return Err(
-            Failure::new(Exit::Busy, "busy", text).hint("try again when the server answers")
-        );
-    }
     let job = super::job(id, make(guard, config.guard.clone()));
     let job = jobs::perform(context, &journal, &performer, job).await?;
     told(context, &job)

@@ -117,7 +117,7 @@ async fn all(
         return Ok(Vec::new());
     }
     let busy = busy(journal).await?;
-    open.retain(|guard| !busy.contains(&guard.mark.job));
+    open.retain(|guard| !busy.contains(&guard.vmid()));
     let policy = &performer.config().guard;
     let now = observe::clocks(performer.remotes().of(Principal::Agent))
         .await
