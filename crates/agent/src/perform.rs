@@ -5,7 +5,8 @@ mod follow;
 mod mutate;
 
 use felhom_engine::{ErrorClass, Observe, Outcome, Principal, RemoteError, Step, WantedContent};
-use felhom_ids::VolumeId;
+use felhom_ids::{Vmid, VolumeId};
+use felhom_proxmox::Pve;
 use felhom_proxmox::pve::tasks::ListTasks;
 
 use crate::archive::{self, ArchiveError};
@@ -124,9 +125,7 @@ impl Performer {
             Observe::Snapshots { vmid } => {
                 Outcome::Snapshots(observe::snapshots(agent, *vmid).await?)
             }
-            Observe::GuardSubject { vmid } => {
-                Outcome::GuardSubject(Box::new(observe::guard_subject(agent, *vmid).await?))
-            }
+            Observe::GuardSubject { vmid } => guard_subject(agent, *vmid).await?,
             Observe::Tasks {
                 principal,
                 kind,
@@ -177,6 +176,11 @@ impl Performer {
             })),
         }
     }
+}
+
+async fn guard_subject(agent: &Pve, vmid: Vmid) -> Result<Outcome, Trouble> {
+    let subject = observe::guard_subject(agent, vmid).await?;
+    Ok(Outcome::GuardSubject(Box::new(subject)))
 }
 
 fn local(error: &ArchiveError) -> Trouble {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use felhom_ids::{Upid, Vmid};
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Finding, codes};
+use crate::finding::Finding;
 use crate::job::Next;
 use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, Sent};
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{SnapshotName, Vmid, VolumeId};
 use felhom_proxmox::property::{
     InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs,
 };
@@ -53,22 +53,13 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             vmid,
             name,
             description,
-        } => {
-            let snapshot = CreateSnapshot {
-                vmid: *vmid,
-                name: name.clone(),
-                description: Some(description.clone()),
-            };
-            started(pve.create_snapshot(&snapshot).await)
-        }
+        } => started(
+            pve.create_snapshot(&snapshot(*vmid, name, description))
+                .await,
+        ),
         Mutation::DeleteSnapshot { vmid, name } => started(pve.delete_snapshot(*vmid, name).await),
         Mutation::Rollback { vmid, name, start } => {
-            let rollback = RollbackSnapshot {
-                vmid: *vmid,
-                name: name.clone(),
-                start: *start,
-            };
-            started(pve.rollback_snapshot(&rollback).await)
+            started(pve.rollback_snapshot(&rollback(*vmid, name, *start)).await)
         }
         Mutation::StopTask { upid, .. } => done(pve.stop_task(upid).await),
         Mutation::SetNotes { volid, notes } => {
@@ -80,6 +71,22 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             done(pve.set_volume_attributes(&change).await)
         }
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
+    }
+}
+
+fn snapshot(vmid: Vmid, name: &SnapshotName, description: &str) -> CreateSnapshot {
+    CreateSnapshot {
+        vmid,
+        name: name.clone(),
+        description: Some(description.to_owned()),
+    }
+}
+
+fn rollback(vmid: Vmid, name: &SnapshotName, start: bool) -> RollbackSnapshot {
+    RollbackSnapshot {
+        vmid,
+        name: name.clone(),
+        start,
     }
 }
 

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     const HOUR: u64 = 3600;
-    const DEADLINE: Duration = Duration::from_secs(900);
+    const DEADLINE: Duration = Duration::from_mins(15);
 
     fn reading(ours: i64, node: i64, uptime: u64) -> Reading {
         Reading {

@@ -1,8 +1,6 @@
 //! The end of a guard's snapshot, by name and mark, read right before.
 
-use super::{
-    GuardEnd, GuardJob, GuardPhase, GuardPurpose, MAX_DELETES, State, preflight, standing,
-};
+use super::{GuardJob, GuardPhase, GuardPurpose, MAX_DELETES, State, preflight, standing};
 use crate::finding::{Finding, codes};
 use crate::mutation::Mutation;
 use crate::world::GuardSubject;

@@ -53,7 +53,7 @@ async fn begin(context: &Context, vmid: Vmid, args: &BeginArgs) -> Result<Exit, 
     let draft = draft(vmid, &id, journal.installation().clone(), within, on_expiry)?;
     let job = super::job(id, GuardJob::begin(draft, config.guard.clone()));
     let job = jobs::perform(context, &journal, &performer, job).await?;
-    told(context, &job)
+    Ok(told(context, &job))
 }
 
 /// How long, and what then.
@@ -165,7 +165,7 @@ async fn end(
         .ok_or_else(|| no_guard(vmid))?;
     let job = super::job(id, make(guard, config.guard.clone()));
     let job = jobs::perform(context, &journal, &performer, job).await?;
-    told(context, &job)
+    Ok(told(context, &job))
 }
 
 /// What would be done, or why not.
@@ -205,18 +205,18 @@ fn refusal(report: &GuardReport) -> Failure {
 }
 
 /// Prints what became of it.
-fn told(context: &Context, job: &Job) -> Result<Exit, Failure> {
+fn told(context: &Context, job: &Job) -> Exit {
     let JobKind::Guard(guard) = &job.kind else {
-        return Ok(Exit::Unexpected);
+        return Exit::Unexpected;
     };
     let Some(report) = guard.report() else {
-        return Ok(Exit::Unexpected);
+        return Exit::Unexpected;
     };
     let data = text::view(report);
     context
         .printer
         .document("felhom.snapshot-guard", &data, || text::text(report));
-    Ok(exit(report))
+    exit(report)
 }
 
 /// How a command ends that asked for this.
