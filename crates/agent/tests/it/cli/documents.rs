@@ -132,9 +132,9 @@ async fn commands_about_guards_have_their_documents() {
     document(&bench, &dry, 0, "felhom.plan").await;
     let none = document(&bench, &["snapshot", "list"], 0, "felhom.snapshot-guards").await;
     assert_eq!(none, serde_json::json!([]));
-    let begun = document(&bench, &begin, 0, "felhom.snapshot-guard").await;
+    let opened = document(&bench, &begin, 0, "felhom.snapshot-guard").await;
     assert_eq!(
-        (&begun["end"], &begun["open"]),
+        (&opened["end"], &opened["open"]),
         (&"opened".into(), &true.into())
     );
     let error = document(&bench, &begin, 4, "felhom.error").await;
@@ -142,7 +142,7 @@ async fn commands_about_guards_have_their_documents() {
     let list = document(&bench, &["snapshot", "list"], 0, "felhom.snapshot-guards").await;
     assert_eq!(list[0]["state"], "open");
     let status = document(&bench, &["status"], 3, "felhom.status").await;
-    assert_eq!(status["guards"][0]["snapshot"], begun["snapshot"]);
+    assert_eq!(status["guards"][0]["snapshot"], opened["snapshot"]);
     let settle = ["snapshot", "settle"];
     let settled = document(&bench, &settle, 0, "felhom.snapshot-settle").await;
     assert_eq!(settled["guards"].as_array().unwrap().len(), 1);
