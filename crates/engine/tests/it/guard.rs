@@ -70,7 +70,7 @@ fn snapshot() -> SnapshotFacts {
 
 /// The guest with the guard's snapshot, as it was all along.
 fn subject() -> GuardSubject {
-    let mut config = crate::fake::guest();
+    let mut config = guest();
     config
         .mounts
         .retain(|mount| matches!(mount.source, MountSource::Volume(_)));
@@ -691,7 +691,7 @@ fn what_stands_in_the_way_of_a_snapshot_is_named() {
     };
     let told = refuse(&|subject| {
         subject.capable = false;
-        subject.config = crate::fake::guest();
+        subject.config = guest();
     });
     assert!(
         told.contains("mp3 (/mnt/mp3)") && told.contains("bind mount"),
