@@ -11,6 +11,7 @@ mod jobs;
 mod restore;
 mod restore_test;
 mod selftest;
+mod snapshot;
 mod status;
 mod storage;
 mod task;
@@ -66,6 +67,9 @@ enum Command {
     /// Docker volumes of a guest: what its engine has, as it was last told.
     #[command(subcommand)]
     Volumes(volumes::VolumesCommand),
+    /// Guarded changes: a snapshot before, confirmed or rolled back after.
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
     /// Storages.
     #[command(subcommand)]
     Storage(StorageCommand),
@@ -319,6 +323,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
             restore_test::reap(&context, &args).await
         }
         Command::Volumes(command) => volumes::run(&context, command).await,
+        Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Storage(StorageCommand::List) => storage::list(&context).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,

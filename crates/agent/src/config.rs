@@ -1,6 +1,7 @@
 //! The configuration: one file, checked completely before anything is opened or spoken to.
 
 mod checked;
+mod guard;
 mod keep;
 mod problems;
 mod raw;

@@ -1,5 +1,6 @@
 //! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
 
+mod guards;
 mod records;
 mod retention;
 mod suppressions;

@@ -8,7 +8,8 @@ mod read;
 use felhom_engine::{
     ArchiveContent, ErrorClass, Observe, Outcome, Principal, RemoteError, Step, WantedContent,
 };
-use felhom_ids::VolumeId;
+use felhom_ids::{Vmid, VolumeId};
+use felhom_proxmox::Pve;
 use felhom_proxmox::pve::tasks::ListTasks;
 
 use crate::archive::{self, ArchiveError};
@@ -71,6 +72,7 @@ impl Performer {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm an observation: a table")]
     async fn observe(
         &self,
         observe: &Observe,
@@ -128,6 +130,7 @@ impl Performer {
             Observe::Snapshots { vmid } => {
                 Outcome::Snapshots(observe::snapshots(agent, *vmid).await?)
             }
+            Observe::GuardSubject { vmid } => guard_subject(agent, *vmid).await?,
             Observe::Tasks {
                 principal,
                 kind,
@@ -162,6 +165,11 @@ impl Performer {
         let path = archive::locate(volid, &self.config.archives)?;
         read::read(path, wanted.clone(), progress).await
     }
+}
+
+async fn guard_subject(agent: &Pve, vmid: Vmid) -> Result<Outcome, Trouble> {
+    let subject = observe::guard_subject(agent, vmid).await?;
+    Ok(Outcome::GuardSubject(Box::new(subject)))
 }
 
 fn local(error: &ArchiveError) -> Trouble {

@@ -134,6 +134,11 @@ impl Runner<'_> {
                     log_verdict(report.judgement.verdict, job);
                 }
             }
+            JobKind::Guard(guard) => {
+                if let Some(report) = guard.report() {
+                    self.journal.finish_guard(job, report, now).await?;
+                }
+            }
             JobKind::Exercise(_) | JobKind::Prune(_) => self.journal.finish_job(job, now).await?,
             JobKind::Reap(reap) => {
                 if let Some(report) = reap.report() {
@@ -234,6 +239,7 @@ fn describe(outcome: &Outcome) -> &'static str {
         | Outcome::Archive(_)
         | Outcome::Archives(_)
         | Outcome::Snapshots(_)
+        | Outcome::GuardSubject(_)
         | Outcome::Tasks(_) => "seen",
     }
 }

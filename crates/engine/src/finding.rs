@@ -199,5 +199,17 @@ pub mod codes {
             "The server would have let a principal do what it must not: asked, not inferred.";
         VOLUMES_INCOMPLETE = "volumes-incomplete", Warning,
             "The report on a guest's Docker volumes leaves some out, or says too little of them to judge.";
+        GUARD_EXPIRED = "guard-expired", Warning,
+            "A guarded change was not confirmed in time; its snapshot is kept until somebody confirms or aborts.";
+        GUARD_TOO_OLD = "guard-too-old", Warning,
+            "The snapshot of a guarded change is older than snapshots may become, and grows until somebody confirms or aborts.";
+        GUARD_UNDETERMINED = "guard-undetermined", Critical,
+            "A rollback was begun, and nobody can say whether it was carried out; only a person goes on from here.";
+        GUARD_SNAPSHOT_LEFT = "guard-snapshot-left", Warning,
+            "A guard has ended, and its snapshot could not be removed yet.";
+        GUARD_SNAPSHOT_GONE = "guard-snapshot-gone", Warning,
+            "The snapshot of a guarded change is no longer there, or no longer ours, so there is no way back by it.";
+        GUARD_GUEST_STATE = "guard-guest-state", Critical,
+            "After a guard's snapshot or rollback the guest does not run as it did before.";
     }
 }

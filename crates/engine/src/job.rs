@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::backup::BackupJob;
 use crate::exercise::ExerciseJob;
 use crate::finding::Finding;
+use crate::guard::GuardJob;
 use crate::outcome::{Outcome, RemoteError};
 use crate::prune::PruneJob;
 use crate::reap::ReapJob;
@@ -101,6 +102,8 @@ pub enum JobKind {
     Exercise(Box<ExerciseJob>),
     /// Removes superseded archives of one guest from one storage.
     Prune(Box<PruneJob>),
+    /// Begins, confirms, or rolls back a guarded snapshot.
+    Guard(Box<GuardJob>),
 }
 
 /// A job of the journal.
@@ -123,6 +126,7 @@ impl Job {
             JobKind::Reap(job) => job.next(now),
             JobKind::Exercise(job) => job.next(now),
             JobKind::Prune(job) => job.next(now),
+            JobKind::Guard(job) => job.next(now),
         }
     }
 
@@ -134,6 +138,7 @@ impl Job {
             JobKind::Reap(job) => job.record(now, outcome),
             JobKind::Exercise(job) => job.record(now, outcome),
             JobKind::Prune(job) => job.record(now, outcome),
+            JobKind::Guard(job) => job.record(now, outcome),
         }
     }
 
@@ -145,10 +150,11 @@ impl Job {
             JobKind::Reap(job) => job.resume(),
             JobKind::Exercise(job) => job.resume(),
             JobKind::Prune(job) => job.resume(),
+            JobKind::Guard(job) => job.resume(),
         }
     }
 
-    /// `backup`, `restore-test`, `reap`, `exercise` or `prune`.
+    /// `backup`, `restore-test`, `reap`, `exercise`, `prune` or `snapshot-guard`.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             JobKind::Backup(_) => "backup",
@@ -156,6 +162,7 @@ impl Job {
             JobKind::Reap(_) => "reap",
             JobKind::Exercise(_) => "exercise",
             JobKind::Prune(_) => "prune",
+            JobKind::Guard(_) => "snapshot-guard",
         }
     }
 
@@ -167,6 +174,7 @@ impl Job {
             JobKind::Reap(job) => format!("scratch {}", job.vmid()),
             JobKind::Exercise(job) => format!("guest {}", job.vmid()),
             JobKind::Prune(job) => format!("guest {} on {}", job.vmid(), job.storage()),
+            JobKind::Guard(job) => format!("guest {}", job.vmid()),
         }
     }
 
@@ -178,6 +186,7 @@ impl Job {
             JobKind::Reap(job) => job.findings(),
             JobKind::Exercise(job) => job.findings(),
             JobKind::Prune(job) => job.findings(),
+            JobKind::Guard(job) => job.findings(),
         }
     }
 
@@ -187,6 +196,7 @@ impl Job {
             JobKind::Backup(job) => job.planning(),
             JobKind::RestoreTest(job) => job.planning(),
             JobKind::Prune(job) => job.planning(),
+            JobKind::Guard(job) => job.planning(),
             JobKind::Reap(_) | JobKind::Exercise(_) => &[],
         }
     }

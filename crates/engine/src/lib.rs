@@ -9,6 +9,7 @@ mod choose;
 mod evidence;
 mod exercise;
 mod finding;
+mod guard;
 mod headroom;
 mod health;
 mod inclusion;
@@ -44,6 +45,10 @@ pub use choose::{Candidate, least_recently_proven};
 pub use evidence::{Evidence, EvidenceLevel};
 pub use exercise::{ExerciseJob, ExerciseReport};
 pub use finding::{Code, Finding, Severity, codes};
+pub use guard::{
+    Age, GuardDue, GuardEnd, GuardJob, GuardPhase, GuardPolicy, GuardPurpose, GuardReport,
+    GuardStanding, OnExpiry, OnMaxAge, OpenGuard, ParsePolicyError, Past, Reading, guard_standing,
+};
 pub use headroom::{Floors, Headroom, Shortage, headroom};
 pub use health::{BridgeHealth, Health, JobOverScratch, StorageHealth, StorageSeen, health};
 pub use inclusion::{Inclusion, MountProof, planned_inclusion, prove_inclusion};
@@ -69,7 +74,7 @@ pub use time::Timestamp;
 pub use vzdump_log::VzdumpLog;
 pub use world::{
     ArchiveContent, ArchiveFacts, ArchivedVolume, BackupResult, BackupSubject, BridgeFacts,
-    DEFAULT_DATA_ROOT, Existence, GuestConfig, GuestFingerprint, GuestState, Mount, MountSource,
-    MountTally, Nic, NodeFacts, OddNames, Retention, SampledFile, ScratchFacts, SnapshotFacts,
-    StorageFacts, TaskFacts, TestSubject, ThinPool, VolumeRoot, WantedContent,
+    DEFAULT_DATA_ROOT, Existence, GuardSubject, GuestConfig, GuestFingerprint, GuestState, Mount,
+    MountSource, MountTally, Nic, NodeFacts, OddNames, Retention, SampledFile, ScratchFacts,
+    SnapshotFacts, StorageFacts, TaskFacts, TestSubject, ThinPool, VolumeRoot, WantedContent,
 };

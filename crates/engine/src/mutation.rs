@@ -54,6 +54,15 @@ pub enum Mutation {
         /// The snapshot's name.
         name: SnapshotName,
     },
+    /// Roll a guest back to a snapshot of ours. What came after the snapshot is lost, so this is never repeated blindly.
+    Rollback {
+        /// The guest.
+        vmid: Vmid,
+        /// The snapshot's name.
+        name: SnapshotName,
+        /// Start it afterwards.
+        start: bool,
+    },
     /// Stop a task of our own.
     StopTask {
         /// Whose task it is.
@@ -84,7 +93,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// The names of all mutations there are, for tests that must not leave one out.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 12] = [
         "backup",
         "restore",
         "start",
@@ -92,6 +101,7 @@ impl Mutation {
         "destroy",
         "snapshot",
         "delete-snapshot",
+        "rollback",
         "stop-task",
         "set-notes",
         "set-protected",
@@ -106,7 +116,8 @@ impl Mutation {
             | Self::SetProtected { .. }
             | Self::DeleteBackup { .. }
             | Self::Snapshot { .. }
-            | Self::DeleteSnapshot { .. } => Principal::Agent,
+            | Self::DeleteSnapshot { .. }
+            | Self::Rollback { .. } => Principal::Agent,
             Self::Restore(_) | Self::Start(_) | Self::Stop(_) | Self::Destroy(_) => {
                 Principal::RestoreTest
             }
@@ -124,6 +135,7 @@ impl Mutation {
             Self::Destroy(vmid) => Some(("vzdestroy", vmid.to_string())),
             Self::Snapshot { vmid, .. } => Some(("vzsnapshot", vmid.to_string())),
             Self::DeleteSnapshot { vmid, .. } => Some(("vzdelsnapshot", vmid.to_string())),
+            Self::Rollback { vmid, .. } => Some(("vzrollback", vmid.to_string())),
             // By guest and storage (pve-storage API2/Storage/Content.pm); the task list finds it by no VMID.
             Self::DeleteBackup { volid } => Some((
                 "imgdel",
@@ -146,6 +158,7 @@ impl Mutation {
             | Self::Destroy(_)
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
+            | Self::Rollback { .. }
             | Self::StopTask { .. }
             | Self::SetNotes { .. }
             | Self::SetProtected { .. }
@@ -163,6 +176,7 @@ impl Mutation {
             Self::Destroy(_) => "destroy",
             Self::Snapshot { .. } => "snapshot",
             Self::DeleteSnapshot { .. } => "delete-snapshot",
+            Self::Rollback { .. } => "rollback",
             Self::StopTask { .. } => "stop-task",
             Self::SetNotes { .. } => "set-notes",
             Self::SetProtected { .. } => "set-protected",

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::retention::GuestArchives;
 use crate::world::{
-    ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, ScratchFacts, SnapshotFacts,
-    TestSubject,
+    ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, GuardSubject, ScratchFacts,
+    SnapshotFacts, TestSubject,
 };
 
 /// What kind of trouble a remote gave.
@@ -166,6 +166,8 @@ pub enum Outcome {
     Archives(Box<GuestArchives>),
     /// Of `Observe::Snapshots`.
     Snapshots(Vec<SnapshotFacts>),
+    /// Of `Observe::GuardSubject`.
+    GuardSubject(Box<GuardSubject>),
     /// Of `Observe::Tasks`.
     Tasks(BTreeSet<Upid>),
     /// Of a mutation.

@@ -110,6 +110,9 @@ pub enum Purpose {
     /// Proving that backups come back.
     #[serde(rename = "restore-test run")]
     RestoreTest,
+    /// Snapshotting a guest before a change, and rolling it back.
+    #[serde(rename = "snapshot guard")]
+    Guard,
     /// Snapshotting a guest as an exercise.
     #[serde(rename = "selftest task")]
     Exercise,
@@ -122,6 +125,7 @@ impl Purpose {
             Self::Backup => "backup run",
             Self::Prune => "backup prune",
             Self::RestoreTest => "restore-test run",
+            Self::Guard => "snapshot guard",
             Self::Exercise => "selftest task",
         }
     }
@@ -198,6 +202,7 @@ const SEE_STORAGE: &[&str] = &["Datastore.AllocateSpace", "Datastore.Audit"];
 const SPACE: &[&str] = &["Datastore.AllocateSpace"];
 const VM_BACKUP: &[&str] = &["VM.Backup"];
 const VM_SNAPSHOT: &[&str] = &["VM.Snapshot"];
+const VM_ROLLBACK: &[&str] = &["VM.Snapshot", "VM.Snapshot.Rollback"];
 const VM_AUDIT: &[&str] = &["VM.Audit"];
 const SYS_AUDIT: &[&str] = &["Sys.Audit"];
 
@@ -208,7 +213,7 @@ pub const NEEDS: &[Need] = {
     use Effect::{Blind, Optional};
     use Place::{BackupStorage, Bridge, Guests, Node, Pool, Root, Scratch, TargetStorage};
     use Principal::{Agent, RestoreTest as Tester};
-    use Purpose::{Backup, Exercise, Prune, RestoreTest as Test};
+    use Purpose::{Backup, Exercise, Guard, Prune, RestoreTest as Test};
     &[
         need("observe-backup-subject", Backup, Agent, Guests, VM_AUDIT),
         need("observe-backup-subject", Backup, Agent, Node, SYS_AUDIT),
@@ -326,6 +331,25 @@ pub const NEEDS: &[Need] = {
             Optional,
             need("delete-snapshot", Exercise, Agent, Guests, VM_SNAPSHOT),
         ),
+        but(
+            Optional,
+            need("observe-guard-subject", Guard, Agent, Guests, VM_AUDIT),
+        ),
+        // The node's clocks, without which nothing is rolled back by itself; who else rolled back; how full the metadata of
+        // a thin pool is.
+        but(
+            Blind,
+            need("observe-guard-subject", Guard, Agent, Node, SYS_AUDIT),
+        ),
+        but(
+            Blind,
+            need("observe-guard-subject", Guard, Agent, Root, SYS_AUDIT),
+        ),
+        // Rolling back needs either (pve-container API2/LXC/Snapshot.pm); the snapshot before and its removal need the first.
+        any(but(
+            Optional,
+            need("rollback", Guard, Agent, Guests, VM_ROLLBACK),
+        )),
     ]
 };
 

@@ -85,6 +85,11 @@ pub enum Observe {
         /// The guest.
         vmid: Vmid,
     },
+    /// All that is looked at around a guard.
+    GuardSubject {
+        /// The guest.
+        vmid: Vmid,
+    },
     /// The UPIDs of a kind and id that the server lists now.
     Tasks {
         /// Who will send the mutation.
@@ -144,7 +149,7 @@ pub enum Step {
 impl Step {
     /// The names of all steps that change nothing, for tests that must not leave one out; the others are called as their
     /// mutation ([`Mutation::NAMES`]).
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 13] = [
         "observe-backup-subject",
         "observe-backup-result",
         "read-archive",
@@ -154,6 +159,7 @@ impl Step {
         "observe-archive",
         "list-archives",
         "list-snapshots",
+        "observe-guard-subject",
         "list-tasks",
         "find-task",
         "follow-task",
@@ -175,7 +181,8 @@ impl Step {
                 | Observe::Scratch { .. }
                 | Observe::Archive { .. }
                 | Observe::Archives { .. }
-                | Observe::Snapshots { .. },
+                | Observe::Snapshots { .. }
+                | Observe::GuardSubject { .. },
             ) => Principal::Agent,
         }
     }
@@ -198,6 +205,7 @@ impl Step {
             archive,
             archives,
             snapshots,
+            guard_subject,
             tasks,
             find_task,
             follow,
@@ -213,6 +221,7 @@ impl Step {
                 Observe::Archive { .. } => archive,
                 Observe::Archives { .. } => archives,
                 Observe::Snapshots { .. } => snapshots,
+                Observe::GuardSubject { .. } => guard_subject,
                 Observe::Tasks { .. } => tasks,
             },
             Self::Mutate(mutation) => mutation.name(),

@@ -468,4 +468,38 @@ pub struct SnapshotFacts {
     pub name: SnapshotName,
     /// Its description.
     pub description: Option<String>,
+    /// When the node's clock says it was made, in seconds since the epoch.
+    #[serde(default)]
+    pub taken_s: Option<i64>,
+    /// The snapshot before it.
+    #[serde(default)]
+    pub parent: Option<SnapshotName>,
+    /// `prepare` or `delete` where making or deleting it was cut off.
+    #[serde(default)]
+    pub state: Option<String>,
+}
+
+/// All that is looked at before and after a guard's snapshot, its removal, and a rollback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardSubject {
+    /// The guest's configuration.
+    pub config: GuestConfig,
+    /// How it runs.
+    pub state: GuestState,
+    /// The node, with its clocks.
+    pub node: NodeFacts,
+    /// Whether PVE says that a snapshot can be made.
+    pub capable: bool,
+    /// The storages of its volumes, as far as they can be seen.
+    pub storages: Vec<StorageFacts>,
+    /// Its snapshots.
+    pub snapshots: Vec<SnapshotFacts>,
+    /// The snapshot that the present state grew from.
+    pub parent: Option<SnapshotName>,
+    /// Every task on the guest that the server lists.
+    pub tasks: BTreeSet<Upid>,
+    /// Whether the token may make and remove snapshots of it.
+    pub may_snapshot: bool,
+    /// Whether the token may roll it back.
+    pub may_roll_back: bool,
 }

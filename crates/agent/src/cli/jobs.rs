@@ -3,8 +3,10 @@
 use std::future::Future;
 
 use felhom_engine::{InstallationId, Job, JobId, Principal, Timestamp};
+use felhom_ids::Vmid;
 
 use super::context::{Context, engine_failure, journal_failure, pve_failure};
+use super::snapshot;
 use super::terminal::Terminal;
 use crate::clock;
 use crate::exit::{Exit, Failure};
@@ -45,9 +47,31 @@ pub(crate) fn resumption(job: &Job) -> String {
     )
 }
 
+/// Goes on with every job that did not end, then does what is due for guards whose time is over; returns the jobs that came
+/// to their end.
+pub(crate) async fn resume_all(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+) -> Result<Vec<Job>, Failure> {
+    resume_but(context, journal, performer, None).await
+}
+
+/// The same, where the guard of one guest is left to the command.
+pub(crate) async fn resume_but(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+    but: Option<Vmid>,
+) -> Result<Vec<Job>, Failure> {
+    let ended = resume_interrupted(context, journal, performer).await?;
+    snapshot::due(context, journal, performer, but).await?;
+    Ok(ended)
+}
+
 /// Goes on with every job that did not end; returns those that came to their end, in the order they were begun. One that has
 /// to wait for something stands in nobody else's way: it is told, and stays in the journal.
-pub(crate) async fn resume_all(
+pub(crate) async fn resume_interrupted(
     context: &Context,
     journal: &Journal,
     performer: &Performer,

@@ -2,8 +2,8 @@
 
 use felhom_engine::volumes::{JudgedVolumes, VolumePolicy};
 use felhom_engine::{
-    ArchiveFacts, Finding, GuestConfig, GuestRecord, MountSource, Posture, Principal, Verdict,
-    posture,
+    ArchiveFacts, Finding, GuardStanding, GuestConfig, GuestRecord, MountSource, OpenGuard,
+    Posture, Principal, Verdict, posture,
 };
 use felhom_ids::{NodeName, Vmid};
 use felhom_proxmox::Pve;
@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::backup::findings_text;
 use super::context::{Context, journal_failure, node_now, pve_failure};
+use super::snapshot;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -39,6 +40,7 @@ struct Page {
     status: NodeStatus,
     storages: Vec<StorageStatus>,
     guests: Vec<GuestLine>,
+    guards: Vec<(OpenGuard, GuardStanding)>,
     findings: Vec<Finding>,
 }
 
@@ -76,7 +78,11 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
     for guest in listed.iter().filter(|guest| !scratch.contains(&guest.vmid)) {
         guests.push(look.at(guest).await?);
     }
-    let findings = match &journal {
+    let guards = match &journal {
+        Some(journal) => snapshot::open(journal, pve, &config.guard).await?,
+        None => Vec::new(),
+    };
+    let mut findings: Vec<Finding> = match &journal {
         Some(journal) => {
             let remains = journal
                 .remains()
@@ -86,6 +92,11 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         }
         None => Vec::new(),
     };
+    findings.extend(
+        guards
+            .iter()
+            .flat_map(|(_, standing)| standing.findings.clone()),
+    );
     Ok(Page {
         node: config.node.clone(),
         version: pve
@@ -99,6 +110,7 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
             .map_err(|error| pve_failure(&error))?,
         storages: pve.storages().await.map_err(|error| pve_failure(&error))?,
         guests,
+        guards,
         findings,
     })
 }
@@ -113,6 +125,7 @@ impl Page {
             "storages": self.storages.iter().map(|one| json!({
                 "storage": one.storage, "active": one.active, "total": one.total, "avail": one.avail,
             })).collect::<Vec<_>>(),
+            "guards": snapshot::view(&self.guards),
             "findings": self.findings,
         })
     }
@@ -132,6 +145,9 @@ impl Page {
             guest_table(&self.guests),
             String::new(),
         ];
+        for guards in snapshot::lines(&self.guards) {
+            page.extend([guards, String::new()]);
+        }
         for one in &self.storages {
             let state = if one.active { "active" } else { "INACTIVE" };
             let name = one

@@ -94,6 +94,7 @@ fn phase_of(step: &Step) -> &'static str {
             Observe::Archive { .. } => "reading the notes",
             Observe::Archives { .. } => "listing archives",
             Observe::Snapshots { .. } => "listing snapshots",
+            Observe::GuardSubject { .. } => "looking at the guest",
             Observe::Tasks { .. } => "listing tasks",
         },
         Step::Mutate(mutation) => match mutation {
@@ -104,6 +105,7 @@ fn phase_of(step: &Step) -> &'static str {
             Mutation::Destroy(_) => "removing",
             Mutation::Snapshot { .. } => "snapshotting",
             Mutation::DeleteSnapshot { .. } => "removing the snapshot",
+            Mutation::Rollback { .. } => "rolling back",
             Mutation::StopTask { .. } => "stopping the task",
             Mutation::SetNotes { .. } => "writing the verdict into the notes",
             Mutation::SetProtected { .. } => "keeping the proof",

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use felhom_engine::volumes::VolumePolicy;
 use felhom_engine::{
-    BackupMode, BackupPolicy, EvidenceLevel, Floors, KeepPolicy, Principal, RestoreTestPolicy,
+    BackupMode, BackupPolicy, EvidenceLevel, Floors, GuardPolicy, KeepPolicy, Principal,
+    RestoreTestPolicy,
 };
 use felhom_ids::{Fingerprint, NodeName, StorageId, TokenId, Vmid};
 use felhom_proxmox::Address;
@@ -72,6 +73,8 @@ pub struct Config {
     pub keep: KeepPolicy,
     /// How restore tests are made.
     pub restore_test_policy: RestoreTestPolicy,
+    /// How guarded changes are kept.
+    pub guard: GuardPolicy,
     /// Directories whose archives may be read.
     pub archives: Vec<ArchiveDirectory>,
     /// What Docker volumes should be.
@@ -135,6 +138,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let backup = backup(&raw, problems);
     let keep = super::keep::keep(raw.backup.as_ref(), &mut problems.0);
     let restore_test_policy = restore_policy(&raw, problems);
+    let guard = super::guard::guard(raw.snapshot_guard.as_ref(), backup.as_ref(), problems);
     let archives = archives(&raw, base, problems);
     let volumes = super::volumes::volumes(raw.volumes.as_ref(), problems);
     let limits = raw.limits.unwrap_or_default();
@@ -154,6 +158,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         backup: backup?,
         keep: keep?,
         restore_test_policy: restore_test_policy?,
+        guard: guard?,
         archives: archives?,
         volumes: volumes?,
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),

@@ -16,6 +16,8 @@ pub(super) struct RawConfig {
     pub(super) backup: Option<RawBackup>,
     #[serde(rename = "restore-test")]
     pub(super) restore_test: Option<RawRestoreTest>,
+    #[serde(rename = "snapshot-guard")]
+    pub(super) snapshot_guard: Option<RawGuard>,
     #[serde(default)]
     pub(super) archives: Vec<RawArchives>,
     pub(super) volumes: Option<RawVolumes>,
@@ -76,6 +78,16 @@ pub(super) struct RawRestoreTest {
     pub(super) evidence_timeout: Option<Span>,
     pub(super) wait: Option<Span>,
     pub(super) floors: Option<RawFloors>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGuard {
+    pub(super) on_expiry: Option<String>,
+    pub(super) max_age: Option<Span>,
+    pub(super) on_max_age: Option<String>,
+    pub(super) storage_percent: Option<u8>,
+    pub(super) metadata_percent: Option<u8>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,10 +2,21 @@
 
 use std::time::Duration;
 
+use felhom_engine::GuardPolicy;
 use serde_json::{Value, json};
 
 use super::span::Span;
 use super::{Config, PrincipalConfig, TrustConfig};
+
+fn guard(policy: &GuardPolicy) -> Value {
+    json!({
+        "on_expiry": policy.on_expiry,
+        "max_age": Span::new(policy.max_age).to_string(),
+        "on_max_age": policy.on_max_age,
+        "storage_percent": policy.storage_percent,
+        "metadata_percent": policy.metadata_percent,
+    })
+}
 
 impl Config {
     /// The configuration by the keys of the file, every default filled in, durations with their units: read again as a
@@ -58,6 +69,7 @@ impl Config {
                     "memory_mib": test.floors.memory_bytes >> 20,
                 },
             },
+            "snapshot-guard": guard(&self.guard),
             "archives": self.archives,
             "volumes": super::volumes::shown(&self.volumes),
             "limits": {

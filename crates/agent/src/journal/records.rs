@@ -128,7 +128,11 @@ impl Journal {
             .map_err(writing)
     }
 
-    async fn finishing(&self, job: &Job, now: Timestamp) -> Result<Transaction<'static, Sqlite>> {
+    pub(super) async fn finishing(
+        &self,
+        job: &Job,
+        now: Timestamp,
+    ) -> Result<Transaction<'static, Sqlite>> {
         let mut transaction = self.pool.begin().await.map_err(writing)?;
         sqlx::query("UPDATE jobs SET finished_ms = ?, updated_ms = ?, state = ? WHERE id = ?")
             .bind(now.millis())

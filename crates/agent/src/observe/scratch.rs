@@ -3,6 +3,7 @@
 use felhom_engine::{Existence, GuestState, ScratchFacts, SnapshotFacts, TaskFacts};
 use felhom_ids::{StorageId, Vmid, VolumeId};
 use felhom_proxmox::Pve;
+use felhom_proxmox::pve::guests::Snapshot;
 use felhom_proxmox::pve::tasks::{ListTasks, TaskEntry};
 
 use super::{Trouble, guest_config, missing_privileges};
@@ -88,12 +89,15 @@ fn last_task(tasks: &mut [TaskEntry]) -> Option<TaskFacts> {
 
 pub(crate) async fn snapshots(pve: &Pve, vmid: Vmid) -> Result<Vec<SnapshotFacts>, Trouble> {
     let snapshots = pve.lxc_snapshots(vmid).await?;
-    Ok(snapshots
-        .list
-        .into_iter()
-        .map(|snapshot| SnapshotFacts {
-            name: snapshot.name,
-            description: snapshot.description.map(|text| text.trim_end().to_owned()),
-        })
-        .collect())
+    Ok(snapshots.list.into_iter().map(snapshot_facts).collect())
+}
+
+pub(super) fn snapshot_facts(snapshot: Snapshot) -> SnapshotFacts {
+    SnapshotFacts {
+        name: snapshot.name,
+        description: snapshot.description.map(|text| text.trim_end().to_owned()),
+        taken_s: snapshot.time,
+        parent: snapshot.parent,
+        state: snapshot.state,
+    }
 }

@@ -128,7 +128,11 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
             .backups(volid.storage(), volid.guest())
             .await
             .map(|listed| listed.iter().all(|volume| volume.volid != *volid)),
-        Mutation::StopTask { .. } | Mutation::SetNotes { .. } | Mutation::SetProtected { .. } => {
+        // Whether a guest was rolled back cannot be seen of it.
+        Mutation::Rollback { .. }
+        | Mutation::StopTask { .. }
+        | Mutation::SetNotes { .. }
+        | Mutation::SetProtected { .. } => {
             return EffectSeen::Unknown;
         }
     };

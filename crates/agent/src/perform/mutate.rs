@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, Sent};
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{SnapshotName, Vmid, VolumeId};
 use felhom_proxmox::property::{
     InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs,
 };
 use felhom_proxmox::pve::backup::{BackupMode as PveMode, Vzdump};
-use felhom_proxmox::pve::guests::{CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc};
+use felhom_proxmox::pve::guests::{
+    CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc, RollbackSnapshot,
+};
 use felhom_proxmox::pve::storage::SetVolumeAttributes;
 use felhom_proxmox::{Delivery, Error, TaskHandle};
 
@@ -51,15 +53,14 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             vmid,
             name,
             description,
-        } => {
-            let snapshot = CreateSnapshot {
-                vmid: *vmid,
-                name: name.clone(),
-                description: Some(description.clone()),
-            };
-            started(pve.create_snapshot(&snapshot).await)
-        }
+        } => started(
+            pve.create_snapshot(&snapshot(*vmid, name, description))
+                .await,
+        ),
         Mutation::DeleteSnapshot { vmid, name } => started(pve.delete_snapshot(*vmid, name).await),
+        Mutation::Rollback { vmid, name, start } => {
+            started(pve.rollback_snapshot(&rollback(*vmid, name, *start)).await)
+        }
         Mutation::StopTask { upid, .. } => done(pve.stop_task(upid).await),
         Mutation::SetNotes { volid, notes } => {
             let change = attributes(volid, Some(notes), None);
@@ -70,6 +71,22 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             done(pve.set_volume_attributes(&change).await)
         }
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
+    }
+}
+
+fn snapshot(vmid: Vmid, name: &SnapshotName, description: &str) -> CreateSnapshot {
+    CreateSnapshot {
+        vmid,
+        name: name.clone(),
+        description: Some(description.to_owned()),
+    }
+}
+
+fn rollback(vmid: Vmid, name: &SnapshotName, start: bool) -> RollbackSnapshot {
+    RollbackSnapshot {
+        vmid,
+        name: name.clone(),
+        start,
     }
 }
 

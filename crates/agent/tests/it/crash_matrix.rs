@@ -240,12 +240,16 @@ async fn check(
             )
         })?;
     }
-    if bench.production() != *production {
+    let (now, was) = (
+        without_guards(bench.production()),
+        without_guards(production.clone()),
+    );
+    if now != was {
         return Err(format!(
-            "a production guest was changed: {:?} was {production:?}",
-            bench.production()
+            "a production guest was changed: {now:?} was {was:?}"
         ));
     }
+    guard_and_snapshot(bench).await?;
     let verdicts = verdicts(case.subject, bench).await;
     if verdicts != 1 {
         return Err(format!("{verdicts} verdicts"));
@@ -259,6 +263,19 @@ async fn check(
         }
     }
     Ok(())
+}
+
+/// An open guard in the journal and its snapshot, or neither.
+async fn guard_and_snapshot(bench: &Bench) -> Result<(), String> {
+    let guards = bench.journal().await.guards().await;
+    let guards = guards.map_err(|error| error.to_string())?;
+    let snapshots = guard_snapshots(bench, 9001);
+    if guards.len() == snapshots {
+        return Ok(());
+    }
+    Err(format!(
+        "{snapshots} snapshots, and the journal knows {guards:?}"
+    ))
 }
 
 /// A destruction that broke off after its volumes were gone leaves a stub locked `destroyed`, which no token can remove: then
@@ -291,9 +308,7 @@ async fn verdicts(subject: Subject, bench: &Bench) -> usize {
     match subject {
         Subject::Backup => journal.backups(None).await.unwrap().len(),
         Subject::RestoreTest | Subject::FloorReached => journal.tests(None).await.unwrap().len(),
-        Subject::Reap | Subject::Exercise | Subject::Prune => {
-            usize::from(journal.unfinished().await.unwrap().is_empty())
-        }
+        _ => usize::from(journal.unfinished().await.unwrap().is_empty()),
     }
 }
 

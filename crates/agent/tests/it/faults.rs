@@ -3,6 +3,7 @@
 
 mod disk_full;
 mod drawn;
+mod guard;
 mod oracle;
 mod schedules;
 mod trouble;
@@ -25,12 +26,16 @@ use oracle::{Before, End, check, due, end_of, why};
 use trouble::{Trouble, accompany, begin, mend};
 
 /// The jobs of the matrix. A floor that is reached is trouble by itself.
-const JOBS: [Subject; 5] = [
+const JOBS: [Subject; 9] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::Reap,
     Subject::Exercise,
     Subject::Prune,
+    Subject::GuardBegin,
+    Subject::GuardConfirm,
+    Subject::GuardAbort,
+    Subject::GuardExpire,
 ];
 
 /// One trouble at one step of one job.
@@ -222,7 +227,11 @@ async fn whatever_goes_wrong_at_any_step_ends_as_it_should() {
                     .or_default()
                     .entry(end)
                     .or_default() += 1;
-                let due = due(case.trouble, case.step);
+                let due = if case.subject.is_guard() {
+                    guard::due(case.trouble, case.step)
+                } else {
+                    due(case.trouble, case.step)
+                };
                 if !due.contains(&end) {
                     failures.push(format!("{case}: ended {end:?}, due is {due:?}: {why}"));
                 }

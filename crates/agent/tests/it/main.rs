@@ -17,6 +17,7 @@ mod crash_matrix;
 mod doctor;
 mod enroll;
 mod faults;
+mod guard;
 mod keep;
 mod power_cut;
 mod scene;

@@ -29,11 +29,26 @@ pub(crate) enum Subject {
     Exercise,
     /// The removal of a superseded archive.
     Prune,
+    /// The beginning of a guarded change of 9001.
+    GuardBegin,
+    /// Its good end.
+    GuardConfirm,
+    /// Its bad end.
+    GuardAbort,
+    /// Its end by time.
+    GuardExpire,
 }
 
 impl Subject {
     /// A task that is told to stop has five seconds before it is killed: in time that runs too fast a busy machine would
     /// kill a worker that was about to clean up.
+    pub(crate) fn is_guard(self) -> bool {
+        matches!(
+            self,
+            Self::GuardBegin | Self::GuardConfirm | Self::GuardAbort | Self::GuardExpire
+        )
+    }
+
     pub(crate) fn speed(self) -> f64 {
         if self == Self::FloorReached {
             10.0
@@ -43,13 +58,17 @@ impl Subject {
     }
 }
 
-pub(crate) const SUBJECTS: [Subject; 6] = [
+pub(crate) const SUBJECTS: [Subject; 10] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::FloorReached,
     Subject::Reap,
     Subject::Exercise,
     Subject::Prune,
+    Subject::GuardBegin,
+    Subject::GuardConfirm,
+    Subject::GuardAbort,
+    Subject::GuardExpire,
 ];
 
 /// The request of a mutation, for holding its answer. A mutation without one here is not covered, and fails the test.
@@ -62,6 +81,7 @@ pub(crate) fn request_of(mutation: &str) -> Option<(&'static str, &'static str)>
         "destroy" => ("DELETE", "*/lxc/*"),
         "snapshot" => ("POST", "*/snapshot"),
         "delete-snapshot" => ("DELETE", "*/snapshot/*"),
+        "rollback" => ("POST", "*/rollback"),
         "stop-task" => ("DELETE", "*/tasks/*"),
         "set-notes" | "set-protected" => ("PUT", "*/content/*"),
         "delete-backup" => ("DELETE", "*/content/*"),
@@ -76,6 +96,7 @@ pub(crate) struct Origins {
     installation: InstallationId,
     leftover: Leftover,
     superseded: PruneRequest,
+    guard: OpenGuard,
 }
 
 impl Origins {
@@ -105,12 +126,14 @@ impl Origins {
         bench.world.stop().await.unwrap();
         copy(&path, &left);
         let superseded = several(&directory.path().join("several")).await;
+        let guard = guarded(&directory.path().join("guarded")).await;
         Self {
             directory,
             volid,
             installation,
             leftover,
             superseded,
+            guard,
         }
     }
 
@@ -118,6 +141,7 @@ impl Origins {
         let name = match subject {
             Subject::Reap => "left",
             Subject::Prune => "several",
+            Subject::GuardConfirm | Subject::GuardAbort | Subject::GuardExpire => "guarded",
             _ => "plain",
         };
         self.directory.path().join(name)
@@ -136,6 +160,29 @@ async fn several(directory: &std::path::Path) -> PruneRequest {
     bench.world.stop().await.unwrap();
     copy(&path, directory);
     request
+}
+
+/// A world in which a guard of 9001 was opened long ago.
+async fn guarded(directory: &std::path::Path) -> OpenGuard {
+    let bench = Bench::new().await;
+    let journal = bench.journal().await;
+    let performer = bench.performer();
+    let job = guard_job(&bench, guard_draft(&journal, 9001), GuardJob::begin);
+    let runner = Runner {
+        journal: &journal,
+        performer: &performer,
+        progress: &Silent,
+    };
+    drop(runner.start(job).await.unwrap());
+    let mut guards = journal.guards().await.unwrap();
+    let mut guard = guards.remove(0);
+    bench.world.advance(Duration::from_hours(1));
+    // Our own clock cannot be advanced.
+    guard.begun.ours = Timestamp::from_millis(guard.begun.ours.millis() - 3_600_000);
+    let path = bench.world.state_dir().to_owned();
+    bench.world.stop().await.unwrap();
+    copy(&path, directory);
+    guard
 }
 
 /// The request to remove all backups of 9001 but the last.
@@ -187,6 +234,10 @@ pub(crate) fn make(subject: Subject, bench: &Bench, journal: &Journal, origins: 
             kind: JobKind::Prune(Box::new(PruneJob::new(origins.superseded.clone()))),
         },
         Subject::Exercise => exercise_job(bench, journal, 9001, 3),
+        Subject::GuardBegin => guard_job(bench, guard_draft(journal, 9001), GuardJob::begin),
+        Subject::GuardConfirm => guard_job(bench, origins.guard.clone(), GuardJob::confirm),
+        Subject::GuardAbort => guard_job(bench, origins.guard.clone(), GuardJob::abort),
+        Subject::GuardExpire => guard_job(bench, origins.guard.clone(), GuardJob::expire),
         Subject::Reap => {
             let config = felhom_agent::config::load(&bench.config).unwrap();
             let reap = ReapJob::new(&config.restore_test_policy, origins.leftover.clone());

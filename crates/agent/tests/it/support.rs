@@ -350,6 +350,65 @@ pub(crate) fn exercise_job(bench: &Bench, journal: &Journal, number: u32, bits: 
     }
 }
 
+/// A guard that is to be opened, to be confirmed within ten minutes. Its job's name is 6.
+pub(crate) fn guard_draft(journal: &Journal, number: u32) -> OpenGuard {
+    let job = JobId::from_bits(6);
+    OpenGuard {
+        snapshot: format!("felhom-guard-{job}").parse().unwrap(),
+        mark: Mark {
+            installation: journal.installation().clone(),
+            job,
+            vmid: vmid(number),
+        },
+        made_by: None,
+        begun: Reading::default(),
+        confirm_within: Duration::from_mins(10),
+        on_expiry: OnExpiry::Rollback,
+        ran: false,
+        volumes: [].into(),
+        beyond_backup: vec![],
+        rollbacks: [].into(),
+        phase: GuardPhase::Open,
+    }
+}
+
+/// A job about a guard, under the name of the job that made it: the journal of another box does not know that one.
+pub(crate) fn guard_job(
+    bench: &Bench,
+    guard: OpenGuard,
+    make: impl FnOnce(OpenGuard, GuardPolicy) -> GuardJob,
+) -> Job {
+    let config = config::load(&bench.config).unwrap();
+    Job {
+        id: guard.mark.job.clone(),
+        created: felhom_agent::clock::now(),
+        kind: JobKind::Guard(Box::new(make(guard, config.guard))),
+    }
+}
+
+/// What guests look like apart from the snapshots of guards.
+pub(crate) fn without_guards(mut guests: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    for guest in guests.values_mut() {
+        let config = guest[0].as_str().unwrap_or_default();
+        let before = config.split("\n[felhom-guard-").next().unwrap_or_default();
+        let lines = before.lines();
+        let kept: Vec<&str> = lines
+            .filter(|line| !line.starts_with("parent: felhom-guard-"))
+            .collect();
+        guest[0] = kept.join("\n").trim_end().into();
+    }
+    guests
+}
+
+/// The snapshots of guards on a guest.
+pub(crate) fn guard_snapshots(bench: &Bench, number: u32) -> usize {
+    let guest = &bench.world.state()["world"]["guests"][number.to_string()];
+    guest["config"]
+        .to_string()
+        .matches("[felhom-guard-")
+        .count()
+}
+
 impl Bench {
     /// The person at the console: `root@pam!root` may what the agent's tokens may not.
     pub(crate) fn root(&self) -> Pve {

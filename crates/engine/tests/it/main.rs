@@ -11,6 +11,7 @@ mod backup;
 mod crash;
 mod doubt;
 mod fake;
+mod guard;
 mod privileges;
 mod restore_test;
 mod retention;

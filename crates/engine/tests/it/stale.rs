@@ -129,6 +129,9 @@ fn a_snapshot_is_looked_at_again_before_it_is_removed_after_a_restart() {
             }
             .to_string(),
         ),
+        taken_s: None,
+        parent: None,
+        state: None,
     };
     job.record(now, Outcome::Snapshots(vec![]));
     job.record(now, Outcome::Tasks([].into()));

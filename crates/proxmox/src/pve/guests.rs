@@ -13,8 +13,8 @@ pub use config::{GetLxcConfig, LxcConfig, SetLxcConfig};
 pub use create::{CreateLxc, DestroyLxc, LxcSettings, RestoreLxc};
 pub use power::{ShutdownLxc, StartLxc, StopLxc};
 pub use snapshots::{
-    CreateSnapshot, DeleteSnapshot, GetSnapshotConfig, ListSnapshots, RollbackSnapshot, Snapshot,
-    Snapshots,
+    CanSnapshot, CreateSnapshot, DeleteSnapshot, GetSnapshotConfig, ListSnapshots,
+    RollbackSnapshot, Snapshot, SnapshotFeature, Snapshots,
 };
 pub use status::{
     GetLxcInterfaces, GetLxcStatus, GuestInterface, GuestStatus, InterfaceAddress, ListLxc,

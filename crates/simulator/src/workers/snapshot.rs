@@ -301,7 +301,7 @@ pub(crate) async fn rollback(
         let mut world = sim.lock();
         let guest = in_task(world.lxc(vmid))?;
         if guest.config.current.flag("template") {
-            return Err("you can't rollback if it's a template".into());
+            return Err("you can't rollback if vm is a template".into());
         }
         let section = guest.config.snapshots.get(&name).cloned();
         let section = section.ok_or_else(|| format!("snapshot '{name}' does not exist"))?;

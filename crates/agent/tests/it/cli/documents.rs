@@ -154,6 +154,65 @@ async fn commands_about_tests_have_their_documents() {
     assert_eq!(exercise["upids"].as_array().unwrap().len(), 2);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commands_about_guards_have_their_documents() {
+    let bench = Bench::new().await;
+    let begin = [
+        "snapshot",
+        "guard",
+        "9001",
+        "begin",
+        "--confirm-within",
+        "15m",
+    ];
+    let dry: Vec<&str> = begin.into_iter().chain(["--dry-run"]).collect();
+    document(&bench, &dry, 0, "felhom.plan").await;
+    let none = document(&bench, &["snapshot", "list"], 0, "felhom.snapshot-guards").await;
+    assert_eq!(none, serde_json::json!([]));
+    let opened = document(&bench, &begin, 0, "felhom.snapshot-guard").await;
+    assert_eq!(
+        (&opened["end"], &opened["open"]),
+        (&"opened".into(), &true.into())
+    );
+    let error = document(&bench, &begin, 4, "felhom.error").await;
+    assert_eq!(error["code"], "guard-open");
+    let list = document(&bench, &["snapshot", "list"], 0, "felhom.snapshot-guards").await;
+    assert_eq!(list[0]["state"], "open");
+    let status = document(&bench, &["status"], 3, "felhom.status").await;
+    assert_eq!(status["guards"][0]["snapshot"], opened["snapshot"]);
+    let settle = ["snapshot", "settle"];
+    let settled = document(&bench, &settle, 0, "felhom.snapshot-settle").await;
+    assert_eq!(settled["guards"].as_array().unwrap().len(), 1);
+    document(
+        &bench,
+        &["snapshot", "settle", "--dry-run"],
+        0,
+        "felhom.plan",
+    )
+    .await;
+    for end in ["confirm", "abort"] {
+        let dry = ["snapshot", "guard", "9001", end, "--dry-run"];
+        document(&bench, &dry, 0, "felhom.plan").await;
+    }
+    let abort = ["snapshot", "guard", "9001", "abort"];
+    let aborted = document(&bench, &abort, 0, "felhom.snapshot-guard").await;
+    assert_eq!(
+        (&aborted["end"], &aborted["open"]),
+        (&"rolled-back".into(), &false.into())
+    );
+    let error = document(&bench, &abort, 5, "felhom.error").await;
+    assert_eq!(error["code"], "no-guard");
+    for (value, within) in [
+        ("--confirm-within", "0s"),
+        ("--confirm-within", "2d"),
+        ("--confirm-within", "soon"),
+    ] {
+        let odd = ["snapshot", "guard", "9001", "begin", value, within];
+        let error = document(&bench, &odd, 2, "felhom.error").await;
+        assert_eq!(error["code"], "usage");
+    }
+}
+
 fn fail(point: &str) -> Fault {
     Fault::task(
         point,

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 36] = [
+const COMMANDS: [&str; 44] = [
     "",
     "backup",
     "backup list",
@@ -36,6 +36,13 @@ const COMMANDS: [&str; 36] = [
     "selftest",
     "selftest restore-test",
     "selftest task",
+    "snapshot",
+    "snapshot guard",
+    "snapshot guard 9001 abort",
+    "snapshot guard 9001 begin",
+    "snapshot guard 9001 confirm",
+    "snapshot list",
+    "snapshot settle",
     "status",
     "storage",
     "storage list",
@@ -46,6 +53,7 @@ const COMMANDS: [&str; 36] = [
     "trust show",
     "volumes",
     "volumes import",
+    "volumes plan",
     "volumes show",
 ];
 
@@ -56,7 +64,10 @@ fn walk(words: &[&str], command: &clap::Command, seen: &mut Vec<(Vec<String>, cl
         command.clone(),
     ));
     for below in command.get_subcommands() {
-        let words: Vec<&str> = words.iter().copied().chain([below.get_name()]).collect();
+        // What a command wants to know comes before what is below it.
+        let known = command.get_positionals().map(|_| "9001");
+        let words = words.iter().copied().chain(known).chain([below.get_name()]);
+        let words: Vec<&str> = words.collect();
         walk(&words, below, seen);
     }
 }

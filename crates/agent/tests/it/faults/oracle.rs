@@ -30,6 +30,7 @@ pub(super) fn why(job: &Job) -> String {
         JobKind::Exercise(exercise) => format!("{:?}", exercise.report().unwrap().reason),
         JobKind::Reap(reap) => format!("{:?}", reap.report().unwrap().findings),
         JobKind::Prune(prune) => format!("{:?}", prune.report().unwrap().reason),
+        JobKind::Guard(guard) => format!("{:?}", guard.report().unwrap().reasons),
     }
 }
 
@@ -54,6 +55,15 @@ pub(super) fn end_of(job: &Job) -> End {
             let report = prune.report().unwrap();
             done(report.left.is_empty() && report.reason.is_none())
         }
+        JobKind::Guard(guard) => match guard.report().unwrap().end {
+            GuardEnd::Opened | GuardEnd::Confirmed | GuardEnd::RolledBack | GuardEnd::Outlived => {
+                End::Right
+            }
+            GuardEnd::Undetermined => End::Undetermined,
+            GuardEnd::Refused | GuardEnd::Failed | GuardEnd::Gone | GuardEnd::Unchanged => {
+                End::CouldNot
+            }
+        },
     }
 }
 
@@ -132,7 +142,7 @@ impl Before {
 /// What production guests look like. The snapshot that vzdump leaves when the power goes is PVE's own, and its next backup
 /// removes it (pve-container `VZDump/LXC.pm`).
 pub(super) fn production(bench: &Bench) -> BTreeMap<String, Value> {
-    let mut guests = bench.production();
+    let mut guests = without_guards(bench.production());
     for guest in guests.values_mut() {
         let config = guest[0].as_str().unwrap_or_default();
         let before = config.split("\n[vzdump]\n").next().unwrap_or_default();
@@ -149,6 +159,7 @@ pub(super) async fn check(job: &Job, before: &Before, bench: &Bench) -> Result<(
     claims(job, before, bench)?;
     told_and_reaped(bench).await?;
     told_and_removed(job, bench).await?;
+    super::guard::told_and_ended(job, bench).await?;
     before.unchanged(bench)
 }
 
@@ -157,7 +168,8 @@ fn once(before: &Before, bench: &Bench) -> Result<(), String> {
     for (what, count) in bench.world.counts() {
         let fresh = count.saturating_sub(before.counts.get(&what).copied().unwrap_or(0));
         // Somebody else's vzdump is of another guest than ours.
-        let effect = what.starts_with("vz");
+        // A production guest is started by the boot as well.
+        let effect = what.starts_with("vz") && !what.starts_with("vzstart 90");
         if effect && fresh > 1 {
             return Err(format!("`{what}` was carried out {fresh} times"));
         }
@@ -198,7 +210,7 @@ fn claims(job: &Job, before: &Before, bench: &Bench) -> Result<(), String> {
             }
             Ok(())
         }
-        JobKind::RestoreTest(_) | JobKind::Exercise(_) | JobKind::Reap(_) => {
+        JobKind::RestoreTest(_) | JobKind::Exercise(_) | JobKind::Reap(_) | JobKind::Guard(_) => {
             if now == before.archives {
                 Ok(())
             } else {

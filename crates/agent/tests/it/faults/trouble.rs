@@ -164,7 +164,8 @@ fn guest_of(mutation: &Mutation) -> Option<Vmid> {
         | Mutation::Stop(vmid)
         | Mutation::Destroy(vmid)
         | Mutation::Snapshot { vmid, .. }
-        | Mutation::DeleteSnapshot { vmid, .. } => Some(*vmid),
+        | Mutation::DeleteSnapshot { vmid, .. }
+        | Mutation::Rollback { vmid, .. } => Some(*vmid),
         _ => None,
     }
 }

@@ -58,6 +58,22 @@ pub struct GetSnapshotConfig {
     pub name: SnapshotName,
 }
 
+/// `GET …/feature?feature=snapshot`: `VM.Audit`. Not possible as soon as one mount point cannot be snapshotted, be it a bind
+/// mount or a volume that no backup holds (pve-container LXC/Config.pm `has_feature`).
+#[derive(Debug, Clone, Copy)]
+pub struct CanSnapshot {
+    /// Which container.
+    pub vmid: Vmid,
+}
+
+/// Whether a container can be snapshotted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct SnapshotFeature {
+    /// Whether it can.
+    #[serde(rename = "hasFeature", deserialize_with = "decode::flag")]
+    pub available: bool,
+}
+
 /// A container's snapshots, without the entry `current` that PVE lists beside them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshots {
@@ -136,6 +152,18 @@ impl Endpoint for ListSnapshots {
     }
 }
 
+impl Endpoint for CanSnapshot {
+    type Response = SnapshotFeature;
+
+    fn request(&self, node: &NodeName) -> Request {
+        Request::new(
+            Method::Get,
+            &[&"nodes", node, &"lxc", &self.vmid, &"feature"],
+        )
+        .with("feature", "snapshot")
+    }
+}
+
 impl Endpoint for CreateSnapshot {
     type Response = Started;
 
@@ -203,6 +231,11 @@ impl Pve {
     /// A container's snapshots.
     pub async fn lxc_snapshots(&self, vmid: Vmid) -> Result<Snapshots, Error> {
         self.call(&ListSnapshots { vmid }).await
+    }
+
+    /// Whether a container can be snapshotted.
+    pub async fn can_snapshot(&self, vmid: Vmid) -> Result<bool, Error> {
+        Ok(self.call(&CanSnapshot { vmid }).await?.available)
     }
 
     /// Starts making a snapshot.

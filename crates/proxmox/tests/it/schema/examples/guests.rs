@@ -8,9 +8,9 @@ use felhom_proxmox::property::{
     RootFs,
 };
 use felhom_proxmox::pve::guests::{
-    CreateLxc, CreateSnapshot, DeleteSnapshot, DestroyLxc, GetGuestConfig, GetLxcConfig,
-    GetLxcInterfaces, GetLxcStatus, GetSnapshotConfig, ListLxc, ListSnapshots, LxcSettings,
-    RestoreLxc, RollbackSnapshot, SetLxcConfig, ShutdownLxc, StartLxc, StopLxc,
+    CanSnapshot, CreateLxc, CreateSnapshot, DeleteSnapshot, DestroyLxc, GetGuestConfig,
+    GetLxcConfig, GetLxcInterfaces, GetLxcStatus, GetSnapshotConfig, ListLxc, ListSnapshots,
+    LxcSettings, RestoreLxc, RollbackSnapshot, SetLxcConfig, ShutdownLxc, StartLxc, StopLxc,
 };
 
 use super::{Examples, id};
@@ -39,6 +39,7 @@ pub(super) fn add(examples: &mut Examples) {
             examples.one(&GetGuestConfig { kind, vmid });
         }
         examples.one(&ListSnapshots { vmid });
+        examples.one(&CanSnapshot { vmid });
         for name in ["s1", "before-update_2", &"a".repeat(40)] {
             snapshots(examples, vmid, &id(name));
         }
