@@ -1,6 +1,8 @@
 //! A container as `docker container inspect` prints it (`container.InspectResponse` of moby's `api/types`).
 
-use serde_json::Value;
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
 
 use crate::docker::object::{Misshapen, Object};
 use crate::volumes::{Container, Mount, Source};
@@ -24,23 +26,16 @@ pub(super) struct MountedVolume {
 
 pub(super) fn read(value: &Value) -> Result<Inspected, Misshapen> {
     let object = Object::new(value)?;
-    let nested = |key: &'static str| {
-        let inner = object.optional_object(key)?;
-        inner.map_or_else(|| Object::new(empty()), Ok)
-    };
-    let (config, host, state) = (nested("Config")?, nested("HostConfig")?, nested("State")?);
+    let (config, host, state) = (
+        nested(object, "Config")?,
+        nested(object, "HostConfig")?,
+        nested(object, "State")?,
+    );
     let labels = config
         .texts("Labels")
         .map_err(|error| error.within("Config"))?;
-    let flag = |key| {
-        let flag = state.optional_flag(key);
-        flag.map_err(|error| error.within("State"))
-    };
-    let restart = host.optional_object("RestartPolicy")?;
-    let restart = restart.map(|policy| policy.optional_text("Name"));
-    // An empty name is what a client leaves that says nothing; the engine does not restart it.
-    let restart = restart.transpose()?.map(|name| name.unwrap_or("no"));
-    let status = state.optional_text("Status")?;
+    let running = state.optional_flag("Running");
+    let running = running.map_err(|error| error.within("State"))?;
     let mut volumes = Vec::new();
     let mut mounts = Vec::new();
     for (mount, volume) in object.list("Mounts", mount)? {
@@ -55,16 +50,13 @@ pub(super) fn read(value: &Value) -> Result<Inspected, Misshapen> {
         container: Container {
             id: object.text("Id")?.to_owned(),
             name: object.text("Name")?.trim_start_matches('/').to_owned(),
-            image: config
-                .optional_text("Image")?
-                .unwrap_or_default()
-                .to_owned(),
+            image: owned(config.optional_text("Image")?),
             image_digest: None,
             project: label("com.docker.compose.project"),
             service: label("com.docker.compose.service"),
-            running: flag("Running")?.unwrap_or(false),
-            state: status.unwrap_or_default().to_owned(),
-            restart_policy: restart.unwrap_or_default().to_owned(),
+            running: running.unwrap_or(false),
+            state: owned(state.optional_text("Status")?),
+            restart_policy: restart_policy(host)?,
             labels,
             mounts,
         },
@@ -73,9 +65,27 @@ pub(super) fn read(value: &Value) -> Result<Inspected, Misshapen> {
     })
 }
 
-fn empty() -> &'static Value {
-    static EMPTY: std::sync::LazyLock<Value> = std::sync::LazyLock::new(|| serde_json::json!({}));
-    &EMPTY
+fn owned(text: Option<&str>) -> String {
+    text.unwrap_or_default().to_owned()
+}
+
+/// An object within it; nothing in it when it is missing.
+fn nested<'a>(object: Object<'a>, key: &str) -> Result<Object<'a>, Misshapen> {
+    static EMPTY: LazyLock<Value> = LazyLock::new(|| json!({}));
+    match object.optional_object(key)? {
+        Some(inner) => Ok(inner),
+        None => Object::new(&EMPTY),
+    }
+}
+
+/// An empty name is what a client leaves that says nothing; the engine does not restart such a container.
+fn restart_policy(host: Object<'_>) -> Result<String, Misshapen> {
+    let Some(policy) = host.optional_object("RestartPolicy")? else {
+        return Ok(String::new());
+    };
+    let name = policy.optional_text("Name");
+    let name = name.map_err(|error| error.within("HostConfig.RestartPolicy"))?;
+    Ok(name.unwrap_or("no").to_owned())
 }
 
 fn mount(value: &Value) -> Result<(Mount, Option<MountedVolume>), Misshapen> {
@@ -88,10 +98,7 @@ fn mount(value: &Value) -> Result<(Mount, Option<MountedVolume>), Misshapen> {
             let name = object.text("Name")?.to_owned();
             volume = Some(MountedVolume {
                 name: name.clone(),
-                driver: object
-                    .optional_text("Driver")?
-                    .unwrap_or_default()
-                    .to_owned(),
+                driver: owned(object.optional_text("Driver")?),
                 mountpoint: source.to_owned(),
             });
             Source::Volume { name }

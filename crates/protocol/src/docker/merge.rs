@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::docker::container::{Inspected, MountedVolume};
 use crate::docker::error::DockerError;
+use crate::docker::image::Digests;
 use crate::docker::info::Info;
 use crate::docker::kind::Kind;
 use crate::docker::{container, image, info, listed, volume};
@@ -24,7 +25,7 @@ pub(super) struct Parts {
     list_told: bool,
     counted: bool,
     containers: BTreeMap<String, Inspected>,
-    images: BTreeMap<String, BTreeSet<String>>,
+    images: BTreeMap<String, Digests>,
 }
 
 impl Parts {

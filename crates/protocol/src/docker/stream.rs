@@ -24,16 +24,21 @@ pub(super) fn documents<'a>(
         .unwrap_or(input.bytes);
     let values = Deserializer::from_slice(bytes).into_iter::<Value>();
     values.flat_map(move |value| {
-        let members = match value {
-            Ok(Value::Array(members)) => members.into_iter().map(Ok).collect(),
-            Ok(other) => vec![Ok(other)],
-            Err(error) => vec![Err(DockerError::NotJson {
-                file: shown(file),
-                line: error.line(),
-                why: shown(&error.to_string()),
-            })],
+        // What a guest sends may be an array of millions of zeros: it is not laid out a second time.
+        let (members, single) = match value {
+            Ok(Value::Array(members)) => (members, None),
+            Ok(other) => (Vec::new(), Some(Ok(other))),
+            Err(error) => (Vec::new(), Some(Err(not_json(file, &error)))),
         };
-        let told = move |member: Result<Value, _>| member.map(|value| Told { file, value });
-        members.into_iter().map(told)
+        let told = members.into_iter().map(Ok).chain(single);
+        told.map(move |value: Result<Value, _>| value.map(|value| Told { file, value }))
     })
+}
+
+fn not_json(file: &str, error: &serde_json::Error) -> DockerError {
+    DockerError::NotJson {
+        file: shown(file),
+        line: error.line(),
+        why: shown(&error.to_string()),
+    }
 }

@@ -212,7 +212,7 @@ fn what_is_too_long_too_many_or_too_deep_is_refused() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(refused(&deep).contains("recursion limit"));
     let large = format!("[{}]", " ".repeat(docker::LARGEST));
-    assert!(refused(&large).contains("bytes, at most 16777216 are read"));
+    assert!(refused(&large).contains("bytes, at most 8388608 are read"));
 }
 
 #[test]
@@ -229,4 +229,31 @@ fn a_nameless_thing_is_refused() {
             "{told}"
         );
     }
+}
+
+/// What grows with the square of its size would take minutes here.
+#[test]
+fn the_largest_hostile_input_is_refused_in_linear_time() {
+    let half = docker::LARGEST / 2;
+    let fill = |piece: &dyn Fn(usize) -> String, separator: &str| {
+        let count = half / (piece(100_000).len() + separator.len());
+        let pieces: Vec<_> = (0..count).map(piece).collect();
+        pieces.join(separator)
+    };
+    let containers = fill(
+        &|n| format!(r#"{{"Id":"{n}","Name":"/{n}","Image":"i","Config":{{}},"HostConfig":{{}}}}"#),
+        "\n",
+    );
+    let digests = fill(&|n| format!(r#""r{n}@d""#), ",");
+    let image = format!(r#"{{"Id":"i","RootFS":{{}},"RepoDigests":[{digests}]}}"#);
+    assert!(refused(&format!("{containers}{image}")).contains("list of containers"));
+    let mounts = fill(
+        &|n| format!(r#"{{"Type":"volume","Name":"{n}","Destination":"/{n}"}}"#),
+        ",",
+    );
+    let one =
+        format!(r#"{{"Id":"1","Name":"/x","Config":{{}},"HostConfig":{{}},"Mounts":[{mounts}]}}"#);
+    assert!(refused(&format!("{one}\n{one}")).contains("entries"));
+    let zeros = format!("[{}0]", "0,".repeat(half - 2));
+    assert!(refused(&zeros).contains("neither an object"));
 }

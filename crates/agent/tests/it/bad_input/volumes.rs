@@ -92,7 +92,7 @@ async fn a_file_that_cannot_be_read_is_named() {
     told.says(2, &["standard input", "once"]);
     // Endless input ends.
     let told = refused(&bench, &["volumes", "import", "9001", "/dev/zero"]).await;
-    told.says(2, &["at most 16777216 are read"]);
+    told.says(2, &["at most 8388608 are read"]);
     assert_nothing_kept(&bench).await;
 }
 
