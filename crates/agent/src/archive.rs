@@ -27,6 +27,7 @@ mod sparse;
 use std::path::PathBuf;
 
 pub use locate::locate;
+pub(crate) use locate::log_beside;
 pub use name::LONGEST_NAME;
 pub use read::{Packing, read, read_stream};
 pub use sample::{DIGESTED_BYTES, SAMPLED_FILES};

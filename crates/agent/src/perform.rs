@@ -6,7 +6,8 @@ mod mutate;
 mod read;
 
 use felhom_engine::{
-    ArchiveContent, ErrorClass, Observe, Outcome, Principal, RemoteError, Step, WantedContent,
+    ArchiveContent, ErrorClass, Observe, Outcome, Principal, RemoteError, Step, VzdumpLog,
+    WantedContent,
 };
 use felhom_ids::{Vmid, VolumeId};
 use felhom_proxmox::Pve;
@@ -164,6 +165,12 @@ impl Performer {
     ) -> Result<ArchiveContent, ArchiveError> {
         let path = archive::locate(volid, &self.config.archives)?;
         read::read(path, wanted.clone(), progress).await
+    }
+
+    /// What vzdump wrote beside an archive, where that can be read.
+    pub(crate) fn read_log(&self, volid: &VolumeId) -> Option<VzdumpLog> {
+        let path = archive::locate(volid, &self.config.archives).ok()?;
+        archive::log_beside(&path)
     }
 }
 

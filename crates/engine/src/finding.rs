@@ -137,6 +137,8 @@ pub mod codes {
             "A Proxmox task succeeded with warnings.";
         ARCHIVE_UNREAD = "archive-unread", Warning,
             "The archive could not be read by the agent, so its content is proven by vzdump's log only.";
+        ARCHIVE_ODD_NAMES = "archive-odd-names", Warning,
+            "The archive holds names that no honest guest has: absolute ones, with `..`, or endlessly long.";
         SCRATCH_FOREIGN = "scratch-foreign", Critical,
             "A guest stands in the scratch range that we cannot prove to be ours; it is left alone.";
         UNFINISHED_RESTORE = "unfinished-restore", Critical,

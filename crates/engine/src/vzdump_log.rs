@@ -37,6 +37,16 @@ impl VzdumpLog {
         log
     }
 
+    /// Reads the log file that vzdump leaves beside an archive: the same lines with their time in front (pve-manager VZDump.pm
+    /// `debugmsg`: `%F %H:%M:%S`).
+    pub fn parse_file<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::parse(lines.into_iter().map(|line| {
+            let is_time = |sign: char| sign.is_ascii_digit() || "-: ".contains(sign);
+            let rest = line.trim_start_matches(is_time);
+            if rest.len() < line.len() { rest } else { line }
+        }))
+    }
+
     /// Whether it says nothing of a backup at all. Every backup says in which mode it runs, and a failed one says why: such
     /// a log was not read.
     pub fn is_silent(&self) -> bool {
@@ -126,6 +136,20 @@ mod tests {
         );
         assert_eq!(log.bytes_written, Some(2_150_400));
         assert!(!log.fell_back && log.errors.is_empty());
+    }
+
+    #[test]
+    fn the_file_beside_an_archive_says_the_same_with_times() {
+        let log = VzdumpLog::parse_file([
+            "2026-11-23 00:19:29 INFO: Starting Backup of VM 9010 (lxc)",
+            "2026-11-23 00:19:29 INFO: including mount point rootfs ('/') in backup",
+            "2026-11-23 00:19:29 INFO: excluding volume mount point mp2 ('/srv/cache') from backup (disabled)",
+            "2026-11-23 00:19:30 INFO: backup mode: stop",
+            "2026-11-23 00:19:31 ERROR: Backup of VM 9010 failed - no",
+        ]);
+        assert_eq!(log.mode.as_deref(), Some("stop"));
+        assert_eq!(log.mounts.len(), 2);
+        assert_eq!(log.errors, ["Backup of VM 9010 failed - no"]);
     }
 
     #[test]

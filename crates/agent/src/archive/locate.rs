@@ -1,8 +1,10 @@
 //! Where an archive lies, and opening it without being led elsewhere.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use felhom_engine::VzdumpLog;
 use felhom_ids::VolumeId;
 use rustix::fs::{Mode, OFlags};
 
@@ -28,6 +30,24 @@ pub fn locate(volid: &VolumeId, directories: &[ArchiveDirectory]) -> Result<Path
         });
     }
     Ok(directory.path.join(name))
+}
+
+/// The most that is read of a log file: one of a large guest has some thousand lines.
+const LONGEST_LOG: u64 = 4 << 20;
+
+/// What vzdump wrote beside an archive, `vzdump-….log` for `vzdump-….tar.zst`; `None` when there is no such file, or none that
+/// says anything (a `prune` of the storage leaves some behind, and an admin may remove them).
+pub(crate) fn log_beside(archive: &Path) -> Option<VzdumpLog> {
+    let name = archive.file_name()?.to_str()?;
+    let stem = name
+        .split_once(".tar")
+        .or_else(|| name.split_once(".vma"))?
+        .0;
+    let (file, _) = open(&archive.with_file_name(format!("{stem}.log"))).ok()?;
+    let mut text = Vec::new();
+    file.take(LONGEST_LOG).read_to_end(&mut text).ok()?;
+    let log = VzdumpLog::parse_file(String::from_utf8_lossy(&text).lines());
+    (!log.is_silent()).then_some(log)
 }
 
 /// Opens a regular file, and answers its length. A link is not followed, since it may lead out of the directory; opening

@@ -4,6 +4,7 @@ mod list;
 mod proof;
 mod prune;
 mod text;
+mod witnesses;
 
 use felhom_engine::{
     ArchiveContent, BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict,

@@ -305,6 +305,15 @@ fn take_content(
             "the archive does not begin with the guest's configuration",
         );
     }
+    let odd = &content.odd_names;
+    if odd.count > 0 {
+        let first = odd.first.first().map_or("", String::as_str);
+        let detail = format!(
+            "{} name(s), `{first}` the first; they count nowhere",
+            odd.count
+        );
+        report.find(codes::ARCHIVE_ODD_NAMES, detail);
+    }
     if let Some(forecast) = request.forecast_bytes.filter(|bytes| *bytes > 0)
         && (content.bytes < forecast / 2 || content.bytes / 2 > forecast)
     {

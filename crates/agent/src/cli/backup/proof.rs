@@ -1,92 +1,170 @@
-//! `backup proof`: what is in an archive, read from the archive itself.
+//! `backup proof`: the three witnesses about an archive – what was planned, what vzdump said, what is in it now.
 
-use felhom_engine::{ArchiveContent, Inclusion, Principal, WantedContent};
+use felhom_engine::volumes::PlannedVolume;
+use felhom_engine::{
+    ArchiveProof, GuestConfig, Inclusion, LogSource, Principal, ProofStanding, VzdumpLog,
+    WantedContent, Witnesses, planned_inclusion, prove_archive,
+};
 use felhom_ids::VolumeId;
 use serde_json::json;
 
+use super::witnesses::{untold_lines, witness_table};
 use crate::archive::ArchiveError;
-use crate::cli::context::{Context, archived_config, parse_backup};
+use crate::cli::context::{Context, archived_config, journal_failure, parse_backup};
 use crate::cli::terminal::Terminal;
 use crate::exit::{Exit, Failure};
+use crate::journal::BackupRow;
 use crate::output::size;
+use crate::perform::Performer;
 
 pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result<Exit, Failure> {
     let volid = parse_backup(archive_id)?;
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
     let archived = archived_config(pve, &volid).await?;
-    let wanted = WantedContent::of(&archived);
-    let terminal = Terminal::new(context.printer.clone());
-    let reading = performer.read_archive(&volid, &wanted, &terminal);
-    let read = tokio::select! {
-        read = reading => read.map_err(|error| unread(&error))?,
-        _ = tokio::signal::ctrl_c() => return Err(unread(&ArchiveError::Stopped)),
+    let record = match context.read_journal(performer.config()).await? {
+        Some(journal) => journal
+            .backup_of(&volid)
+            .await
+            .map_err(|error| journal_failure(&error))?,
+        None => None,
     };
-    drop(terminal);
-    let planned = felhom_engine::planned_inclusion(&archived);
-    let data = json!({ "volid": volid, "planned": planned, "content": read });
-    context
-        .printer
-        .document("felhom.proof", &data, || text(&volid, &planned, &read));
-    Ok(if read.complete {
-        Exit::Done
-    } else {
-        Exit::VerdictFailed
+    let plan = plan(&archived, record.as_ref());
+    let log = match recorded_log(record.as_ref()) {
+        Some(log) => Some((LogSource::Record, log)),
+        None => performer
+            .read_log(&volid)
+            .map(|log| (LogSource::LogFile, log)),
+    };
+    let mut wanted = WantedContent::of(&archived);
+    wanted.volumes = plan.1.iter().flat_map(PlannedVolume::roots).collect();
+    let witnesses = Witnesses {
+        mounts: plan.0,
+        volumes: plan.1,
+        log,
+        content: read(context, &performer, &volid, &wanted).await?,
+    };
+    let proof = prove_archive(&volid, witnesses);
+    tell(context, &proof);
+    Ok(match proof.standing {
+        ProofStanding::Proven => Exit::Done,
+        ProofStanding::Failed => Exit::VerdictFailed,
+        ProofStanding::Unproven => Exit::Findings,
     })
 }
 
-/// The archive could not be looked at, which says nothing about it.
-fn unread(error: &ArchiveError) -> Failure {
-    let exit = match error {
-        ArchiveError::NoDirectory { .. } => Exit::Configuration,
-        ArchiveError::Stopped => Exit::Undetermined,
-        ArchiveError::Thread(_) => Exit::Unexpected,
-        ArchiveError::Open { .. }
-        | ArchiveError::NoFile { .. }
-        | ArchiveError::Format { .. }
-        | ArchiveError::Storage { .. }
-        | ArchiveError::Changed { .. } => Exit::NoSuchThing,
-    };
-    let failure = Failure::new(exit, "archive", error.to_string());
-    let failure = match std::error::Error::source(error) {
-        Some(source) => failure.caused_by(source),
-        None => failure,
-    };
-    if exit == Exit::Configuration {
-        failure.hint("name the directory in the configuration: [[archives]] storage = …, path = …")
-    } else {
-        failure
+/// What should be in it: by our record of the backup, else by the configuration inside the archive.
+fn plan(
+    archived: &GuestConfig,
+    record: Option<&BackupRow>,
+) -> (Vec<Inclusion>, Vec<PlannedVolume>) {
+    let recorded = record
+        .map(|row| &row.report)
+        .filter(|report| !report.inclusion.is_empty());
+    match recorded {
+        Some(report) => {
+            let mounts = report.inclusion.iter().map(|proof| proof.planned.clone());
+            let volumes = report.volumes.iter().map(|proof| proof.planned.clone());
+            (mounts.collect(), volumes.collect())
+        }
+        None => (planned_inclusion(archived), Vec::new()),
     }
 }
 
-fn text(volid: &VolumeId, planned: &[Inclusion], content: &ArchiveContent) -> String {
-    let mut lines = vec![format!(
-        "{volid}: {} members, {} unpacked",
-        content.members,
-        size(content.bytes)
-    )];
-    for mount in planned {
-        let tally = content.mounts.get(&mount.key).copied().unwrap_or_default();
-        let place = if mount.included { "in " } else { "out" };
+/// What vzdump said, as far as our record keeps it.
+fn recorded_log(record: Option<&BackupRow>) -> Option<VzdumpLog> {
+    let report = &record?.report;
+    let mounts: std::collections::BTreeMap<_, _> = report
+        .inclusion
+        .iter()
+        .filter_map(|proof| Some((proof.planned.key.clone(), (proof.logged?, None))))
+        .collect();
+    (!mounts.is_empty()).then(|| VzdumpLog {
+        mode: report.actual_mode.clone(),
+        mounts,
+        ..VzdumpLog::default()
+    })
+}
+
+/// What is in it, or why that cannot be said, which says nothing about it.
+async fn read(
+    context: &Context,
+    performer: &Performer,
+    volid: &VolumeId,
+    wanted: &WantedContent,
+) -> Result<Result<felhom_engine::ArchiveContent, String>, Failure> {
+    let terminal = Terminal::new(context.printer.clone());
+    let reading = performer.read_archive(volid, wanted, &terminal);
+    let read = tokio::select! {
+        read = reading => read,
+        _ = tokio::signal::ctrl_c() => Err(ArchiveError::Stopped),
+    };
+    drop(terminal);
+    match read {
+        Ok(found) => Ok(Ok(found)),
+        Err(error @ ArchiveError::Stopped) => Err(Failure::new(
+            Exit::Undetermined,
+            "archive",
+            error.to_string(),
+        )),
+        Err(error @ ArchiveError::Thread(_)) => {
+            Err(Failure::new(Exit::Unexpected, "archive", error.to_string()))
+        }
+        Err(error) => Ok(Err(why(&error))),
+    }
+}
+
+fn why(error: &ArchiveError) -> String {
+    let text = match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    if matches!(error, ArchiveError::NoDirectory { .. }) {
+        return format!(
+            "{text} (name it in the configuration: [[archives]] storage = …, path = …)"
+        );
+    }
+    text
+}
+
+fn tell(context: &Context, proof: &ArchiveProof) {
+    let data = json!(proof);
+    context
+        .printer
+        .document("felhom.proof", &data, || text(proof));
+}
+
+fn text(proof: &ArchiveProof) -> String {
+    let standing = match proof.standing {
+        ProofStanding::Proven => "proven: plan, log and archive agree",
+        ProofStanding::Failed => "FAILED",
+        ProofStanding::Unproven => "unproven",
+    };
+    let mut lines = vec![format!("{}: {standing}", proof.volid)];
+    lines.extend(proof.reasons.iter().map(|reason| format!("  {reason}")));
+    if let Some(content) = &proof.content {
         lines.push(format!(
-            "  {place} {} ({}): {}; {} members, {}",
-            mount.key,
-            mount.path,
-            mount.why,
-            tally.members,
-            size(tally.bytes)
+            "  {} members, {} unpacked",
+            content.members,
+            size(content.bytes)
         ));
+        let odd = &content.odd_names;
+        if odd.count > 0 {
+            lines.push(format!(
+                "  {} name(s) that no honest archive has, such as `{}`: counted nowhere",
+                odd.count,
+                odd.first.first().map_or("", String::as_str)
+            ));
+        }
     }
-    for volume in &content.docker_volumes {
-        let (name, tally) = (&volume.name, volume.tally);
-        lines.push(format!(
-            "  in  Docker volume `{name}`: {} members, {}",
-            tally.members,
-            size(tally.bytes)
-        ));
+    lines.push(witness_table(&proof.mounts, &proof.volumes));
+    if let Some(content) = &proof.content {
+        lines.extend(untold_lines(&content.docker_volumes, &proof.volumes));
     }
-    if let Some(error) = &content.error {
-        lines.push(format!("  the archive breaks off: {error}"));
-    }
+    lines.push(match proof.log {
+        Some(LogSource::Record) => "vzdump's word is from our record of the backup".to_owned(),
+        Some(LogSource::LogFile) => "vzdump's word is from the log beside the archive".to_owned(),
+        None => "vzdump's word is not known".to_owned(),
+    });
     lines.join("\n")
 }

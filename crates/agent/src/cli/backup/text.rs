@@ -2,6 +2,7 @@
 
 use felhom_engine::{BackupReport, BackupVerdict, Finding};
 
+use super::witnesses::{untold_lines, witness_table};
 use crate::output::{seconds, size};
 
 pub(in crate::cli) fn plan_text(plan: &[String], findings: &[Finding]) -> String {
@@ -38,40 +39,15 @@ pub(super) fn text(report: &BackupReport) -> String {
     lines.join("\n")
 }
 
-/// The three witnesses, a line a mount point, and the named Docker volumes.
+/// The three witnesses, as far as they were heard.
 fn proof_lines(report: &BackupReport) -> Vec<String> {
     let mut lines = Vec::new();
-    for proof in &report.inclusion {
-        let place = if proof.planned.included { "in " } else { "out" };
-        let seen = match (proof.archived, &proof.difference) {
-            (_, Some(difference)) => format!("CONTRADICTION: {difference}"),
-            (Some(tally), None) => format!(
-                "{} members, {} in the archive",
-                tally.members,
-                size(tally.bytes)
-            ),
-            (None, None) => "by vzdump's log only".to_owned(),
-        };
-        lines.push(format!(
-            "  {place} {} ({}): {}; {seen}",
-            proof.planned.key, proof.planned.path, proof.planned.why
-        ));
+    if !report.inclusion.is_empty() {
+        lines.push(witness_table(&report.inclusion, &report.volumes));
     }
-    for volume in &report.docker_volumes {
-        // Of a volume that is bound elsewhere Docker keeps an empty directory.
-        lines.push(if volume.tally.members == 0 {
-            format!(
-                "  out Docker volume `{}`: nothing of it at its usual place; if it is bound elsewhere, that place counts",
-                volume.name
-            )
-        } else {
-            format!(
-                "  in  Docker volume `{}`: {} members, {} (a named volume lies in the rootfs, so it is always in)",
-                volume.name,
-                volume.tally.members,
-                size(volume.tally.bytes)
-            )
-        });
+    lines.extend(untold_lines(&report.docker_volumes, &report.volumes));
+    if let Some(why) = &report.unproven {
+        lines.push(format!("  unproven by the archive itself: {why}"));
     }
     lines
 }

@@ -308,3 +308,49 @@ fn a_volume_that_lost_half_of_its_bytes_is_told_and_a_small_one_is_not() {
     assert!(changed(&sized(100 << 20), &sized(60 << 20)).is_empty());
     assert!(changed(&sized(1000), &sized(10)).is_empty());
 }
+
+fn witnesses(content: Result<ArchiveContent, String>, log_known: bool) -> Witnesses {
+    let config = fake::backup_subject().config;
+    let lines = fake::backup_log();
+    let log = VzdumpLog::parse(lines.iter().map(String::as_str));
+    Witnesses {
+        mounts: planned_inclusion(&config),
+        volumes: Vec::new(),
+        log: log_known.then_some((LogSource::LogFile, log)),
+        content,
+    }
+}
+
+#[test]
+fn an_archive_is_proven_only_by_three_witnesses() {
+    let volid = "local:backup/vzdump-lxc-9010-2026_11_20-01_00_00.tar.zst"
+        .parse()
+        .unwrap();
+    let standing = |content, log| prove_archive(&volid, witnesses(content, log)).standing;
+    let unread = || Err("no directory is configured".to_owned());
+    assert_eq!(standing(Ok(fake::content()), true), ProofStanding::Proven);
+    assert_eq!(
+        standing(Ok(fake::content()), false),
+        ProofStanding::Unproven
+    );
+    assert_eq!(standing(unread(), true), ProofStanding::Unproven);
+    let cut = ArchiveContent {
+        complete: false,
+        ..fake::content()
+    };
+    assert_eq!(standing(Ok(cut), true), ProofStanding::Failed);
+    let mut smuggled = fake::content();
+    smuggled.mounts.insert(
+        "mp2".into(),
+        MountTally {
+            members: 1,
+            bytes: 1,
+        },
+    );
+    assert_eq!(standing(Ok(smuggled), false), ProofStanding::Failed);
+    let headless = ArchiveContent {
+        config_first: false,
+        ..fake::content()
+    };
+    assert_eq!(standing(Ok(headless), true), ProofStanding::Failed);
+}
