@@ -9,6 +9,7 @@ use crate::sim::Sim;
 mod built_in;
 mod control;
 mod files;
+pub(crate) mod machines;
 mod virgin;
 
 pub(crate) use control::control;
