@@ -1,5 +1,7 @@
 //! Reading a vzdump archive: what is really in it, member by member, without unpacking anything.
 
+mod vma;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -30,7 +32,9 @@ pub enum ArchiveError {
         source: std::io::Error,
     },
     /// It is compressed in a way we do not read.
-    #[error("archives named `{name}` are not read; only `.tar` and `.tar.zst` are")]
+    #[error(
+        "archives named `{name}` are not read; only `.tar` and `.vma` are, as they are or with `.zst`"
+    )]
     Format {
         /// The file name.
         name: String,
@@ -90,6 +94,16 @@ pub fn read(
         },
     );
     // PVE itself knows its archives by these very endings.
+    if let Some((_, packing @ ("" | ".zst"))) = name.split_once(".vma") {
+        let mut content = if packing.is_empty() {
+            vma::tally(counted)
+        } else {
+            vma::tally(zstd::stream::read::Decoder::with_buffer(counted).map_err(open)?)
+        };
+        content.compressed_bytes = length;
+        content.elapsed_ms = millis(started.elapsed());
+        return Ok(content);
+    }
     let packing = name.split_once(".tar").map(|(_, packing)| packing);
     let mut content = if packing == Some(".zst") {
         let decoder = zstd::stream::read::Decoder::with_buffer(counted).map_err(open)?;

@@ -5,7 +5,7 @@ mod verdict;
 
 use std::collections::BTreeSet;
 
-use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{GuestKind, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::preflight::Preflight;
@@ -20,6 +20,7 @@ use crate::patience::Patience;
 use crate::policy::{BackupMode, BackupPolicy};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
+use crate::vzdump_log::Freeze;
 use crate::world::{
     ArchiveContent, ArchivedVolume, BackupResult, BackupSubject, GuestFingerprint, GuestState,
     WantedContent,
@@ -56,7 +57,8 @@ pub enum BackupVerdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Consistency {
-    /// As after a power cut: a container cannot freeze its file systems for its applications.
+    /// As after a power cut: a container cannot freeze its file systems for its applications, and a virtual machine's agent
+    /// freezes file systems, not applications.
     Crash,
     /// The guest was stopped.
     Stopped,
@@ -93,6 +95,10 @@ pub struct BackupReport {
     pub actual_mode: Option<String>,
     /// What state the data was in.
     pub consistency: Option<Consistency>,
+    /// What became of holding a virtual machine's file systems still. It does not make `consistency` any better: nobody tells
+    /// whether its applications took part.
+    #[serde(default)]
+    pub freeze: Option<Freeze>,
     /// The three witnesses, by mount point.
     pub inclusion: Vec<MountProof>,
     /// What was read from the archive itself.
@@ -128,6 +134,8 @@ enum State {
 /// What was known before the request, kept for the comparison afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Prepared {
+    #[serde(default)]
+    kind: GuestKind,
     name: Option<String>,
     plan: Vec<Inclusion>,
     before: GuestState,
@@ -329,6 +337,7 @@ impl BackupJob {
 
     fn begin(&mut self, subject: &BackupSubject, protected: bool) {
         let prepared = Prepared {
+            kind: subject.config.kind,
             name: subject.config.hostname.clone(),
             plan: crate::inclusion::planned_inclusion(&subject.config),
             before: subject.state.clone(),

@@ -1,6 +1,6 @@
 //! What a backup's task, its effect and its archive add up to.
 
-use felhom_ids::Vmid;
+use felhom_ids::{GuestKind, Vmid};
 
 use crate::backup::{BackupReport, BackupRequest, BackupVerdict, Consistency, Prepared};
 use crate::finding::{Finding, codes};
@@ -25,6 +25,7 @@ pub(super) fn empty(request: &BackupRequest, verdict: BackupVerdict) -> BackupRe
         requested_mode: request.policy.mode,
         actual_mode: None,
         consistency: None,
+        freeze: None,
         inclusion: Vec::new(),
         content: None,
         docker_volumes: Vec::new(),
@@ -47,7 +48,7 @@ pub(super) fn report(
     report.findings = findings.to_vec();
     let log = take_task(&mut report, ended);
     if let Some(result) = result {
-        take_result(&mut report, result, &prepared.before);
+        take_result(&mut report, result, prepared);
     }
     if let Some(log) = &log {
         take_log(&mut report, request, prepared, log, content);
@@ -153,7 +154,7 @@ fn take_verdict(report: &mut BackupReport, verdict: &TaskVerdict, parsed: &Vzdum
     }
 }
 
-fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestState) {
+fn take_result(report: &mut BackupReport, result: &BackupResult, prepared: &Prepared) {
     match result.new_archives.as_slice() {
         [archive] => {
             report.volid = Some(archive.volid.clone());
@@ -178,7 +179,7 @@ fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestS
             report.worsen(BackupVerdict::Undetermined, reason);
         }
     }
-    for (change, mend) in changes(report.vmid, before, &result.state) {
+    for (change, mend) in changes(report.vmid, prepared, &result.state) {
         let subject = format!("guest {}", report.vmid);
         let finding = Finding::new(codes::GUEST_CHANGED_BY_BACKUP, subject, change.clone());
         report.findings.push(finding.hint(mend));
@@ -193,16 +194,21 @@ fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestS
 }
 
 /// What the backup did to the guest, and what mends it.
-fn changes(vmid: Vmid, before: &GuestState, after: &GuestState) -> Vec<(String, String)> {
+fn changes(vmid: Vmid, prepared: &Prepared, after: &GuestState) -> Vec<(String, String)> {
+    let before = &prepared.before;
+    let tool = match prepared.kind {
+        GuestKind::Lxc => "pct",
+        GuestKind::Qemu => "qm",
+    };
     let mut changes = Vec::new();
     if before.running && !after.running {
         let text = "the guest ran before the backup and does not run now".to_owned();
-        changes.push((text, format!("pct start {vmid}")));
+        changes.push((text, format!("{tool} start {vmid}")));
     }
     if let Some(lock) = &after.lock {
         let text = format!("the guest is still locked ({lock})");
         let mend = format!(
-            "when no task of the guest runs any more, as root on the node: pct unlock {vmid}"
+            "when no task of the guest runs any more, as root on the node: {tool} unlock {vmid}"
         );
         changes.push((text, mend));
     }
@@ -223,6 +229,7 @@ fn take_log(
     content: Option<Result<&ArchiveContent, &RemoteError>>,
 ) {
     report.actual_mode.clone_from(&log.mode);
+    report.freeze.clone_from(&log.freeze);
     report.consistency = log.mode.as_deref().map(|mode| {
         if mode == "stop" || log.was_stopped {
             Consistency::Stopped
