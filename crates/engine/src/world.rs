@@ -110,6 +110,14 @@ impl GuestConfig {
         self.lock.as_deref() == Some("create") && self.keys.iter().all(|key| key == "lock")
     }
 
+    /// Whether this is what a restore of a virtual machine leaves until its very end, and for good when it fails: nothing, or
+    /// `memory: 128` (qemu-server QemuServer.pm `restore_vma_archive`).
+    pub fn is_restore_stub(&self) -> bool {
+        let bare = self.keys.iter().all(|key| key == "memory");
+        let memory = self.keys.is_empty() || self.memory_mib == Some(128);
+        self.kind == GuestKind::Qemu && bare && memory
+    }
+
     /// Whether this is the stub that PVE leaves of a guest whose destruction broke off after its volumes were gone.
     pub fn is_destroyed_stub(&self) -> bool {
         self.lock.as_deref() == Some("destroyed") && self.keys.iter().all(|key| key == "lock")
@@ -429,7 +437,7 @@ pub struct TestSubject {
 pub enum Existence {
     /// No guest has it.
     Absent,
-    /// A container has it, and we could read its configuration.
+    /// A guest of either kind has it, and we could read its configuration.
     Container(Box<GuestConfig>),
     /// Some guest has it that we cannot read, with the reason.
     Unreadable(String),

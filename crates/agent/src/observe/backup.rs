@@ -67,7 +67,10 @@ pub(crate) async fn backup_result(
         .map(archive_facts)
         .collect();
     let archived_config = match new_archives.as_slice() {
-        [archive] => archived_config(pve, &archive.volid).await.ok(),
+        [archive] => archived_config(pve, &archive.volid)
+            .await
+            .ok()
+            .and_then(Result::ok),
         _ => None,
     };
     Ok(BackupResult {
@@ -127,10 +130,13 @@ pub(crate) fn archive_kind(volid: &VolumeId) -> GuestKind {
 }
 
 /// The configuration inside an archive of either kind.
-pub(crate) async fn archived_config(pve: &Pve, volid: &VolumeId) -> Result<GuestConfig, Trouble> {
+pub(crate) async fn archived_config(
+    pve: &Pve,
+    volid: &VolumeId,
+) -> Result<Result<GuestConfig, InvalidProperty>, Error> {
     Ok(match archive_kind(volid) {
-        GuestKind::Lxc => guest_config(&pve.extract_lxc_config(volid).await?)?,
-        GuestKind::Qemu => machine_config(&pve.extract_qemu_config(volid).await?)?,
+        GuestKind::Lxc => guest_config(&pve.extract_lxc_config(volid).await?),
+        GuestKind::Qemu => machine_config(&pve.extract_qemu_config(volid).await?),
     })
 }
 

@@ -68,11 +68,7 @@ pub(crate) fn machine_config(config: &QemuConfig) -> Result<GuestConfig, Invalid
         protection: config.is_on("protection"),
         template: config.is_on("template"),
         hookscript: config.hookscript().map(str::to_owned),
-        devices: config
-            .host_devices()
-            .into_keys()
-            .map(str::to_owned)
-            .collect(),
+        devices: host_devices(config)?,
         raw_lxc: config
             .args()
             .map(|_| "args".to_owned())
@@ -90,6 +86,14 @@ pub(crate) fn machine_config(config: &QemuConfig) -> Result<GuestConfig, Invalid
         keys: config.raw.keys().cloned().collect(),
         ..GuestConfig::default()
     })
+}
+
+/// Whatever reaches the host, a CD drive of the host among it.
+fn host_devices(config: &QemuConfig) -> Result<Vec<String>, InvalidProperty> {
+    let drives = config.drives()?.into_iter();
+    let host = drives.filter(|(_, drive)| drive.file.as_str() == "cdrom");
+    let devices = config.host_devices().into_keys().map(str::to_owned);
+    Ok(devices.chain(host.map(|(key, _)| key)).collect())
 }
 
 fn machine_nic(index: u16, net: &MachineNic) -> Nic {

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, Sent};
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{GuestKind, Vmid, VolumeId};
 use felhom_proxmox::property::{
-    InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs,
+    InvalidProperty, Ipv4Setting, MachineNic, MountPoint, NetworkInterface, PropertyValue, RootFs,
 };
 use felhom_proxmox::pve::backup::{BackupMode as PveMode, Vzdump};
-use felhom_proxmox::pve::guests::{CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc};
+use felhom_proxmox::pve::guests::{
+    CreateSnapshot, DestroyLxc, DestroyQemu, LxcSettings, QemuSettings, RestoreLxc, RestoreQemu,
+};
 use felhom_proxmox::pve::storage::SetVolumeAttributes;
 use felhom_proxmox::{Delivery, Error, TaskHandle};
 
@@ -36,6 +38,23 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
                 ..Vzdump::new(*vmid, storage.clone())
             };
             started(pve.vzdump(&backup).await)
+        }
+        Mutation::Restore(plan) if plan.kind == GuestKind::Qemu => match restore_machine(plan) {
+            Ok(restore) => started(pve.restore_qemu(&restore).await),
+            Err(error) => Sent::Refused(RemoteError {
+                class: ErrorClass::Local,
+                text: error.to_string(),
+            }),
+        },
+        Mutation::StartMachine(vmid) => started(pve.start_qemu(*vmid).await),
+        Mutation::StopMachine(vmid) => started(pve.stop_qemu(*vmid).await),
+        Mutation::DestroyMachine(vmid) => {
+            let destroy = DestroyQemu {
+                vmid: *vmid,
+                // As for containers.
+                unreferenced_disks: false,
+            };
+            started(pve.destroy_qemu(&destroy).await)
         }
         Mutation::Restore(plan) => match restore(plan) {
             Ok(restore) => started(pve.restore_lxc(&restore).await),
@@ -125,14 +144,50 @@ fn failed(error: &Error) -> Sent {
     }
 }
 
+/// The same for a virtual machine. The description replaces the lines that PVE makes of drives without a backup, and new
+/// addresses and ids keep the copy from being taken for the guest.
+fn restore_machine(plan: &RestorePlan) -> Result<RestoreQemu, InvalidProperty> {
+    let mut nets = BTreeMap::new();
+    for nic in &plan.nics {
+        let model = nic.name.parse::<PropertyValue>();
+        let mut net = MachineNic::new(model?);
+        net.bridge = Some(plan.bridge.clone());
+        net.link_down = Some(true);
+        nets.insert(u16::try_from(nic.index).unwrap_or(u16::MAX), net);
+    }
+    Ok(RestoreQemu {
+        vmid: plan.vmid,
+        archive: plan.volid.clone(),
+        storage: Some(plan.storage.clone()),
+        pool: Some(plan.pool.clone()),
+        unique: true,
+        settings: QemuSettings {
+            name: None,
+            description: Some(described(plan)),
+            memory: Some(plan.memory_mib),
+            balloon: Some(0),
+            cores: Some(plan.cores),
+            sockets: Some(1),
+            onboot: Some(false),
+            protection: Some(false),
+            nets,
+        },
+        bwlimit: None,
+    })
+}
+
+fn described(plan: &RestorePlan) -> String {
+    format!(
+        "scratch guest of a restore test by felhom-agent, removed when the test ends\n{}",
+        plan.mark
+    )
+}
+
 /// The one request that carries everything that keeps a copy from the world.
 fn restore(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> {
     let mut settings = LxcSettings {
         pool: Some(plan.pool.clone()),
-        description: Some(format!(
-            "scratch guest of a restore test by felhom-agent, removed when the test ends\n{}",
-            plan.mark
-        )),
+        description: Some(described(plan)),
         memory: Some(plan.memory_mib),
         swap: Some(0),
         cores: Some(plan.cores),

@@ -17,6 +17,7 @@ mod doctor;
 mod enroll;
 mod faults;
 mod keep;
+mod machines;
 mod power_cut;
 mod scene;
 mod story;
