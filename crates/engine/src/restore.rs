@@ -280,24 +280,6 @@ fn refusals(archived: &GuestConfig) -> Vec<Refusal> {
             "templates are not booted; test a clone of it",
         );
     }
-    // Neither in the archive nor marked `backup=0`: PVE leaves the line as it is, and the copy would have the very volume of
-    // the guest (qemu-server QemuServer.pm `restore_update_config_line`).
-    for mount in archived
-        .mounts
-        .iter()
-        .filter(|mount| !container && stays(mount))
-    {
-        refuse(
-            format!("`{}` would be the guest's own `{}`", mount.key, mount.path),
-            "take the drive off the guest, or give it `bios: ovmf`, and test a backup made after that",
-        );
-    }
-    if !container && !archived.mounts.iter().any(|mount| mount.backup) {
-        refuse(
-            "the archive holds no drive".to_owned(),
-            "there is nothing to boot from; look at `backup=` of the guest's drives",
-        );
-    }
     if container
         && !archived
             .mounts
@@ -307,6 +289,35 @@ fn refusals(archived: &GuestConfig) -> Vec<Refusal> {
         refuse(
             "the archived configuration has no rootfs volume".to_owned(),
             "look at the archive's configuration",
+        );
+    }
+    if !container {
+        refused.extend(machine_refusals(archived));
+    }
+    refused
+}
+
+/// What stands in the way of a virtual machine's copy besides.
+fn machine_refusals(archived: &GuestConfig) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    let mut refuse = |what: String, hint: &str| {
+        refused.push(Refusal {
+            what,
+            hint: Some(hint.to_owned()),
+        });
+    };
+    // Neither in the archive nor marked `backup=0`: PVE leaves the line as it is, and the copy would have the very volume of
+    // the guest (qemu-server QemuServer.pm `restore_update_config_line`).
+    for mount in archived.mounts.iter().filter(|mount| stays(mount)) {
+        refuse(
+            format!("`{}` would be the guest's own `{}`", mount.key, mount.path),
+            "take the drive off the guest, or give it `bios: ovmf`, and test a backup made after that",
+        );
+    }
+    if !archived.mounts.iter().any(|mount| mount.backup) {
+        refuse(
+            "the archive holds no drive".to_owned(),
+            "there is nothing to boot from; look at `backup=` of the guest's drives",
         );
     }
     refused

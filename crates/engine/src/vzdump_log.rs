@@ -19,6 +19,9 @@ pub enum Freeze {
     Skipped(String),
 }
 
+/// The request to the guest agent.
+const FREEZE: &str = "INFO: issuing guest-agent 'fs-freeze' command";
+
 /// The parts of a vzdump log that count as evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VzdumpLog {
@@ -33,9 +36,6 @@ pub struct VzdumpLog {
     /// What became of the freeze, where the log speaks of one.
     #[serde(default)]
     pub freeze: Option<Freeze>,
-    /// Whether the line before asked for it: an error that follows is its answer.
-    #[serde(skip)]
-    asked: bool,
     /// The archive's path or its PBS snapshot.
     pub archive: Option<String>,
     /// `Total bytes written`.
@@ -50,8 +50,14 @@ impl VzdumpLog {
     /// Reads a log of one guest's backup.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut log = Self::default();
-        for line in lines {
-            log.take(line.trim_end());
+        // An error right behind the request is the agent's answer.
+        let mut asked = false;
+        for line in lines.into_iter().map(str::trim_end) {
+            log.take(line);
+            if let Some(error) = line.strip_prefix("ERROR:").filter(|_| asked) {
+                log.freeze = Some(Freeze::Failed(error.trim_start().to_owned()));
+            }
+            asked = line == FREEZE;
         }
         log
     }
@@ -65,11 +71,7 @@ impl VzdumpLog {
     fn take(&mut self, line: &str) {
         // One that has nothing to say, after which the blank is gone, is still one.
         let said = |text: &str| text.strip_prefix(' ').unwrap_or(text).to_owned();
-        let asked = std::mem::take(&mut self.asked);
         if let Some(error) = line.strip_prefix("ERROR:") {
-            if asked {
-                self.freeze = Some(Freeze::Failed(said(error)));
-            }
             self.errors.push(said(error));
         } else if let Some(warning) = line.strip_prefix("WARN:") {
             self.warnings.push(said(warning));
@@ -99,7 +101,6 @@ impl VzdumpLog {
             self.drive(rest, false);
         } else if info == "issuing guest-agent 'fs-freeze' command" {
             self.freeze = Some(Freeze::Done);
-            self.asked = true;
         } else if let Some(reason) = info.strip_prefix("skipping guest filesystem freeze - ") {
             self.freeze = Some(Freeze::Skipped(reason.to_owned()));
         } else if let Some(rest) = info.strip_prefix("creating vzdump archive '") {

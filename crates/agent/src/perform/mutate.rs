@@ -12,7 +12,7 @@ use felhom_proxmox::pve::guests::{
     CreateSnapshot, DestroyLxc, DestroyQemu, LxcSettings, QemuSettings, RestoreLxc, RestoreQemu,
 };
 use felhom_proxmox::pve::storage::SetVolumeAttributes;
-use felhom_proxmox::{Delivery, Error, TaskHandle};
+use felhom_proxmox::{Delivery, Error, Pve, TaskHandle};
 
 use crate::observe::remote_error;
 use crate::remote::Remotes;
@@ -39,30 +39,10 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             };
             started(pve.vzdump(&backup).await)
         }
-        Mutation::Restore(plan) if plan.kind == GuestKind::Qemu => match restore_machine(plan) {
-            Ok(restore) => started(pve.restore_qemu(&restore).await),
-            Err(error) => Sent::Refused(RemoteError {
-                class: ErrorClass::Local,
-                text: error.to_string(),
-            }),
-        },
+        Mutation::Restore(plan) => send_restore(pve, plan).await,
         Mutation::StartMachine(vmid) => started(pve.start_qemu(*vmid).await),
         Mutation::StopMachine(vmid) => started(pve.stop_qemu(*vmid).await),
-        Mutation::DestroyMachine(vmid) => {
-            let destroy = DestroyQemu {
-                vmid: *vmid,
-                // As for containers.
-                unreferenced_disks: false,
-            };
-            started(pve.destroy_qemu(&destroy).await)
-        }
-        Mutation::Restore(plan) => match restore(plan) {
-            Ok(restore) => started(pve.restore_lxc(&restore).await),
-            Err(error) => Sent::Refused(RemoteError {
-                class: ErrorClass::Local,
-                text: error.to_string(),
-            }),
-        },
+        Mutation::DestroyMachine(vmid) => started(pve.destroy_qemu(&destroy_machine(*vmid)).await),
         Mutation::Start(vmid) => started(pve.start_lxc(*vmid).await),
         Mutation::Stop(vmid) => started(pve.stop_lxc(*vmid).await),
         Mutation::Destroy(vmid) => started(pve.destroy_lxc(&destroy(*vmid)).await),
@@ -89,6 +69,36 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             done(pve.set_volume_attributes(&change).await)
         }
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
+    }
+}
+
+async fn send_restore(pve: &Pve, plan: &RestorePlan) -> Sent {
+    let sent = match plan.kind {
+        GuestKind::Lxc => match restore(plan) {
+            Ok(restore) => Ok(pve.restore_lxc(&restore).await),
+            Err(error) => Err(error),
+        },
+        GuestKind::Qemu => match restore_machine(plan) {
+            Ok(restore) => Ok(pve.restore_qemu(&restore).await),
+            Err(error) => Err(error),
+        },
+    };
+    sent.map_or_else(
+        |error| {
+            Sent::Refused(RemoteError {
+                class: ErrorClass::Local,
+                text: error.to_string(),
+            })
+        },
+        started,
+    )
+}
+
+/// As for containers.
+fn destroy_machine(vmid: Vmid) -> DestroyQemu {
+    DestroyQemu {
+        vmid,
+        unreferenced_disks: false,
     }
 }
 

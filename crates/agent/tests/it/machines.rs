@@ -242,3 +242,43 @@ async fn a_restore_that_breaks_off_is_told_and_its_stub_named() {
     // The number is not taken again, and nothing of somebody else's was touched.
     assert!(bench.world.guests().contains(&9100) && bench.world.guests().contains(&9101));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_answer_at_every_mutation_reaches_the_same_end() {
+    let bench = Bench::new().await;
+    machine(&bench, json!({})).await;
+    let volid = bench.backup(9200).await;
+    let cut = |method: &str, path: &str| Fault {
+        method: Some(method.into()),
+        path: Some(path.into()),
+        task: None,
+        id: None,
+        count: Some(1),
+        skip: 0,
+        kind: FaultKind::CutAnswer,
+    };
+    for (method, path, task) in [
+        ("POST", "*/qemu", "qmrestore"),
+        ("POST", "*/qemu/*/status/start", "qmstart"),
+        ("POST", "*/qemu/*/status/stop", "qmstop"),
+        ("DELETE", "*/qemu/*", "qmdestroy"),
+    ] {
+        let before = bench.world.counts();
+        bench.world.inject(cut(method, path));
+        let ran = tested(&bench, &volid, &[]).await;
+        assert!(
+            bench.world.faults().is_empty(),
+            "{path} was never asked for"
+        );
+        assert_eq!(ran.data()["verdict"], "passed", "{path}: {}", ran.text());
+        assert_eq!(ran.data()["nothing_left"], true, "{path}: {}", ran.text());
+        let key = format!("{task} 9100");
+        let of = |counts: &BTreeMap<String, u64>| counts.get(&key).copied().unwrap_or_default();
+        assert_eq!(
+            of(&bench.world.counts()) - of(&before),
+            1,
+            "{task} happened once"
+        );
+        assert!(bench.scratch_volumes().is_empty());
+    }
+}
