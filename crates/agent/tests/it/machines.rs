@@ -37,24 +37,15 @@ async fn machine(bench: &Bench, more: Value) {
 /// What the confined principal needs for this guest: its archives, and the sign of life of a copy.
 async fn grant(bench: &Bench) {
     let root = bench.root();
-    let put = |path: &[&str], params: &[(&str, &str)]| {
-        let path: Vec<&dyn std::fmt::Display> = path.iter().map(|part| part as _).collect();
-        params
-            .iter()
-            .fold(Request::new(Method::Put, &path), |request, (key, value)| {
-                request.with(key, value)
-            })
-    };
-    let role = put(
-        &["access", "roles", "FelhomRestoreTest"],
-        &[("privs", "VM.GuestAgent.Audit"), ("append", "1")],
-    );
+    let role = Request::new(Method::Put, &[&"access", &"roles", &"FelhomRestoreTest"])
+        .with("privs", "VM.GuestAgent.Audit")
+        .with("append", "1");
     let _answer: Value = root.client().send(&role).await.unwrap();
     for (key, who) in [("users", "felhom-test@pve"), ("tokens", TESTER)] {
-        let acl = put(
-            &["access", "acl"],
-            &[("path", "/vms/9200"), ("roles", "FelhomSource"), (key, who)],
-        );
+        let acl = Request::new(Method::Put, &[&"access", &"acl"])
+            .with("path", "/vms/9200")
+            .with("roles", "FelhomSource")
+            .with(key, who);
         let _answer: Value = root.client().send(&acl).await.unwrap();
     }
 }
