@@ -12,6 +12,7 @@
 //! - `members` takes the stream apart, with `pax` and `sparse` for what stands in front of content.
 //! - `name` says which names can be believed, `roots` what they lie below.
 //! - `count` tallies, `sample` digests.
+//! - `vma` reads the archives of virtual machines.
 
 mod count;
 mod input;
@@ -23,13 +24,14 @@ mod read;
 mod roots;
 mod sample;
 mod sparse;
+mod vma;
 
 use std::path::PathBuf;
 
 pub use locate::locate;
 pub(crate) use locate::log_beside;
 pub use name::LONGEST_NAME;
-pub use read::{Packing, read, read_stream};
+pub use read::{Packing, read, read_machine_stream, read_stream};
 pub use sample::{DIGESTED_BYTES, SAMPLED_FILES};
 
 /// The archive cannot be looked at (which says nothing about it).
@@ -57,7 +59,9 @@ pub enum ArchiveError {
         path: PathBuf,
     },
     /// It is compressed in a way we do not read.
-    #[error("archives named `{name}` are not read; only `.tar` and `.tar.zst` are")]
+    #[error(
+        "archives named `{name}` are not read; only `.tar` and `.vma` are, as they are or with `.zst`"
+    )]
     Format {
         /// The file name.
         name: String,

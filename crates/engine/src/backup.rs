@@ -6,7 +6,7 @@ mod volumes;
 
 use std::collections::BTreeSet;
 
-use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{GuestKind, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::preflight::Preflight;
@@ -23,6 +23,7 @@ use crate::policy::{BackupMode, BackupPolicy};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::volumes::{JudgedVolumes, PlannedVolume, VolumeProof};
+use crate::vzdump_log::Freeze;
 use crate::world::{
     ArchiveContent, ArchivedVolume, BackupResult, BackupSubject, GuestFingerprint, GuestState,
 };
@@ -64,7 +65,8 @@ pub enum BackupVerdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Consistency {
-    /// As after a power cut: a container cannot freeze its file systems for its applications.
+    /// As after a power cut: a container cannot freeze its file systems for its applications, and a virtual machine's agent
+    /// freezes file systems, not applications.
     Crash,
     /// The guest was stopped.
     Stopped,
@@ -101,6 +103,10 @@ pub struct BackupReport {
     pub actual_mode: Option<String>,
     /// What state the data was in.
     pub consistency: Option<Consistency>,
+    /// What became of holding a virtual machine's file systems still. It does not make `consistency` any better: nobody tells
+    /// whether its applications took part.
+    #[serde(default)]
+    pub freeze: Option<Freeze>,
     /// The three witnesses, by mount point.
     pub inclusion: Vec<MountProof>,
     /// The three witnesses, by Docker volume; empty when nobody told of any.
@@ -142,6 +148,8 @@ enum State {
 /// What was known before the request, kept for the comparison afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Prepared {
+    #[serde(default)]
+    kind: GuestKind,
     name: Option<String>,
     plan: Vec<Inclusion>,
     #[serde(default)]
@@ -348,6 +356,7 @@ impl BackupJob {
     fn begin(&mut self, now: Timestamp, subject: &BackupSubject, protected: bool) {
         let judged = volumes::judged(&self.request, &subject.config);
         let prepared = Prepared {
+            kind: subject.config.kind,
             name: subject.config.hostname.clone(),
             plan: crate::inclusion::planned_inclusion(&subject.config),
             volumes: judged.as_ref().map(JudgedVolumes::planned),

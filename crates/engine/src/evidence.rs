@@ -14,7 +14,7 @@ pub enum EvidenceLevel {
     Started,
     /// The guest's own init did something we asked for: it put our address on the interface.
     Booted,
-    /// Something inside the guest replied. Needs the in-guest controller.
+    /// Something inside the guest replied: a virtual machine's guest agent, or the in-guest controller.
     Answered,
 }
 
@@ -60,6 +60,12 @@ pub struct Evidence {
     pub nonces_seen: Vec<String>,
     /// From the start of the guest to the first sight of a nonce, by a monotonic clock, in milliseconds.
     pub booted_after_ms: Option<u64>,
+    /// Whether something inside replied: a virtual machine's guest agent.
+    #[serde(default)]
+    pub answered: bool,
+    /// Why nothing did, where it was asked.
+    #[serde(default)]
+    pub unanswered: Option<String>,
     /// How long the node itself has been up, in seconds: a guest that is down after a reboot of the node says nothing.
     pub node_uptime_s: Option<u64>,
 }
@@ -69,6 +75,7 @@ impl Evidence {
     pub fn level(&self) -> Option<EvidenceLevel> {
         match (self.stable, self.nonces_seen.is_empty()) {
             (false, _) => None,
+            (true, _) if self.answered => Some(EvidenceLevel::Answered),
             (true, true) => Some(EvidenceLevel::Started),
             (true, false) => Some(EvidenceLevel::Booted),
         }

@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::vzdump_log::VzdumpLog;
-use crate::world::{ArchiveContent, GuestConfig, Mount, MountSource, MountTally};
+use crate::world::{ArchiveContent, GuestConfig, Mount, MountSource, MountTally, is_drive};
 
 /// Whether a mount point belongs into a backup, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inclusion {
-    /// `rootfs` or `mpN`.
+    /// `rootfs`, `mpN`, or a drive's key.
     pub key: String,
     /// Path inside the guest.
     pub path: String,
@@ -32,13 +32,16 @@ pub struct MountProof {
 }
 
 /// What vzdump will do with each mount point (pve-container LXC/Config.pm `mountpoint_backup_enabled`: the rootfs always,
-/// volumes with `backup=1`, anything else never).
+/// volumes with `backup=1`, anything else never; qemu-server QemuConfig.pm `get_backup_volumes`: every drive that is no CD
+/// and does not say `backup=0`, also one that is a path or a device of the host).
 pub fn planned_inclusion(config: &GuestConfig) -> Vec<Inclusion> {
     config.mounts.iter().map(planned).collect()
 }
 
 fn planned(mount: &Mount) -> Inclusion {
     let (included, why) = match &mount.source {
+        _ if is_drive(&mount.key) && mount.backup => (true, "drive without backup=0"),
+        _ if is_drive(&mount.key) => (false, "drive that backups leave out"),
         MountSource::Volume(_) if mount.key == "rootfs" => (true, "the rootfs always is"),
         MountSource::Volume(_) if mount.backup => (true, "volume with backup=1"),
         MountSource::Volume(_) => (false, "volume without backup=1"),
@@ -103,7 +106,8 @@ fn archive_differs(planned: &Inclusion, archived: Option<MountTally>) -> Option<
             tally.members, planned.path
         ));
     }
-    (planned.key == "rootfs" && tally.members == 0)
+    let must_hold = planned.key == "rootfs" || planned.included && is_drive(&planned.key);
+    (must_hold && tally.members == 0)
         .then(|| "should be in, but the archive holds nothing of it".to_owned())
 }
 

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use felhom_ids::GuestKind;
+
 use crate::restore::RestorePlan;
-use crate::world::{GuestConfig, MountSource};
+use crate::world::{GuestConfig, MountSource, is_drive};
 
 /// One reason not to boot a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,53 @@ const ALLOWED: &[&str] = &[
     "unprivileged",
 ];
 
+/// The same for a virtual machine, besides `netN`, drives, `serialN` and what cloud-init is told. Serial ports that are devices of
+/// the host are refused with the other devices.
+const ALLOWED_MACHINE: &[&str] = &[
+    "acpi",
+    "agent",
+    "arch",
+    "balloon",
+    "bios",
+    "boot",
+    "bootdisk",
+    "cipassword",
+    "citype",
+    "ciupgrade",
+    "ciuser",
+    "cores",
+    "cpu",
+    "cpulimit",
+    "cpuunits",
+    "description",
+    "keyboard",
+    "kvm",
+    "localtime",
+    "machine",
+    "memory",
+    "meta",
+    "name",
+    "nameserver",
+    "numa",
+    "onboot",
+    "ostype",
+    "protection",
+    "reboot",
+    "scsihw",
+    "searchdomain",
+    "shares",
+    "smbios1",
+    "sockets",
+    "sshkeys",
+    "startdate",
+    "startup",
+    "tablet",
+    "tags",
+    "tdf",
+    "vga",
+    "vmgenid",
+];
+
 /// Why this copy must not be booted; empty when it may.
 pub fn isolation_violations(config: &GuestConfig, plan: &RestorePlan) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -54,8 +103,18 @@ pub fn isolation_violations(config: &GuestConfig, plan: &RestorePlan) -> Vec<Vio
     };
     for key in &config.keys {
         require(
-            is_allowed(key),
+            is_allowed(plan.kind, key),
             format!("`{key}` stands in the configuration of the copy"),
+        );
+    }
+    require(
+        config.kind == plan.kind,
+        "it is not the kind of guest that was restored".into(),
+    );
+    for device in config.devices.iter().chain(&config.raw_lxc) {
+        require(
+            plan.kind == GuestKind::Lxc,
+            format!("`{device}` reaches the host"),
         );
     }
     let marked = config
@@ -72,7 +131,8 @@ pub fn isolation_violations(config: &GuestConfig, plan: &RestorePlan) -> Vec<Vio
         "it would start with the node (`onboot`)".into(),
     );
     require(!config.protection, "it is protected".into());
-    require(config.unprivileged, "it is privileged".into());
+    let confined = config.unprivileged || plan.kind == GuestKind::Qemu;
+    require(confined, "it is privileged".into());
     for nic in &config.nics {
         let planned = plan.nics.iter().any(|planned| planned.index == nic.index);
         require(planned, format!("net{} is not one of ours", nic.index));
@@ -128,10 +188,14 @@ fn mount_violations(config: &GuestConfig, plan: &RestorePlan) -> Vec<String> {
     found
 }
 
-fn is_allowed(key: &str) -> bool {
+fn is_allowed(kind: GuestKind, key: &str) -> bool {
     let numbered = |prefix: &str| {
         key.strip_prefix(prefix)
             .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     };
+    if kind == GuestKind::Qemu {
+        let listed = ALLOWED_MACHINE.contains(&key) || is_drive(key);
+        return listed || numbered("net") || numbered("serial") || numbered("ipconfig");
+    }
     ALLOWED.contains(&key) || numbered("net") || numbered("mp")
 }

@@ -71,10 +71,11 @@ pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_ret
 pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
 pub use step::{Guard, Observe, Step};
 pub use time::Timestamp;
-pub use vzdump_log::VzdumpLog;
+pub use vzdump_log::{Freeze, VzdumpLog};
 pub use world::{
     ArchiveContent, ArchiveFacts, ArchivedVolume, BackupResult, BackupSubject, BridgeFacts,
     DEFAULT_DATA_ROOT, Existence, GuardSubject, GuestConfig, GuestFingerprint, GuestState, Mount,
     MountSource, MountTally, Nic, NodeFacts, OddNames, Retention, SampledFile, ScratchFacts,
     SnapshotFacts, StorageFacts, TaskFacts, TestSubject, ThinPool, VolumeRoot, WantedContent,
+    is_drive,
 };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use felhom_ids::{SnapshotName, StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{GuestKind, SnapshotName, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::policy::BackupMode;
@@ -38,6 +38,12 @@ pub enum Mutation {
     Stop(Vmid),
     /// Destroy a scratch guest. Never with `purge`, never with `force`.
     Destroy(Vmid),
+    /// Start a scratch virtual machine.
+    StartMachine(Vmid),
+    /// Stop a scratch virtual machine.
+    StopMachine(Vmid),
+    /// Destroy a scratch virtual machine. Never with `purge`.
+    DestroyMachine(Vmid),
     /// Snapshot a guest.
     Snapshot {
         /// The guest.
@@ -92,6 +98,30 @@ pub enum Mutation {
 }
 
 impl Mutation {
+    /// Starts a scratch guest of this kind.
+    pub fn start(kind: GuestKind, vmid: Vmid) -> Self {
+        match kind {
+            GuestKind::Lxc => Self::Start(vmid),
+            GuestKind::Qemu => Self::StartMachine(vmid),
+        }
+    }
+
+    /// Stops a scratch guest of this kind.
+    pub fn stop(kind: GuestKind, vmid: Vmid) -> Self {
+        match kind {
+            GuestKind::Lxc => Self::Stop(vmid),
+            GuestKind::Qemu => Self::StopMachine(vmid),
+        }
+    }
+
+    /// Destroys a scratch guest of this kind.
+    pub fn destroy(kind: GuestKind, vmid: Vmid) -> Self {
+        match kind {
+            GuestKind::Lxc => Self::Destroy(vmid),
+            GuestKind::Qemu => Self::DestroyMachine(vmid),
+        }
+    }
+
     /// The names of all mutations there are, for tests that must not leave one out.
     pub const NAMES: [&str; 12] = [
         "backup",
@@ -118,9 +148,13 @@ impl Mutation {
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
             | Self::Rollback { .. } => Principal::Agent,
-            Self::Restore(_) | Self::Start(_) | Self::Stop(_) | Self::Destroy(_) => {
-                Principal::RestoreTest
-            }
+            Self::Restore(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Destroy(_)
+            | Self::StartMachine(_)
+            | Self::StopMachine(_)
+            | Self::DestroyMachine(_) => Principal::RestoreTest,
             Self::StopTask { principal, .. } => *principal,
         }
     }
@@ -129,7 +163,16 @@ impl Mutation {
     pub fn task(&self) -> Option<(&'static str, String)> {
         match self {
             Self::Backup { vmid, .. } => Some(("vzdump", vmid.to_string())),
-            Self::Restore(plan) => Some(("vzrestore", plan.vmid.to_string())),
+            Self::Restore(plan) => {
+                let kind = match plan.kind {
+                    GuestKind::Lxc => "vzrestore",
+                    GuestKind::Qemu => "qmrestore",
+                };
+                Some((kind, plan.vmid.to_string()))
+            }
+            Self::StartMachine(vmid) => Some(("qmstart", vmid.to_string())),
+            Self::StopMachine(vmid) => Some(("qmstop", vmid.to_string())),
+            Self::DestroyMachine(vmid) => Some(("qmdestroy", vmid.to_string())),
             Self::Start(vmid) => Some(("vzstart", vmid.to_string())),
             Self::Stop(vmid) => Some(("vzstop", vmid.to_string())),
             Self::Destroy(vmid) => Some(("vzdestroy", vmid.to_string())),
@@ -156,6 +199,9 @@ impl Mutation {
             Self::Start(_)
             | Self::Stop(_)
             | Self::Destroy(_)
+            | Self::StartMachine(_)
+            | Self::StopMachine(_)
+            | Self::DestroyMachine(_)
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
             | Self::Rollback { .. }
@@ -171,9 +217,9 @@ impl Mutation {
         match self {
             Self::Backup { .. } => "backup",
             Self::Restore(_) => "restore",
-            Self::Start(_) => "start",
-            Self::Stop(_) => "stop",
-            Self::Destroy(_) => "destroy",
+            Self::Start(_) | Self::StartMachine(_) => "start",
+            Self::Stop(_) | Self::StopMachine(_) => "stop",
+            Self::Destroy(_) | Self::DestroyMachine(_) => "destroy",
             Self::Snapshot { .. } => "snapshot",
             Self::DeleteSnapshot { .. } => "delete-snapshot",
             Self::Rollback { .. } => "rollback",

@@ -2,12 +2,12 @@
 
 use std::net::Ipv4Addr;
 
-use felhom_ids::{BridgeName, ByteSize, PoolId, StorageId, Vmid, VolumeId};
+use felhom_ids::{BridgeName, ByteSize, GuestKind, PoolId, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::mark::Mark;
 use crate::policy::RestoreTestPolicy;
-use crate::world::{GuestConfig, Mount, MountSource};
+use crate::world::{GuestConfig, Mount, MountSource, is_drive};
 
 /// A mount point that is made anew for the copy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct Refusal {
 /// A restore into the scratch range, fully determined: nothing is left to choose when it is carried out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestorePlan {
+    /// What is restored.
+    #[serde(default)]
+    pub kind: GuestKind,
     /// The archive.
     pub volid: VolumeId,
     /// The scratch VMID.
@@ -93,6 +96,11 @@ pub fn plan_restore(
     nonce: u64,
 ) -> RestorePlan {
     let included = |mount: &&Mount| {
+        // Every drive that is in a backup becomes a volume, also one that was a device of the host (qemu-server QemuServer.pm
+        // `parse_backup_hints`).
+        if is_drive(&mount.key) {
+            return mount.backup;
+        }
         matches!(mount.source, MountSource::Volume(_)) && (mount.key == "rootfs" || mount.backup)
     };
     let mounts = archived
@@ -112,6 +120,7 @@ pub fn plan_restore(
         .map(lost)
         .collect();
     RestorePlan {
+        kind: archived.kind,
         volid: volid.clone(),
         vmid,
         pool: policy.pool.clone(),
@@ -154,9 +163,14 @@ impl RestorePlan {
             ));
         }
         for nic in &self.nics {
+            let address = match self.kind {
+                GuestKind::Lxc => format!(", address {}", nic.address),
+                // Nobody but the guest itself could give it one.
+                GuestKind::Qemu => String::new(),
+            };
             lines.push(format!(
-                "  net{} ({}) goes to `{}` with its link down, address {}",
-                nic.index, nic.name, self.bridge, nic.address
+                "  net{} ({}) goes to `{}` with its link down{address}",
+                nic.index, nic.name, self.bridge
             ));
         }
         for refusal in &self.refused {
@@ -168,6 +182,7 @@ impl RestorePlan {
 
 fn lost(mount: &Mount) -> Lost {
     let why = match &mount.source {
+        _ if is_drive(&mount.key) => "left out of the backup (backup=0)".to_owned(),
         MountSource::Volume(_) => "excluded from the backup (no backup=1)".to_owned(),
         MountSource::Bind(source) => format!("bind mount of `{source}`, never in a backup"),
         MountSource::Device(source) => format!("device mount of `{source}`, never in a backup"),
@@ -180,7 +195,9 @@ fn lost(mount: &Mount) -> Lost {
 }
 
 fn nics(archived: &GuestConfig, nonce: u64) -> Vec<PlannedNic> {
-    let names: Vec<(u32, String)> = if archived.nics.is_empty() {
+    // A virtual machine without a network device needs none: nothing in it is asked over the network.
+    let needs_one = archived.nics.is_empty() && archived.kind == GuestKind::Lxc;
+    let names: Vec<(u32, String)> = if needs_one {
         vec![(0, "eth0".to_owned())]
     } else {
         archived
@@ -211,6 +228,11 @@ fn address(nonce: u64, index: u32) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, host)
 }
 
+/// An EFI disk without OVMF is in no backup, whatever it says of itself.
+fn stays(mount: &Mount) -> bool {
+    mount.key.starts_with("efidisk") && !mount.backup
+}
+
 /// What a token cannot take off a restored copy, and what would reach the host when it boots.
 fn refusals(archived: &GuestConfig) -> Vec<Refusal> {
     let mut refused = Vec::new();
@@ -235,10 +257,18 @@ fn refusals(archived: &GuestConfig) -> Vec<Refusal> {
     for key in &archived.raw_lxc {
         refuse(
             format!("raw `{key}` reaches past PVE's own checks"),
-            "PVE drops raw keys when a token restores, so the copy would not be the guest",
+            match archived.kind {
+                GuestKind::Lxc => {
+                    "PVE drops raw keys when a token restores, so the copy would not be the guest"
+                }
+                GuestKind::Qemu => {
+                    "no API token can remove it from a restored guest; test a backup made without it"
+                }
+            },
         );
     }
-    if !archived.unprivileged {
+    let container = archived.kind == GuestKind::Lxc;
+    if container && !archived.unprivileged {
         refuse(
             "the guest is privileged: restoring it needs Sys.Modify on `/`".to_owned(),
             "make the guest unprivileged, or test it by hand as root",
@@ -250,14 +280,44 @@ fn refusals(archived: &GuestConfig) -> Vec<Refusal> {
             "templates are not booted; test a clone of it",
         );
     }
-    if !archived
-        .mounts
-        .iter()
-        .any(|mount| mount.key == "rootfs" && matches!(mount.source, MountSource::Volume(_)))
+    if container
+        && !archived
+            .mounts
+            .iter()
+            .any(|mount| mount.key == "rootfs" && matches!(mount.source, MountSource::Volume(_)))
     {
         refuse(
             "the archived configuration has no rootfs volume".to_owned(),
             "look at the archive's configuration",
+        );
+    }
+    if !container {
+        refused.extend(machine_refusals(archived));
+    }
+    refused
+}
+
+/// What stands in the way of a virtual machine's copy besides.
+fn machine_refusals(archived: &GuestConfig) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    let mut refuse = |what: String, hint: &str| {
+        refused.push(Refusal {
+            what,
+            hint: Some(hint.to_owned()),
+        });
+    };
+    // Neither in the archive nor marked `backup=0`: PVE leaves the line as it is, and the copy would have the very volume of
+    // the guest (qemu-server QemuServer.pm `restore_update_config_line`).
+    for mount in archived.mounts.iter().filter(|mount| stays(mount)) {
+        refuse(
+            format!("`{}` would be the guest's own `{}`", mount.key, mount.path),
+            "take the drive off the guest, or give it `bios: ovmf`, and test a backup made after that",
+        );
+    }
+    if !archived.mounts.iter().any(|mount| mount.backup) {
+        refuse(
+            "the archive holds no drive".to_owned(),
+            "there is nothing to boot from; look at `backup=` of the guest's drives",
         );
     }
     refused

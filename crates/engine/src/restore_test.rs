@@ -491,7 +491,7 @@ impl RestoreTestJob {
         }
         let policy = &self.request.policy;
         let mutating = Mutating::new(
-            Mutation::Start(plan.vmid),
+            Mutation::start(plan.kind, plan.vmid),
             policy.no_progress,
             policy.settle,
         )

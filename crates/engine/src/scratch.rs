@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{GuestKind, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, codes};
@@ -93,7 +93,7 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     if vmid < lease.first || vmid > lease.last {
         return Standing::Foreign(format!("{vmid} lies outside the scratch range"));
     }
-    if config.is_create_stub() {
+    if config.is_create_stub() || config.is_restore_stub() {
         return stub_standing(facts, lease.restore.as_ref());
     }
     if config.is_destroyed_stub() {
@@ -116,14 +116,14 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
 fn stub_standing(facts: &ScratchFacts, restore: Option<&Upid>) -> Standing {
     let Some(last) = &facts.last_task else {
         return Standing::Foreign(
-            "a stub with `lock: create`, and no task that made it is known".into(),
+            "a stub without a mark, and no task that made it is known".into(),
         );
     };
     match restore {
         Some(ours) if *ours == last.upid && last.running => Standing::Restoring(last.upid.clone()),
         Some(ours) if *ours == last.upid => Standing::Unfinished(last.upid.clone()),
         _ => Standing::Foreign(format!(
-            "a stub with `lock: create`, last touched by `{}`",
+            "a stub without a mark, last touched by `{}`",
             last.upid
         )),
     }
@@ -310,6 +310,10 @@ impl CleanUp {
         let Outcome::Scratch(facts) = outcome else {
             return;
         };
+        let kind = match &facts.existence {
+            Existence::Container(config) => config.kind,
+            Existence::Absent | Existence::Unreadable(_) => GuestKind::Lxc,
+        };
         match scratch_standing(&facts, &self.lease) {
             Standing::Gone => self.stage = Stage::Ended(CleanUpEnd::Gone),
             // A destruction frees every volume of the configuration before it removes that, and dies with the first that it
@@ -322,13 +326,13 @@ impl CleanUp {
                 running: true,
                 lock: None,
                 tasks,
-            } => self.act(Mutation::Stop(self.vmid), tasks),
+            } => self.act(Mutation::stop(kind, self.vmid), tasks),
             Standing::Ours {
                 running: false,
                 lock: None,
                 tasks,
             } => {
-                self.act(Mutation::Destroy(self.vmid), tasks);
+                self.act(Mutation::destroy(kind, self.vmid), tasks);
             }
             Standing::Ours {
                 lock: Some(lock), ..
@@ -342,7 +346,7 @@ impl CleanUp {
                 self.unfinished = Some(upid);
                 self.again(now, why);
             }
-            Standing::Unfinished(upid) => self.leave(unfinished(self.vmid, &upid)),
+            Standing::Unfinished(upid) => self.leave(unfinished(kind, self.vmid, &upid)),
             Standing::Orphans(volumes) => self.leave(orphans(self.vmid, &volumes)),
             Standing::Foreign(why) => self.leave(
                 Finding::new(codes::SCRATCH_FOREIGN, subject(self.vmid), why).hint(format!(
@@ -425,7 +429,10 @@ fn unseen(vmid: Vmid, storage: &StorageId) -> Finding {
     ))
 }
 
-fn unfinished(vmid: Vmid, upid: &Upid) -> Finding {
+fn unfinished(kind: GuestKind, vmid: Vmid, upid: &Upid) -> Finding {
+    if kind == GuestKind::Qemu {
+        return unfinished_machine(vmid, upid);
+    }
     Finding::new(
         codes::UNFINISHED_RESTORE,
         subject(vmid),
@@ -433,6 +440,20 @@ fn unfinished(vmid: Vmid, upid: &Upid) -> Finding {
     )
     .hint(format!(
         "as root on the node: pct unlock {vmid} && pct destroy {vmid} --destroy-unreferenced-disks 1; \
+         then `felhom-agent restore-test reap`"
+    ))
+}
+
+/// What a failed or cut-off restore of a virtual machine leaves: a configuration without a mark, outside of the pool from which
+/// the restore-test principal has its rights (qemu-server API2/Qemu.pm: "state is NOT cleaned up").
+fn unfinished_machine(vmid: Vmid, upid: &Upid) -> Finding {
+    Finding::new(
+        codes::UNFINISHED_RESTORE,
+        subject(vmid),
+        format!("`{upid}` did not come to its end and left an empty virtual machine, which our principal may not remove"),
+    )
+    .hint(format!(
+        "as root on the node: qm unlock {vmid}; qm destroy {vmid} --destroy-unreferenced-disks 1; \
          then `felhom-agent restore-test reap`"
     ))
 }

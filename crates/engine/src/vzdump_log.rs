@@ -6,6 +6,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// What became of holding a virtual machine's file systems still while its copy began.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Freeze {
+    /// The guest agent was asked to, and nobody says that it did not. File systems are whole then; what applications hold in
+    /// memory is not in the copy, unless hooks inside the guest see to it, of which no log tells.
+    Done,
+    /// It was asked to and failed, with its words.
+    Failed(String),
+    /// It was not asked, with vzdump's reason.
+    Skipped(String),
+}
+
+/// The request to the guest agent.
+const FREEZE: &str = "INFO: issuing guest-agent 'fs-freeze' command";
+
 /// The parts of a vzdump log that count as evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VzdumpLog {
@@ -17,6 +33,9 @@ pub struct VzdumpLog {
     pub was_stopped: bool,
     /// By mount key: included or not, with vzdump's reason where it gives one.
     pub mounts: BTreeMap<String, (bool, Option<String>)>,
+    /// What became of the freeze, where the log speaks of one.
+    #[serde(default)]
+    pub freeze: Option<Freeze>,
     /// The archive's path or its PBS snapshot.
     pub archive: Option<String>,
     /// `Total bytes written`.
@@ -31,8 +50,14 @@ impl VzdumpLog {
     /// Reads a log of one guest's backup.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Self {
         let mut log = Self::default();
-        for line in lines {
-            log.take(line.trim_end());
+        // An error right behind the request is the agent's answer.
+        let mut asked = false;
+        for line in lines.into_iter().map(str::trim_end) {
+            log.take(line);
+            if let Some(error) = line.strip_prefix("ERROR:").filter(|_| asked) {
+                log.freeze = Some(Freeze::Failed(error.trim_start().to_owned()));
+            }
+            asked = line == FREEZE;
         }
         log
     }
@@ -80,6 +105,14 @@ impl VzdumpLog {
             .or_else(|| info.strip_prefix("excluding device mount point "))
         {
             self.mount(rest, false);
+        } else if let Some(rest) = info.strip_prefix("include disk '") {
+            self.drive(rest, true);
+        } else if let Some(rest) = info.strip_prefix("exclude disk '") {
+            self.drive(rest, false);
+        } else if info == "issuing guest-agent 'fs-freeze' command" {
+            self.freeze = Some(Freeze::Done);
+        } else if let Some(reason) = info.strip_prefix("skipping guest filesystem freeze - ") {
+            self.freeze = Some(Freeze::Skipped(reason.to_owned()));
         } else if let Some(rest) = info.strip_prefix("creating vzdump archive '") {
             self.archive = rest.strip_suffix('\'').map(str::to_owned);
         } else if let Some(rest) = info.strip_prefix("creating Proxmox Backup Server archive '") {
@@ -90,6 +123,19 @@ impl VzdumpLog {
                 .next()
                 .and_then(|number| number.parse().ok());
         }
+    }
+
+    /// `scsi1' 'local-lvm:vm-100-disk-1' (backup=no)`, `scsi0' 'local-lvm:vm-100-disk-0' 32G`
+    fn drive(&mut self, rest: &str, included: bool) {
+        let Some((key, tail)) = rest.split_once("' '") else {
+            return;
+        };
+        let reason = tail
+            .rsplit_once("' (")
+            .and_then(|(_, reason)| reason.strip_suffix(')'))
+            .filter(|_| !included)
+            .map(str::to_owned);
+        self.mounts.insert(key.to_owned(), (included, reason));
     }
 
     /// `mp2 ('/srv/cache') from backup (disabled)`
@@ -150,6 +196,46 @@ mod tests {
         assert_eq!(log.mode.as_deref(), Some("stop"));
         assert_eq!(log.mounts.len(), 2);
         assert_eq!(log.errors, ["Backup of VM 9010 failed - no"]);
+    }
+
+    #[test]
+    fn the_log_of_a_virtual_machine_is_read() {
+        let start = [
+            "INFO: status = running",
+            "INFO: VM Name: shop",
+            "INFO: include disk 'scsi0' 'local-lvm:vm-9200-disk-0' 1G",
+            "INFO: exclude disk 'scsi1' 'local-lvm:vm-9200-disk-1' (backup=no)",
+            "INFO: exclude disk 'efidisk0' 'local-lvm:vm-9200-disk-2' (efidisk but no OVMF BIOS)",
+            "INFO: backup mode: snapshot",
+        ];
+        let with = |more: &[&str]| VzdumpLog::parse(start.iter().chain(more).copied());
+        let log = with(&[]);
+        assert_eq!(log.mounts["scsi0"], (true, None));
+        assert_eq!(log.mounts["scsi1"], (false, Some("backup=no".into())));
+        assert_eq!(
+            log.mounts["efidisk0"].1.as_deref(),
+            Some("efidisk but no OVMF BIOS")
+        );
+        assert_eq!((log.freeze, log.mode.as_deref()), (None, Some("snapshot")));
+        let asked = "INFO: issuing guest-agent 'fs-freeze' command";
+        assert_eq!(
+            with(&[asked, "INFO: starting backup via QMP command"]).freeze,
+            Some(Freeze::Done)
+        );
+        let failed = with(&[
+            asked,
+            "ERROR: unable to freeze guest fs - timeout",
+            "ERROR: x",
+        ]);
+        assert_eq!(
+            failed.freeze,
+            Some(Freeze::Failed("unable to freeze guest fs - timeout".into()))
+        );
+        let reason = "agent configured but not running?";
+        let skipped = with(&[&format!(
+            "INFO: skipping guest filesystem freeze - {reason}"
+        )]);
+        assert_eq!(skipped.freeze, Some(Freeze::Skipped(reason.into())));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_ids::{BridgeName, ByteSize, PoolId, SnapshotName, StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{
+    BridgeName, ByteSize, GuestKind, PoolId, SnapshotName, StorageId, Upid, Vmid, VolumeId,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::RemoteError;
@@ -19,27 +21,36 @@ pub enum MountSource {
     Device(String),
 }
 
-/// One `rootfs` or `mpN` of a container.
+/// One `rootfs` or `mpN` of a container, or a drive of a virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// `rootfs` or `mpN`.
+    /// `rootfs`, `mpN`, or a drive's key such as `scsi0`.
     pub key: String,
-    /// Where it is mounted inside the guest; `/` for the rootfs.
+    /// Where it is mounted inside the guest; `/` for the rootfs. Of a drive, which is mounted nowhere: what is behind it.
     pub path: String,
     /// What is mounted.
     pub source: MountSource,
-    /// Whether the configuration asks for it to be in backups. A volume `mpN` that says nothing is not.
+    /// Whether the configuration asks for it to be in backups. A volume `mpN` that says nothing is not, a drive is.
     pub backup: bool,
     /// The size that the configuration names.
     pub size: Option<ByteSize>,
 }
 
-/// One `netN` of a container.
+/// The interfaces of a virtual machine's drives.
+const DRIVES: [&str; 6] = ["ide", "scsi", "virtio", "sata", "efidisk", "tpmstate"];
+
+/// Whether a key is that of a virtual machine's drive.
+pub fn is_drive(key: &str) -> bool {
+    let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
+    stem.len() < key.len() && DRIVES.contains(&stem)
+}
+
+/// One `netN` of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Nic {
     /// The N of `netN`.
     pub index: u32,
-    /// The interface's name inside the guest.
+    /// The interface's name inside the guest; of a virtual machine's device, its model.
     pub name: String,
     /// The bridge it is attached to; `None` is an unattached veth.
     pub bridge: Option<String>,
@@ -51,14 +62,17 @@ pub struct Nic {
     pub link_down: bool,
 }
 
-/// A container's configuration, of the live guest or of an archive.
+/// A guest's configuration, of the live guest or of an archive.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "these are PVE's own flags, one key each"
 )]
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GuestConfig {
-    /// Host name.
+    /// What it is.
+    #[serde(default)]
+    pub kind: GuestKind,
+    /// Host name; of a virtual machine, its name.
     pub hostname: Option<String>,
     /// `unprivileged: 1`.
     pub unprivileged: bool,
@@ -78,13 +92,13 @@ pub struct GuestConfig {
     pub template: bool,
     /// `hookscript`, which would run as root on the host.
     pub hookscript: Option<String>,
-    /// `devN` keys: devices of the host.
+    /// Keys that reach devices of the host: `devN`; of a virtual machine `hostpciN`, `usbN` and their like.
     pub devices: Vec<String>,
-    /// Raw `lxc.*` keys.
+    /// Raw `lxc.*` keys; of a virtual machine `args`, which go to QEMU as they are.
     pub raw_lxc: Vec<String>,
     /// Network interfaces by index.
     pub nics: Vec<Nic>,
-    /// `rootfs` first, then `mpN` by index.
+    /// `rootfs` first, then `mpN` by index; or the drives in PVE's order, CD drives left out.
     pub mounts: Vec<Mount>,
     /// Every key that stands in the configuration, `digest` left out.
     pub keys: BTreeSet<String>,
@@ -96,6 +110,14 @@ impl GuestConfig {
         self.lock.as_deref() == Some("create") && self.keys.iter().all(|key| key == "lock")
     }
 
+    /// Whether this is what a restore of a virtual machine leaves until its very end, and for good when it fails: nothing, or
+    /// `memory: 128` (qemu-server QemuServer.pm `restore_vma_archive`).
+    pub fn is_restore_stub(&self) -> bool {
+        let bare = self.keys.iter().all(|key| key == "memory");
+        let memory = self.keys.is_empty() || self.memory_mib == Some(128);
+        self.kind == GuestKind::Qemu && bare && memory
+    }
+
     /// Whether this is the stub that PVE leaves of a guest whose destruction broke off after its volumes were gone.
     pub fn is_destroyed_stub(&self) -> bool {
         self.lock.as_deref() == Some("destroyed") && self.keys.iter().all(|key| key == "lock")
@@ -103,7 +125,9 @@ impl GuestConfig {
 
     /// Who this guest is: a reused VMID has another fingerprint.
     pub fn fingerprint(&self) -> GuestFingerprint {
-        let rootfs = self.mounts.iter().find(|mount| mount.key == "rootfs");
+        // A virtual machine has no root file system that PVE knows of: its first drive stands for it.
+        let is_first = |mount: &&Mount| mount.key == "rootfs" || is_drive(&mount.key);
+        let rootfs = self.mounts.iter().find(is_first);
         GuestFingerprint {
             rootfs: rootfs.and_then(|mount| match &mount.source {
                 MountSource::Volume(volume) => Some(volume.to_string()),
@@ -429,7 +453,7 @@ pub struct TestSubject {
 pub enum Existence {
     /// No guest has it.
     Absent,
-    /// A container has it, and we could read its configuration.
+    /// A guest of either kind has it, and we could read its configuration.
     Container(Box<GuestConfig>),
     /// Some guest has it that we cannot read, with the reason.
     Unreadable(String),

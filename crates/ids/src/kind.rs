@@ -7,9 +7,10 @@ use crate::InvalidName;
 use crate::text::serde_as_text;
 
 /// A container or a virtual machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum GuestKind {
     /// A container.
+    #[default]
     Lxc,
     /// A virtual machine.
     Qemu,

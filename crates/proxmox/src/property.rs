@@ -6,12 +6,14 @@
 
 mod features;
 mod fields;
+mod machine;
 mod mount;
 mod network;
 mod prune;
 mod value;
 
 pub use features::Features;
+pub use machine::{Drive, MachineNic};
 pub use mount::{MountOptions, MountPoint, MountSource, RootFs};
 pub use network::{Ipv4Setting, Ipv6Setting, NetworkInterface};
 pub use prune::PruneBackups;

@@ -2,13 +2,11 @@
 //! in-process through [`crate::Running`]; over HTTP they take and give JSON, need no credentials and are answered to
 //! the machine itself only.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -16,9 +14,9 @@ use crate::call::object;
 use crate::faults::{Fault, simulated};
 use crate::persist;
 use crate::scenario;
+use crate::scenario::machines;
 use crate::server::Outcome;
 use crate::sim::Sim;
-use crate::world::Qemu;
 
 /// A request below `/_sim/`.
 pub(crate) async fn over_http(
@@ -103,24 +101,17 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             Ok(json!({ "boots": sim.lock().node.boots }))
         }
         "put-qemu" => {
-            let Order { vmid, config } = parsed(body)?;
-            sim.lock().qemu.insert(vmid, Qemu { config });
+            let order = parsed::<machines::Order>(body)?;
+            machines::put(sim, order)?;
             Ok(json!({}))
         }
+        "poke-qemu" => machines::poke(sim, parsed(body)?),
         "save" => persist::save(sim)
             .map(|()| json!({}))
             .map_err(|error| error.to_string()),
         other => scenario::control(sim, other, body)
             .unwrap_or_else(|| Err(format!("no command `{other}`"))),
     }
-}
-
-/// A QEMU guest's configuration, put where it is as by hand.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Order {
-    vmid: u32,
-    config: BTreeMap<String, String>,
 }
 
 /// What there is to see, beyond the API.

@@ -119,6 +119,7 @@ impl World {
                 guest.frozen = false;
             }
         }
+        self.reap_machines(now);
     }
 
     /// A container, or PVE's error about its missing config file.

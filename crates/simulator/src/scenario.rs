@@ -10,6 +10,7 @@ mod built_in;
 mod control;
 mod files;
 mod guest_files;
+pub(crate) mod machines;
 mod virgin;
 
 pub(crate) use control::control;

@@ -376,3 +376,24 @@ pub(crate) fn environment(text: &str) -> bool {
         })
     })
 }
+
+/// `serialN` of a machine: a socket, or a device of the host.
+pub(crate) fn serial_port(text: &str) -> bool {
+    let device = text.strip_prefix("/dev/");
+    text == "socket" || device.is_some_and(|name| !name.is_empty() && !name.contains(','))
+}
+
+/// `parallelN` of a machine: a device of the host.
+pub(crate) fn parallel_port(text: &str) -> bool {
+    let number = text
+        .strip_prefix("/dev/parport")
+        .or_else(|| text.strip_prefix("/dev/usb/lp"));
+    number.is_some_and(|number| !number.is_empty() && number.chars().all(|c| c.is_ascii_digit()))
+}
+
+/// `vmgenid`: a UUID, `1` for a new one, `0` for none.
+pub(crate) fn generation(text: &str) -> bool {
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    let hex = text.chars().all(|c| c == '-' || c.is_ascii_hexdigit());
+    matches!(text, "0" | "1") || hex && lengths == [8, 4, 4, 4, 12]
+}

@@ -14,6 +14,7 @@ pub(crate) mod disk;
 pub(crate) mod lock_file;
 pub(crate) mod merge;
 pub(crate) mod power;
+pub(crate) mod qemu;
 pub(crate) mod restore;
 pub(crate) mod snapshot;
 pub(crate) mod timing;
@@ -28,6 +29,9 @@ pub(crate) fn power_cut(world: &mut World) {
     for guest in world.guests.lxc.values_mut() {
         guest.run = None;
         guest.frozen = false;
+    }
+    for machine in world.qemu.values_mut() {
+        machine.run = None;
     }
 }
 
@@ -52,7 +56,9 @@ pub(crate) fn boot(sim: &Arc<Sim>) {
             .filter(|(_, guest)| guest.config.current.flag("onboot") && guest.run.is_none());
         (autostart.map(|(id, _)| *id).collect(), held)
     };
-    if wanted.is_empty() && locked.is_empty() {
+    let (machines, freed) = boot_machines(sim);
+    let locked = [locked, freed].concat();
+    if wanted.is_empty() && machines.is_empty() && locked.is_empty() {
         return;
     }
     let root = crate::access::Principal::new("root@pam");
@@ -66,8 +72,30 @@ pub(crate) fn boot(sim: &Arc<Sim>) {
                 worker.log(format!("Starting CT {id} failed: {error}"));
             }
         }
+        for id in machines {
+            worker.log(format!("Starting VM {id}"));
+            if let Err(error) = qemu::power::start(&worker, id, false).await {
+                worker.log(format!("Starting VM {id} failed: {error}"));
+            }
+        }
         Ok(())
     });
+}
+
+/// The machines to start, and those whose left-over backup lock went.
+fn boot_machines(sim: &Arc<Sim>) -> (Vec<u32>, Vec<u32>) {
+    let mut world = sim.lock();
+    let (mut wanted, mut freed) = (Vec::new(), Vec::new());
+    for (id, guest) in &mut world.qemu {
+        if guest.config.lock() == Some("backup") {
+            guest.config.current.values.remove("lock");
+            freed.push(*id);
+        }
+        if guest.config.current.flag("onboot") && guest.run.is_none() {
+            wanted.push(*id);
+        }
+    }
+    (wanted, freed)
 }
 
 /// Runs file work beside the runtime's threads.

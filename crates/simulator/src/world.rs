@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{self, Pool};
 use crate::api::jobs::Jobs;
 use crate::guest::Guests;
+use crate::qemu::Qemu;
 use crate::storage::Storages;
 
 /// The world behind the API. One mutex guards it; nobody holds that lock across an await.
@@ -22,7 +23,6 @@ pub(crate) struct World {
     pub(crate) pending_bridges: Option<BTreeMap<String, Bridge>>,
     pub(crate) guests: Guests,
     pub(crate) storage: Storages,
-    /// QEMU guests, which exist as configuration only.
     pub(crate) qemu: BTreeMap<u32, Qemu>,
     pub(crate) jobs: Jobs,
     /// How often each kind of mutation took effect: `vzrestore 9100`, `POST /nodes/{node}/vzdump`.
@@ -93,12 +93,4 @@ pub(crate) struct Bridge {
     pub(crate) gateway: Option<String>,
     pub(crate) active: bool,
     pub(crate) comment: Option<String>,
-}
-
-/// A QEMU guest's configuration.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Qemu {
-    /// Keys and values as in the file.
-    pub(crate) config: BTreeMap<String, String>,
 }

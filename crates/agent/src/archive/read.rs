@@ -15,6 +15,7 @@ use super::locate::open;
 use super::members::Members;
 use super::name::tell;
 use super::sample::{DIGESTED_BYTES, Digest};
+use super::vma;
 
 /// Bytes that are taken from the file, and from the unpacker, at once.
 const PIECE: usize = 256 << 10;
@@ -33,16 +34,22 @@ pub enum Packing {
     Zstd,
 }
 
-impl Packing {
-    /// By a file's name; PVE itself knows its archives by these very endings.
-    pub fn of(name: &str) -> Option<Self> {
-        let ends = |ending: &str| name.strip_suffix(ending).is_some();
-        if ends(".tar.zst") {
-            Some(Self::Zstd)
-        } else {
-            ends(".tar").then_some(Self::Plain)
-        }
-    }
+/// What is packed: the files of a container, or the drives of a virtual machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Tar,
+    Vma,
+}
+
+/// By a file's name; PVE itself knows its archives by these very endings.
+fn form(name: &str) -> Option<(Form, Packing)> {
+    let (rest, packing) = match name.strip_suffix(".zst") {
+        Some(rest) => (rest, Packing::Zstd),
+        None => (name, Packing::Plain),
+    };
+    let forms = [(".tar", Form::Tar), (".vma", Form::Vma)];
+    let found = forms.iter().find(|(ending, _)| rest.ends_with(ending));
+    found.map(|(_, form)| (*form, packing))
 }
 
 /// Reads the whole archive. Blocking: minutes for a large archive. `progress` is told how many bytes of the file were read,
@@ -61,11 +68,15 @@ pub fn read(
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let packing = Packing::of(&name).ok_or(ArchiveError::Format { name })?;
+    let (form, packing) = form(&name).ok_or(ArchiveError::Format { name })?;
     let (file, before) = open(path)?;
     let started = tokio::time::Instant::now();
     // No further: a file that somebody keeps writing to would have no end.
-    let mut content = read_stream((&file).take(before), packing, wanted, progress)?;
+    let bytes = (&file).take(before);
+    let mut content = match form {
+        Form::Tar => read_stream(bytes, packing, wanted, progress)?,
+        Form::Vma => read_machine_stream(bytes, packing, progress)?,
+    };
     let now = file.metadata().map_err(|source| ArchiveError::Storage {
         at: content.compressed_bytes,
         source,
@@ -94,15 +105,36 @@ pub fn read_stream(
     wanted: &WantedContent,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<ArchiveContent, ArchiveError> {
+    unpacked(source, packing, progress, |bytes| tally(bytes, wanted))
+}
+
+/// The same for an archive of a virtual machine.
+///
+/// # Errors
+/// As [`read_stream`].
+pub fn read_machine_stream(
+    source: impl Read,
+    packing: Packing,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+) -> Result<ArchiveContent, ArchiveError> {
+    unpacked(source, packing, progress, |bytes| vma::tally(bytes))
+}
+
+fn unpacked(
+    source: impl Read,
+    packing: Packing,
+    progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
+    count: impl FnOnce(&mut dyn BufRead) -> ArchiveContent,
+) -> Result<ArchiveContent, ArchiveError> {
     let state = State::default();
     let counted = Counted {
         inner: source,
         state: &state,
     };
     let mut content = match packing {
-        Packing::Plain => tally(watched(counted, &state, progress), wanted),
+        Packing::Plain => count(&mut watched(counted, &state, progress)),
         Packing::Zstd => match unpacker(BufReader::with_capacity(PIECE, counted)) {
-            Ok(unpacker) => tally(watched(unpacker, &state, progress), wanted),
+            Ok(unpacker) => count(&mut watched(unpacker, &state, progress)),
             Err(error) => ArchiveContent {
                 error: Some(error.to_string()),
                 ..ArchiveContent::default()

@@ -14,7 +14,7 @@ use felhom_ids::Vmid;
 use serde::Serialize;
 use serde_json::json;
 
-use super::context::{Context, engine_failure, journal_failure, parse, require_container};
+use super::context::{Context, engine_failure, journal_failure, parse, require_guest};
 use super::{BackupRunArgs, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -31,7 +31,7 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let performer = context.performer()?;
     let config = performer.config();
     let policy = policy(args, &config.backup)?;
-    require_container(performer.remotes().of(Principal::Agent), vmid).await?;
+    require_guest(performer.remotes().of(Principal::Agent), vmid).await?;
     let id = jobs::new_job_id()?;
     if args.dry_run {
         let journal = context.read_journal(config).await?;

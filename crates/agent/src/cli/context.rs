@@ -187,7 +187,15 @@ pub(crate) fn parse_backup(text: &str) -> Result<VolumeId, Failure> {
     Err(Failure::new(Exit::Usage, "usage", message))
 }
 
-/// Nothing is begun for a container that is not there.
+/// Nothing is begun for a guest that is not there.
+pub(crate) async fn require_guest(pve: &Pve, vmid: Vmid) -> Result<(), Failure> {
+    if pve.qemu_status(vmid).await.is_ok() {
+        return Ok(());
+    }
+    require_container(pve, vmid).await
+}
+
+/// The same where only a container will do.
 pub(crate) async fn require_container(pve: &Pve, vmid: Vmid) -> Result<(), Failure> {
     match pve.lxc_config(vmid).await {
         Ok(_) => Ok(()),

@@ -100,9 +100,9 @@ fn phase_of(step: &Step) -> &'static str {
         Step::Mutate(mutation) => match mutation {
             Mutation::Backup { .. } => "asking for the backup",
             Mutation::Restore(_) => "asking for the restore",
-            Mutation::Start(_) => "starting",
-            Mutation::Stop(_) => "stopping",
-            Mutation::Destroy(_) => "removing",
+            Mutation::Start(_) | Mutation::StartMachine(_) => "starting",
+            Mutation::Stop(_) | Mutation::StopMachine(_) => "stopping",
+            Mutation::Destroy(_) | Mutation::DestroyMachine(_) => "removing",
             Mutation::Snapshot { .. } => "snapshotting",
             Mutation::DeleteSnapshot { .. } => "removing the snapshot",
             Mutation::Rollback { .. } => "rolling back",

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use felhom_engine::{
-    ArchiveFacts, BackupResult, BackupSubject, ErrorClass, GuestState, RemoteError,
+    ArchiveFacts, BackupResult, BackupSubject, ErrorClass, GuestConfig, GuestState, RemoteError,
 };
-use felhom_ids::{StorageId, Vmid, VolumeId};
-use felhom_proxmox::Pve;
+use felhom_ids::{GuestKind, StorageId, Vmid, VolumeId};
+use felhom_proxmox::property::InvalidProperty;
+use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::pve::tasks::ListTasks;
+use felhom_proxmox::{Error, Pve};
 
+use super::config::machine_config;
 use super::{Trouble, archive_facts, guest_config, missing_privileges, node, storage};
 
 pub(crate) async fn backup_subject(
@@ -16,8 +19,7 @@ pub(crate) async fn backup_subject(
     vmid: Vmid,
     id: &StorageId,
 ) -> Result<BackupSubject, Trouble> {
-    let config = pve.lxc_config(vmid).await?;
-    let config = guest_config(&config)?;
+    let config = either_config(pve, vmid).await??;
     let state = guest_state(pve, vmid).await?;
     let node = node(pve).await?;
     let storage = storage(pve, id).await?;
@@ -65,10 +67,10 @@ pub(crate) async fn backup_result(
         .map(archive_facts)
         .collect();
     let archived_config = match new_archives.as_slice() {
-        [archive] => {
-            let config = pve.extract_lxc_config(&archive.volid).await;
-            config.ok().and_then(|config| guest_config(&config).ok())
-        }
+        [archive] => archived_config(pve, &archive.volid)
+            .await
+            .ok()
+            .and_then(Result::ok),
         _ => None,
     };
     Ok(BackupResult {
@@ -99,10 +101,66 @@ pub(crate) async fn archive(pve: &Pve, volid: &VolumeId) -> Result<Option<Archiv
     Ok(Some(facts))
 }
 
+/// The configuration of a guest of either kind. A container is asked for first, and what is wrong is told of it when there is no
+/// machine either.
+pub(crate) async fn either_config(
+    pve: &Pve,
+    vmid: Vmid,
+) -> Result<Result<GuestConfig, InvalidProperty>, Error> {
+    match pve.lxc_config(vmid).await {
+        Ok(config) => Ok(guest_config(&config)),
+        Err(error @ Error::NotFound { .. }) => match pve.qemu_config(vmid).await {
+            Ok(config) => Ok(machine_config(&config)),
+            Err(Error::NotFound { .. }) => Err(error),
+            Err(other) => Err(other),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// What kind of guest an archive is of, by its name.
+pub(crate) fn archive_kind(volid: &VolumeId) -> GuestKind {
+    let name = volid.name();
+    let machine = name.starts_with("backup/vzdump-qemu-") || name.starts_with("backup/vm/");
+    if machine {
+        GuestKind::Qemu
+    } else {
+        GuestKind::Lxc
+    }
+}
+
+/// The configuration inside an archive of either kind.
+pub(crate) async fn archived_config(
+    pve: &Pve,
+    volid: &VolumeId,
+) -> Result<Result<GuestConfig, InvalidProperty>, Error> {
+    Ok(match archive_kind(volid) {
+        GuestKind::Lxc => guest_config(&pve.extract_lxc_config(volid).await?),
+        GuestKind::Qemu => machine_config(&pve.extract_qemu_config(volid).await?),
+    })
+}
+
+/// How a guest of either kind runs. Snapshots of a virtual machine are its own business: no backup of it makes one.
 pub(crate) async fn guest_state(pve: &Pve, vmid: Vmid) -> Result<GuestState, Trouble> {
-    let status = pve.lxc_status(vmid).await?;
+    let status = match pve.lxc_status(vmid).await {
+        Err(error @ Error::NotFound { .. }) => match pve.qemu_status(vmid).await {
+            Ok(status) => return Ok(state(status.guest, Vec::new())),
+            Err(Error::NotFound { .. }) => return Err(error.into()),
+            Err(other) => return Err(other.into()),
+        },
+        answer => answer?,
+    };
     let snapshots = pve.lxc_snapshots(vmid).await?;
-    Ok(GuestState {
+    let names = snapshots
+        .list
+        .iter()
+        .map(|snapshot| snapshot.name.to_string())
+        .collect();
+    Ok(state(status, names))
+}
+
+fn state(status: GuestStatus, snapshots: Vec<String>) -> GuestState {
+    GuestState {
         running: status.is_running(),
         pid: status.pid.map(u64::from),
         uptime_s: status
@@ -110,10 +168,6 @@ pub(crate) async fn guest_state(pve: &Pve, vmid: Vmid) -> Result<GuestState, Tro
             .and_then(|seconds| u64::try_from(seconds).ok())
             .unwrap_or(0),
         lock: status.lock,
-        snapshots: snapshots
-            .list
-            .iter()
-            .map(|snapshot| snapshot.name.to_string())
-            .collect(),
-    })
+        snapshots,
+    }
 }

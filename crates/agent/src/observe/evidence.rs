@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Trouble;
+use super::{Trouble, remote_error};
 use felhom_engine::{Evidence, EvidenceLevel};
-use felhom_ids::Vmid;
-use felhom_proxmox::Pve;
+use felhom_ids::{GuestKind, Vmid};
+use felhom_proxmox::pve::guests::GuestStatus;
+use felhom_proxmox::{Error, Pve};
 use tokio::time::{Instant, sleep};
 
 /// What to look for, and for how long.
@@ -36,7 +37,7 @@ pub(crate) async fn evidence(
     let mut first_pid = None;
     let mut same_since = began;
     loop {
-        let status = tester.lxc_status(probe.vmid).await?;
+        let (kind, status) = status(tester, probe.vmid).await?;
         let pid = status.pid.map(u64::from);
         evidence.uptime_s = status
             .uptime
@@ -50,7 +51,9 @@ pub(crate) async fn evidence(
             (first_pid, same_since) = (pid, Instant::now());
         }
         evidence.pid = pid;
-        if evidence.nonces_seen.is_empty() {
+        if kind == GuestKind::Qemu {
+            ask_agent(tester, probe, &mut evidence, began).await;
+        } else if evidence.nonces_seen.is_empty() {
             look_inside(tester, probe, &mut evidence, began).await?;
         }
         evidence.stable = same_since.elapsed() >= probe.stable_for;
@@ -64,6 +67,34 @@ pub(crate) async fn evidence(
     let uptime = node.node_status().await?.uptime;
     evidence.node_uptime_s = u64::try_from(uptime).ok();
     Ok(evidence)
+}
+
+/// How the copy runs, of whichever kind it is.
+async fn status(tester: &Pve, vmid: Vmid) -> Result<(GuestKind, GuestStatus), Trouble> {
+    match tester.lxc_status(vmid).await {
+        Err(error @ Error::NotFound { .. }) => match tester.qemu_status(vmid).await {
+            Ok(status) => Ok((GuestKind::Qemu, status.guest)),
+            Err(Error::NotFound { .. }) => Err(error.into()),
+            Err(other) => Err(other.into()),
+        },
+        answer => Ok((GuestKind::Lxc, answer?)),
+    }
+}
+
+/// A virtual machine has no init that PVE could give an address to: its agent is asked for a sign of life. One that does not
+/// answer, or that we may not ask, is a fact and no trouble.
+async fn ask_agent(tester: &Pve, probe: Probe<'_>, evidence: &mut Evidence, began: Instant) {
+    if evidence.answered {
+        return;
+    }
+    match tester.ping_agent(probe.vmid).await {
+        Ok(_) => {
+            evidence.answered = true;
+            evidence.unanswered = None;
+            evidence.booted_after_ms = u64::try_from(began.elapsed().as_millis()).ok();
+        }
+        Err(error) => evidence.unanswered = Some(remote_error(&error).text),
+    }
 }
 
 async fn look_inside(

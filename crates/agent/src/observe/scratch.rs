@@ -6,8 +6,8 @@ use felhom_proxmox::Pve;
 use felhom_proxmox::pve::guests::Snapshot;
 use felhom_proxmox::pve::tasks::{ListTasks, TaskEntry};
 
-use super::{Trouble, guest_config, missing_privileges};
-use crate::observe::backup::guest_state;
+use super::{Trouble, missing_privileges};
+use crate::observe::backup::{either_config, guest_state};
 
 /// Everything that belongs to a scratch VMID. The configuration is read last: it decides, and nothing slow comes between it
 /// and what is done by it.
@@ -41,11 +41,7 @@ pub(crate) async fn scratch(
 async fn container(pve: &Pve, vmid: Vmid) -> Result<(Existence, Option<GuestState>), Trouble> {
     // A stub has no state worth asking for, and answers with an error.
     let state = guest_state(pve, vmid).await;
-    match pve
-        .lxc_config(vmid)
-        .await
-        .map(|config| guest_config(&config))
-    {
+    match either_config(pve, vmid).await {
         Ok(Ok(config)) if config.is_create_stub() || config.is_destroyed_stub() => {
             Ok((Existence::Container(Box::new(config)), None))
         }

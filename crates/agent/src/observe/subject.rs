@@ -8,7 +8,8 @@ use felhom_engine::{
 use felhom_ids::{BridgeName, Vmid, VolumeId};
 use felhom_proxmox::Pve;
 
-use super::{Trouble, archive, guest_config, missing_privileges, node, remote_error, storage};
+use super::backup::archived_config;
+use super::{Trouble, archive, missing_privileges, node, remote_error, storage};
 use crate::remote::Remotes;
 
 /// How many free VMIDs are looked for: the others are for jobs that hold the first.
@@ -44,8 +45,8 @@ async fn archived(
     tester: &Pve,
     volid: &VolumeId,
 ) -> Result<(GuestConfig, Option<RemoteError>), Trouble> {
-    match tester.extract_lxc_config(volid).await {
-        Ok(config) => Ok(match guest_config(&config) {
+    match archived_config(tester, volid).await {
+        Ok(config) => Ok(match config {
             Ok(config) => (config, None),
             Err(error) => {
                 let text = format!("the archived configuration makes no sense: {error}");

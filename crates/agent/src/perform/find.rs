@@ -107,7 +107,15 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
             .await
             .map(|listed| listed.iter().any(|volume| !known.contains(&volume.volid))),
         Mutation::Restore(plan) => pve.is_free(plan.vmid).await.map(|free| !free),
-        Mutation::Destroy(vmid) => pve.is_free(*vmid).await,
+        Mutation::Destroy(vmid) | Mutation::DestroyMachine(vmid) => pve.is_free(*vmid).await,
+        Mutation::StartMachine(vmid) => pve
+            .qemu_status(*vmid)
+            .await
+            .map(|status| status.guest.is_running()),
+        Mutation::StopMachine(vmid) => pve
+            .qemu_status(*vmid)
+            .await
+            .map(|status| !status.guest.is_running()),
         Mutation::Start(vmid) => pve
             .lxc_status(*vmid)
             .await

@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 
 use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, Sent};
-use felhom_ids::{SnapshotName, Vmid, VolumeId};
+use felhom_ids::{GuestKind, SnapshotName, Vmid, VolumeId};
 use felhom_proxmox::property::{
-    InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs,
+    InvalidProperty, Ipv4Setting, MachineNic, MountPoint, NetworkInterface, PropertyValue, RootFs,
 };
 use felhom_proxmox::pve::backup::{BackupMode as PveMode, Vzdump};
 use felhom_proxmox::pve::guests::{
-    CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc, RollbackSnapshot,
+    CreateSnapshot, DestroyLxc, DestroyQemu, LxcSettings, QemuSettings, RestoreLxc, RestoreQemu,
+    RollbackSnapshot,
 };
 use felhom_proxmox::pve::storage::SetVolumeAttributes;
-use felhom_proxmox::{Delivery, Error, TaskHandle};
+use felhom_proxmox::{Delivery, Error, Pve, TaskHandle};
 
 use crate::observe::remote_error;
 use crate::remote::Remotes;
@@ -39,13 +40,10 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             };
             started(pve.vzdump(&backup).await)
         }
-        Mutation::Restore(plan) => match restore(plan) {
-            Ok(restore) => started(pve.restore_lxc(&restore).await),
-            Err(error) => Sent::Refused(RemoteError {
-                class: ErrorClass::Local,
-                text: error.to_string(),
-            }),
-        },
+        Mutation::Restore(plan) => send_restore(pve, plan).await,
+        Mutation::StartMachine(vmid) => started(pve.start_qemu(*vmid).await),
+        Mutation::StopMachine(vmid) => started(pve.stop_qemu(*vmid).await),
+        Mutation::DestroyMachine(vmid) => started(pve.destroy_qemu(&destroy_machine(*vmid)).await),
         Mutation::Start(vmid) => started(pve.start_lxc(*vmid).await),
         Mutation::Stop(vmid) => started(pve.stop_lxc(*vmid).await),
         Mutation::Destroy(vmid) => started(pve.destroy_lxc(&destroy(*vmid)).await),
@@ -87,6 +85,36 @@ fn rollback(vmid: Vmid, name: &SnapshotName, start: bool) -> RollbackSnapshot {
         vmid,
         name: name.clone(),
         start,
+    }
+}
+
+async fn send_restore(pve: &Pve, plan: &RestorePlan) -> Sent {
+    let sent = match plan.kind {
+        GuestKind::Lxc => match restore(plan) {
+            Ok(restore) => Ok(pve.restore_lxc(&restore).await),
+            Err(error) => Err(error),
+        },
+        GuestKind::Qemu => match restore_machine(plan) {
+            Ok(restore) => Ok(pve.restore_qemu(&restore).await),
+            Err(error) => Err(error),
+        },
+    };
+    sent.map_or_else(
+        |error| {
+            Sent::Refused(RemoteError {
+                class: ErrorClass::Local,
+                text: error.to_string(),
+            })
+        },
+        started,
+    )
+}
+
+/// As for containers.
+fn destroy_machine(vmid: Vmid) -> DestroyQemu {
+    DestroyQemu {
+        vmid,
+        unreferenced_disks: false,
     }
 }
 
@@ -142,14 +170,50 @@ fn failed(error: &Error) -> Sent {
     }
 }
 
+/// The same for a virtual machine. The description replaces the lines that PVE makes of drives without a backup, and new
+/// addresses and ids keep the copy from being taken for the guest.
+fn restore_machine(plan: &RestorePlan) -> Result<RestoreQemu, InvalidProperty> {
+    let mut nets = BTreeMap::new();
+    for nic in &plan.nics {
+        let model = nic.name.parse::<PropertyValue>();
+        let mut net = MachineNic::new(model?);
+        net.bridge = Some(plan.bridge.clone());
+        net.link_down = Some(true);
+        nets.insert(u16::try_from(nic.index).unwrap_or(u16::MAX), net);
+    }
+    Ok(RestoreQemu {
+        vmid: plan.vmid,
+        archive: plan.volid.clone(),
+        storage: Some(plan.storage.clone()),
+        pool: Some(plan.pool.clone()),
+        unique: true,
+        settings: QemuSettings {
+            name: None,
+            description: Some(described(plan)),
+            memory: Some(plan.memory_mib),
+            balloon: Some(0),
+            cores: Some(plan.cores),
+            sockets: Some(1),
+            onboot: Some(false),
+            protection: Some(false),
+            nets,
+        },
+        bwlimit: None,
+    })
+}
+
+fn described(plan: &RestorePlan) -> String {
+    format!(
+        "scratch guest of a restore test by felhom-agent, removed when the test ends\n{}",
+        plan.mark
+    )
+}
+
 /// The one request that carries everything that keeps a copy from the world.
 fn restore(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> {
     let mut settings = LxcSettings {
         pool: Some(plan.pool.clone()),
-        description: Some(format!(
-            "scratch guest of a restore test by felhom-agent, removed when the test ends\n{}",
-            plan.mark
-        )),
+        description: Some(described(plan)),
         memory: Some(plan.memory_mib),
         swap: Some(0),
         cores: Some(plan.cores),

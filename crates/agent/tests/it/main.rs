@@ -19,6 +19,7 @@ mod enroll;
 mod faults;
 mod guard;
 mod keep;
+mod machines;
 mod power_cut;
 mod scene;
 mod story;

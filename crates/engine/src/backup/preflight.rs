@@ -9,7 +9,7 @@ use crate::finding::{Finding, codes};
 use crate::inclusion::Inclusion;
 use crate::retention::protection_limit_reached;
 use crate::volumes::JudgedVolumes;
-use crate::world::{BackupSubject, GuestConfig, MountSource, Retention};
+use crate::world::{BackupSubject, GuestConfig, MountSource, Retention, is_drive};
 
 /// How long to wait between two looks.
 pub(super) const WAIT_STEP: Duration = Duration::from_millis(500);
@@ -139,6 +139,18 @@ pub(super) fn findings(
         .mounts
         .iter()
         .filter_map(|mount| match &mount.source {
+            _ if is_drive(&mount.key) && mount.backup => None,
+            _ if is_drive(&mount.key) => Some(
+                Finding::new(
+                    codes::VOLUME_NOT_IN_BACKUP,
+                    subject.clone(),
+                    format!("{} ({}) is not in the backup", mount.key, mount.path),
+                )
+                .hint(format!(
+                    "if its data matters, take backup=0 off {} of guest {vmid}; a restored copy will lack it",
+                    mount.key
+                )),
+            ),
             MountSource::Volume(_) if mount.key == "rootfs" || mount.backup => None,
             // Where it should be.
             MountSource::Volume(_)

@@ -1,6 +1,6 @@
 //! What a backup's task, its effect and its archive add up to.
 
-use felhom_ids::Vmid;
+use felhom_ids::{GuestKind, Vmid};
 
 use crate::backup::volumes;
 use crate::backup::{BackupReport, BackupRequest, BackupVerdict, Consistency, Prepared};
@@ -26,6 +26,7 @@ pub(super) fn empty(request: &BackupRequest, verdict: BackupVerdict) -> BackupRe
         requested_mode: request.policy.mode,
         actual_mode: None,
         consistency: None,
+        freeze: None,
         inclusion: Vec::new(),
         volumes: Vec::new(),
         unproven: None,
@@ -50,7 +51,7 @@ pub(super) fn report(
     report.findings = findings.to_vec();
     let log = take_task(&mut report, ended);
     if let Some(result) = result {
-        take_result(&mut report, result, &prepared.before);
+        take_result(&mut report, result, prepared);
     }
     if let Some(log) = &log {
         take_log(&mut report, request, prepared, log, content);
@@ -156,7 +157,7 @@ fn take_verdict(report: &mut BackupReport, verdict: &TaskVerdict, parsed: &Vzdum
     }
 }
 
-fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestState) {
+fn take_result(report: &mut BackupReport, result: &BackupResult, prepared: &Prepared) {
     match result.new_archives.as_slice() {
         [archive] => {
             report.volid = Some(archive.volid.clone());
@@ -181,7 +182,7 @@ fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestS
             report.worsen(BackupVerdict::Undetermined, reason);
         }
     }
-    for (change, mend) in changes(report.vmid, before, &result.state) {
+    for (change, mend) in changes(report.vmid, prepared, &result.state) {
         let subject = format!("guest {}", report.vmid);
         let finding = Finding::new(codes::GUEST_CHANGED_BY_BACKUP, subject, change.clone());
         report.findings.push(finding.hint(mend));
@@ -196,16 +197,21 @@ fn take_result(report: &mut BackupReport, result: &BackupResult, before: &GuestS
 }
 
 /// What the backup did to the guest, and what mends it.
-fn changes(vmid: Vmid, before: &GuestState, after: &GuestState) -> Vec<(String, String)> {
+fn changes(vmid: Vmid, prepared: &Prepared, after: &GuestState) -> Vec<(String, String)> {
+    let before = &prepared.before;
+    let tool = match prepared.kind {
+        GuestKind::Lxc => "pct",
+        GuestKind::Qemu => "qm",
+    };
     let mut changes = Vec::new();
     if before.running && !after.running {
         let text = "the guest ran before the backup and does not run now".to_owned();
-        changes.push((text, format!("pct start {vmid}")));
+        changes.push((text, format!("{tool} start {vmid}")));
     }
     if let Some(lock) = &after.lock {
         let text = format!("the guest is still locked ({lock})");
         let mend = format!(
-            "when no task of the guest runs any more, as root on the node: pct unlock {vmid}"
+            "when no task of the guest runs any more, as root on the node: {tool} unlock {vmid}"
         );
         changes.push((text, mend));
     }
@@ -226,6 +232,7 @@ fn take_log(
     content: Option<Result<&ArchiveContent, &RemoteError>>,
 ) {
     report.actual_mode.clone_from(&log.mode);
+    report.freeze.clone_from(&log.freeze);
     report.consistency = log.mode.as_deref().map(|mode| {
         if mode == "stop" || log.was_stopped {
             Consistency::Stopped

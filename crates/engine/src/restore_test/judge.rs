@@ -43,8 +43,10 @@ fn unless_done(
 /// Unpacking is a pipe of commands (pve-container LXC/Create.pm): only when that pipe failed, and not for want of space or
 /// of a sound disk below it, the archive itself is to blame. Anything else is the box's trouble.
 fn restore_failed(text: &str, log: &[String]) -> Judgement {
-    let unpacking =
-        text.contains("tar ") || text.contains("zstd") || text.contains("unable to extract");
+    let unpacking = text.contains("tar ")
+        || text.contains("vma extract")
+        || text.contains("zstd")
+        || text.contains("unable to extract");
     let host = [
         "No space left",
         "Input/output error",
@@ -75,6 +77,7 @@ fn restore_failed(text: &str, log: &[String]) -> Judgement {
 /// archive's fault (pve-storage Storage.pm `extract_vzdump_config_tar`); a storage that is away says nothing about it.
 pub(super) fn unreadable(text: &str) -> Judgement {
     let blamed = text.contains("archive contains no configuration file")
+        || text.contains("Failed to extract config from VMA archive")
         || (text.contains("command 'tar") && text.contains("' failed: exit code"));
     if blamed {
         Judgement::failed(format!("its configuration cannot be read: {text}"))
@@ -147,6 +150,16 @@ pub(super) fn evidence(evidence: &Evidence, wanted: EvidenceLevel) -> Option<Jud
             reasons: Vec::new(),
         });
     }
+    if let Some(why) = &evidence.unanswered {
+        return Some(Judgement {
+            verdict: Verdict::Error,
+            level: Some(level),
+            reasons: vec![format!(
+                "evidence `{wanted}` was not reached in time: the copy runs, but no guest agent answered ({why}); \
+                 without one a virtual machine can show no more than `started`"
+            )],
+        });
+    }
     // An init that leaves the network alone says nothing about the backup.
     Some(Judgement {
         verdict: Verdict::Error,
@@ -165,6 +178,9 @@ pub(super) fn evidence_checks(evidence: &Evidence, level: Option<EvidenceLevel>)
     )];
     if let Some(nonce) = evidence.nonces_seen.first() {
         checks.push(format!("its own init put {nonce} on the interface"));
+    }
+    if evidence.answered {
+        checks.push("its guest agent answered".to_owned());
     }
     if let Some(level) = level {
         checks.push(format!("evidence level `{level}`"));

@@ -6,7 +6,7 @@ use felhom_ids::{NodeName, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use super::Pve;
-use super::guests::LxcConfig;
+use super::guests::{LxcConfig, QemuConfig};
 use crate::encode::{Endpoint, Method, Request};
 use crate::error::Error;
 use crate::task::{Started, TaskHandle};
@@ -169,6 +169,13 @@ impl Pve {
         self.extract_config(volume)
             .await
             .map(|text| LxcConfig::from_text(&text))
+    }
+
+    /// The virtual machine's configuration inside an archive.
+    pub async fn extract_qemu_config(&self, volume: &VolumeId) -> Result<QemuConfig, Error> {
+        self.extract_config(volume)
+            .await
+            .map(|text| QemuConfig::from_text(&text))
     }
 }
 

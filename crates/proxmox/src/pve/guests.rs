@@ -1,8 +1,9 @@
-//! Containers: what they are, what they do, and everything that is done to them.
+//! Containers and virtual machines: what they are, what they do, and everything that is done to them.
 
 mod any;
 mod config;
 mod create;
+mod machines;
 mod pct_conf;
 mod power;
 mod snapshots;
@@ -11,6 +12,10 @@ mod status;
 pub use any::GetGuestConfig;
 pub use config::{GetLxcConfig, LxcConfig, SetLxcConfig};
 pub use create::{CreateLxc, DestroyLxc, LxcSettings, RestoreLxc};
+pub use machines::{
+    DestroyQemu, GetQemuConfig, GetQemuStatus, ListQemu, PingAgent, Pong, QemuConfig, QemuSettings,
+    QemuStatus, RestoreQemu, ShutdownQemu, StartQemu, StopQemu,
+};
 pub use power::{ShutdownLxc, StartLxc, StopLxc};
 pub use snapshots::{
     CanSnapshot, CreateSnapshot, DeleteSnapshot, GetSnapshotConfig, ListSnapshots,

@@ -12,6 +12,7 @@ mod answers;
 mod delivery;
 mod follow;
 mod login;
+mod machines;
 mod properties;
 mod recordings;
 mod schema;

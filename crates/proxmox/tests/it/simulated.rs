@@ -20,14 +20,14 @@ use tempfile::TempDir;
 const AGENT: &str = "felhom-agent@pve!agent";
 const TESTER: &str = "felhom-test@pve!restore-test";
 
-struct World {
-    sim: Running,
+pub(crate) struct World {
+    pub(crate) sim: Running,
     _state: TempDir,
 }
 
 impl World {
     /// Simulated hours pass in seconds.
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let state = TempDir::new().unwrap();
         let options = Options {
             time: Time::Scaled(100.0),
@@ -39,7 +39,7 @@ impl World {
         }
     }
 
-    fn pve(&self, token: &str) -> Pve {
+    pub(crate) fn pve(&self, token: &str) -> Pve {
         let id: TokenId = token.parse().unwrap();
         let secret = SecretString::from(self.sim.tokens()[token].clone());
         let trust = Trust::PinnedLeaf(self.sim.fingerprint().parse().unwrap());
@@ -49,7 +49,7 @@ impl World {
     }
 }
 
-fn vmid(number: u32) -> Vmid {
+pub(crate) fn vmid(number: u32) -> Vmid {
     Vmid::new(number).unwrap()
 }
 
@@ -57,7 +57,7 @@ fn local() -> StorageId {
     "local".parse().unwrap()
 }
 
-async fn done(pve: &Pve, task: Result<TaskHandle, Error>) {
+pub(crate) async fn done(pve: &Pve, task: Result<TaskHandle, Error>) {
     let task = task.unwrap();
     let upid = task.upid().clone();
     let outcome = pve.finish(task, &FollowOptions::default()).await.unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use crate::access::Principal;
-use crate::api::{nodes, qemu};
+use crate::api::nodes;
 use crate::call::{Answer, ApiError, Call, Reply, object};
 use crate::guest;
 use crate::route::{Kind, Route, Rule, may};
@@ -71,7 +71,7 @@ pub(crate) const ROUTES: &[Route] = &[
 
 /// All guests, of both kinds, as `/cluster/resources` shows them.
 pub(crate) fn guests(world: &World, now: i64) -> Vec<Map<String, Value>> {
-    let mut rows = qemu::rows(world);
+    let mut rows = crate::qemu::rows(world, now);
     rows.extend(guest::rows(world, now));
     for row in &mut rows {
         let pool = vmid(row).and_then(|vmid| world.pool_of(vmid));

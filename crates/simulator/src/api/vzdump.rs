@@ -10,6 +10,7 @@ use crate::guest::{formats, props};
 use crate::route::{Kind, Route, Rule, may, need, with};
 use crate::storage::access;
 use crate::storage::retention::Retention;
+use crate::vma;
 use crate::workers::vzdump::{self, Job};
 use crate::world::World;
 
@@ -340,6 +341,16 @@ fn extract_config(call: &Call<'_>) -> Reply {
         .ok_or_else(|| ApiError::die(format!("volume '{volid}' does not exist")))?;
     let shown = world.dump_path_shown(&volume.storage, volume.name.trim_start_matches("backup/"));
     drop(world);
+    if backup.subtype == "qemu" {
+        let text = vma::header(&backup.path)
+            .map_err(|error| error.to_string())
+            .and_then(|front| front.config("qemu-server.conf").ok_or_else(String::new))
+            .map_err(|error| {
+                let text = format!("Failed to extract config from VMA archive: {error}");
+                ApiError::die(text)
+            })?;
+        return Ok(Answer::Data(json!(text)));
+    }
     let failed = || {
         ApiError::die(format!(
             "command 'tar xpOf {shown} ./etc/vzdump/pct.conf --occurrence' failed: exit code 2"

@@ -1,7 +1,5 @@
-//! The world of the documentation: two containers with data in every kind of place, a VM that is configuration
-//! only, an isolated bridge, a scratch pool, and the principals.
+//! The world of the documentation: two containers with data in every kind of place, a VM without a disk, an isolated bridge, a scratch pool, and the principals.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -11,9 +9,10 @@ use crate::access::Pool;
 use crate::guest::config::Config;
 use crate::guest::tree::put;
 use crate::guest::{Lxc, Run, init};
+use crate::qemu::Qemu;
 use crate::sim::Sim;
 use crate::storage::volumes;
-use crate::world::{Bridge, Qemu};
+use crate::world::Bridge;
 
 /// Pool of scratch guests, and the bridge that leads nowhere.
 const SCRATCH_POOL: &str = "felhom-scratch";
@@ -53,15 +52,15 @@ swap: 0
 unprivileged: 1
 ";
 
-const VM_9000: [(&str, &str); 7] = [
-    ("boot", "order=scsi0"),
-    ("cores", "2"),
-    ("memory", "2048"),
-    ("name", "demo-vm"),
-    ("net0", "virtio=BC:24:11:00:90:00,bridge=vmbr0"),
-    ("ostype", "l26"),
-    ("scsihw", "virtio-scsi-single"),
-];
+const VM_9000: &str = "\
+boot: order=scsi0
+cores: 2
+memory: 2048
+name: demo-vm
+net0: virtio=BC:24:11:00:90:00,bridge=vmbr0
+ostype: l26
+scsihw: virtio-scsi-single
+";
 
 pub(crate) fn build(sim: &Sim) -> io::Result<()> {
     node(
@@ -89,11 +88,12 @@ pub(crate) fn build(sim: &Sim) -> io::Result<()> {
             },
         );
         world.pools.insert(SCRATCH_POOL.into(), Pool::default());
-        let config: BTreeMap<String, String> = VM_9000
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        world.qemu.insert(9000, Qemu { config });
+        let config = Config::parse(VM_9000);
+        let machine = Qemu {
+            config,
+            ..Qemu::default()
+        };
+        world.qemu.insert(9000, machine);
         world.add_demo_principals(&[9001, 9010], &["local", "local-lvm"], SCRATCH_POOL, ISLAND);
     }
     files_9001(sim)?;

@@ -14,6 +14,8 @@ const PATIENCE: u32 = 100;
 pub(crate) enum Kind {
     /// `/run/lock/lxc/pve-config-ID.lock`
     Config,
+    /// `/var/lock/qemu-server/lock-ID.conf`
+    Machine,
     /// The one that keeps replication and migration away while snapshots change.
     Migration,
 }
@@ -52,6 +54,9 @@ pub(crate) async fn take(worker: &Worker, vmid: u32, kind: Kind) -> Result<Held,
     Err(match kind {
         Kind::Config => {
             format!("can't lock file '/run/lock/lxc/pve-config-{vmid}.lock' - got timeout")
+        }
+        Kind::Machine => {
+            format!("can't lock file '/var/lock/qemu-server/lock-{vmid}.conf' - got timeout")
         }
         Kind::Migration => {
             "Failed to obtain guest migration lock - replication running?".to_owned()

@@ -3,6 +3,7 @@
 
 mod guest;
 mod inclusion;
+mod machine;
 mod target;
 
 pub(crate) use target::unknown_variable;

@@ -15,6 +15,7 @@ mod confined;
 mod faults;
 mod guests;
 mod http;
+mod machines;
 mod matrix;
 mod options;
 mod recordings;

@@ -1,6 +1,6 @@
 //! A backup in words: the verdict, the three witnesses, what to do about what was found.
 
-use felhom_engine::{BackupReport, BackupVerdict, Finding};
+use felhom_engine::{BackupReport, BackupVerdict, Finding, Freeze};
 
 use super::witnesses::{untold_lines, witness_table};
 use crate::output::{seconds, size};
@@ -34,9 +34,27 @@ pub(super) fn text(report: &BackupReport) -> String {
             seconds(report.task_ms)
         ));
     }
+    lines.extend(freeze_line(report));
     lines.extend(proof_lines(report));
     lines.extend(findings_text(&report.findings));
     lines.join("\n")
+}
+
+/// What became of holding a virtual machine's file systems still.
+fn freeze_line(report: &BackupReport) -> Option<String> {
+    let text = match report.freeze.as_ref()? {
+        Freeze::Done => {
+            "the guest agent held the file systems still; applications are as after a power cut"
+                .into()
+        }
+        Freeze::Failed(error) => format!(
+            "the guest agent could not hold the file systems still ({error}): as after a power cut"
+        ),
+        Freeze::Skipped(reason) => {
+            format!("file systems were not held still ({reason}): as after a power cut")
+        }
+    };
+    Some(format!("  {text}"))
 }
 
 /// The three witnesses, as far as they were heard.

@@ -163,6 +163,9 @@ fn guest_of(mutation: &Mutation) -> Option<Vmid> {
         | Mutation::Start(vmid)
         | Mutation::Stop(vmid)
         | Mutation::Destroy(vmid)
+        | Mutation::StartMachine(vmid)
+        | Mutation::StopMachine(vmid)
+        | Mutation::DestroyMachine(vmid)
         | Mutation::Snapshot { vmid, .. }
         | Mutation::DeleteSnapshot { vmid, .. }
         | Mutation::Rollback { vmid, .. } => Some(*vmid),

@@ -4,6 +4,7 @@
 mod guests;
 mod host;
 mod identities;
+mod machines;
 mod storage;
 
 use std::any::type_name;
@@ -30,6 +31,7 @@ pub(super) fn all() -> Vec<Example> {
     host::add(&mut examples);
     storage::add(&mut examples);
     guests::add(&mut examples);
+    machines::add(&mut examples);
     identities::add(&mut examples);
     examples.list
 }

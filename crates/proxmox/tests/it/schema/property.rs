@@ -29,11 +29,17 @@ pub(super) fn check(
         if !keys.contains_key(key) {
             found.problem(place, &format!("no key `{key}`"));
         }
+        // `virtio=MAC` says `model=virtio,macaddr=MAC`.
+        let other = |word: &str| keys.get(key).and_then(|entry| entry[word].as_str());
+        if let Some(named) = other("keyAlias") {
+            given.insert(named, key);
+        }
+        let key = other("alias").unwrap_or(key);
         if given.insert(key, value).is_some() {
             found.problem(place, &format!("`{key}` stands there twice"));
         }
     }
-    for (key, entry) in keys {
+    for (key, entry) in keys.iter().filter(|(_, entry)| entry["alias"].is_null()) {
         let place = format!("{place}.{key}");
         match given.get(key.as_str()) {
             Some(text) => value::check(schema, &place, entry, text, found),

@@ -36,7 +36,7 @@ pub(crate) async fn backup(worker: &Worker, job: &Job, vmid: u32) -> Result<(), 
     let kind = worker.sim.lock().vmid_taken(vmid);
     match kind {
         None => return Err(format!("unable to find VM '{vmid}'")),
-        Some("VM") => return Err("this node's QEMU guests exist as configuration only".into()),
+        Some("VM") => return super::machine::backup(worker, job, vmid).await,
         Some(_) => {}
     }
     target::check_limits(worker, job, vmid)?;
@@ -441,7 +441,7 @@ impl Run<'_> {
 }
 
 /// `1MB`, as vzdump prints file sizes.
-fn file_size(bytes: u64) -> String {
+pub(super) fn file_size(bytes: u64) -> String {
     if bytes < 1 << 20 {
         format!("{}KB", bytes >> 10)
     } else if bytes < 1 << 30 {

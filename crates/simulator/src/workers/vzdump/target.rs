@@ -12,6 +12,8 @@ use crate::workers::disk;
 /// The archive of one guest while it is made.
 pub(crate) struct Target {
     pub(crate) vmid: u32,
+    /// `lxc` or `qemu`
+    pub(crate) kind: &'static str,
     pub(crate) volid: String,
     pub(crate) path: PathBuf,
     /// The path as messages name it.
@@ -27,8 +29,13 @@ impl Target {
             "1" | "lzo" => ".lzo",
             _ => "",
         };
-        let file = format!("vzdump-lxc-{vmid}-{}.tar{extension}", stamp(now));
         let world = worker.sim.lock();
+        let (kind, format) = if world.qemu.contains_key(&vmid) {
+            ("qemu", "vma")
+        } else {
+            ("lxc", "tar")
+        };
+        let file = format!("vzdump-{kind}-{vmid}-{}.{format}{extension}", stamp(now));
         let folder = world
             .dump_dir(&job.storage)
             .ok_or_else(|| format!("storage '{}' does not exist", job.storage))?;
@@ -36,14 +43,18 @@ impl Target {
         fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         Ok(Self {
             vmid,
+            kind,
             volid: format!("{}:backup/{file}", job.storage),
             path: folder.join(file),
             shown,
         })
     }
 
-    /// The file's name while it is written: `….tar.zst` grows as `….tar.dat`.
+    /// The file's name while it is written: `….tar.zst` grows as `….tar.dat`, `….vma` as `….dat`.
     pub(crate) fn unfinished(&self) -> PathBuf {
+        if self.kind == "qemu" {
+            return self.path.with_extension("dat");
+        }
         let text = self.path.to_string_lossy();
         let stem = text.split_once(".tar").map_or(&*text, |(stem, _)| stem);
         PathBuf::from(format!("{stem}.tar.dat"))
@@ -188,7 +199,7 @@ pub(crate) async fn complete(
             &job.storage,
             &retention,
             Some(target.vmid),
-            Some("lxc"),
+            Some(target.kind),
             say,
         )?;
         worker.log(format!(

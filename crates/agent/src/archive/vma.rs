@@ -1,0 +1,322 @@
+//! Reading a virtual machine's archive (VMA): which drives are in it, whole or not. What the file systems inside hold is not
+//! looked at.
+//!
+//! The form is that of pve-qemu's `vma_spec.txt` and `vma-reader.c`: a header with checksum, configurations and the list of
+//! devices, then extents with checksums of their own that name every cluster of every device, also the empty ones. Numbers are
+//! big-endian, except the lengths of blobs. Only headers have checksums; the data has that of the compressor.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use felhom_engine::{ArchiveContent, MountTally};
+use md5::{Digest as _, Md5};
+
+/// The header up to the blobs.
+const TABLES: usize = 12_288;
+/// `vma-writer.c` makes no bigger header.
+const MOST_HEADER: usize = 2 << 20;
+const EXTENT: usize = 512;
+const CLUSTERS: usize = 59;
+const CLUSTER: u64 = 65_536;
+const BLOCK: u64 = 4096;
+/// 16 TiB: what all devices together may have, so that damaged sizes ask for no memory beyond reason (32 MiB).
+const MOST_CLUSTERS: u64 = 1 << 28;
+
+fn refused(text: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text.into())
+}
+
+fn bytes<const N: usize>(buffer: &[u8], at: usize) -> io::Result<[u8; N]> {
+    let end = at.saturating_add(N);
+    let found = buffer.get(at..end).and_then(|part| part.try_into().ok());
+    found.ok_or_else(|| refused("the header of the VMA is too short"))
+}
+
+fn number(buffer: &[u8], at: usize) -> io::Result<u32> {
+    bytes(buffer, at).map(u32::from_be_bytes)
+}
+
+/// Whether the checksum that stands at `at` is that of the rest.
+fn is_sound(buffer: &mut [u8], at: usize) -> io::Result<bool> {
+    let sum: [u8; 16] = bytes(buffer, at)?;
+    if let Some(place) = buffer.get_mut(at..at.saturating_add(16)) {
+        place.fill(0);
+    }
+    Ok(Md5::digest(&*buffer).as_slice() == sum.as_slice())
+}
+
+/// A drive of the archive while its clusters pass by.
+struct Device {
+    key: String,
+    seen: Vec<u64>,
+    clusters: u64,
+    missing: u64,
+    tally: MountTally,
+}
+
+impl Device {
+    fn new(name: &str, size: u64) -> Self {
+        let clusters = size.div_ceil(CLUSTER);
+        let words = usize::try_from(clusters.div_ceil(64)).unwrap_or(usize::MAX);
+        // The TPM's state is a device of its own for the backup only (qemu-server VZDump/QemuServer.pm).
+        let key = name.strip_prefix("drive-").unwrap_or(name);
+        let key = key.strip_suffix("-backup").unwrap_or(key);
+        Self {
+            key: key.to_owned(),
+            seen: vec![0; words],
+            clusters,
+            missing: clusters,
+            tally: MountTally::default(),
+        }
+    }
+
+    fn take(&mut self, cluster: u64, blocks: u64) -> io::Result<()> {
+        let word = usize::try_from(cluster / 64).unwrap_or(usize::MAX);
+        let bit = 1_u64 << (cluster % 64);
+        let seen = self.seen.get_mut(word).filter(|_| cluster < self.clusters);
+        let seen =
+            seen.ok_or_else(|| refused(format!("`{}` has a cluster beyond its end", self.key)))?;
+        if *seen & bit != 0 {
+            let key = &self.key;
+            return Err(refused(format!(
+                "cluster {cluster} of `{key}` is there twice"
+            )));
+        }
+        *seen |= bit;
+        self.missing = self.missing.saturating_sub(1);
+        self.tally.members = self.tally.members.saturating_add(1);
+        self.tally.bytes = self.tally.bytes.saturating_add(blocks * BLOCK);
+        Ok(())
+    }
+}
+
+/// What the front says.
+struct Front {
+    uuid: [u8; 16],
+    has_config: bool,
+    devices: BTreeMap<u8, Device>,
+}
+
+fn blob(buffer: &[u8], pointer: u32) -> Option<&[u8]> {
+    let at = TABLES.checked_add(usize::try_from(pointer).ok()?)?;
+    let size = usize::from(u16::from_le_bytes(bytes(buffer, at).ok()?));
+    let start = at.checked_add(2)?;
+    buffer.get(start..start.checked_add(size)?)
+}
+
+fn text(buffer: &[u8], pointer: u32) -> Option<&str> {
+    std::str::from_utf8(blob(buffer, pointer)?.strip_suffix(b"\0")?).ok()
+}
+
+fn front(input: &mut impl Read) -> io::Result<Front> {
+    let mut buffer = vec![0; TABLES];
+    input.read_exact(&mut buffer)?;
+    if !buffer.starts_with(b"VMA\0\0\0\0\x01") {
+        return Err(refused("this is no VMA of version 1"));
+    }
+    let size = usize::try_from(number(&buffer, 56)?).unwrap_or(usize::MAX);
+    if size <= TABLES || size > MOST_HEADER {
+        return Err(refused(format!(
+            "the VMA's header cannot have {size} bytes"
+        )));
+    }
+    buffer.resize(size, 0);
+    input.read_exact(buffer.get_mut(TABLES..).unwrap_or_default())?;
+    if !is_sound(&mut buffer, 32)? {
+        return Err(refused("the checksum of the VMA's header is wrong"));
+    }
+    let mut front = Front {
+        uuid: bytes(&buffer, 8)?,
+        has_config: false,
+        devices: BTreeMap::new(),
+    };
+    for place in 0..256 {
+        let name = number(&buffer, 2044 + 4 * place)?;
+        let data = number(&buffer, 3068 + 4 * place)?;
+        let held = blob(&buffer, data).is_some_and(|data| !data.is_empty());
+        front.has_config |= name > 0 && held && text(&buffer, name) == Some("qemu-server.conf");
+    }
+    let mut clusters = 0_u64;
+    for id in 1..=255_u8 {
+        let at = 4096 + 32 * usize::from(id);
+        let size = u64::from_be_bytes(bytes(&buffer, at + 8)?);
+        if let Some(name) = text(&buffer, number(&buffer, at)?).filter(|_| size > 0) {
+            clusters = clusters.saturating_add(size.div_ceil(CLUSTER));
+            if clusters > MOST_CLUSTERS {
+                return Err(refused("the drives are too big to be true"));
+            }
+            front.devices.insert(id, Device::new(name, size));
+        }
+    }
+    Ok(front)
+}
+
+/// Reads one extent; false at the end.
+fn extent(input: &mut impl Read, front: &mut Front) -> io::Result<bool> {
+    let mut buffer = Vec::with_capacity(EXTENT);
+    let most = u64::try_from(EXTENT).unwrap_or(512);
+    input.by_ref().take(most).read_to_end(&mut buffer)?;
+    if buffer.is_empty() {
+        return Ok(false);
+    }
+    if buffer.len() < EXTENT {
+        return Err(refused("the VMA ends inside an extent"));
+    }
+    if !is_sound(&mut buffer, 24)? {
+        return Err(refused("the checksum of an extent is wrong"));
+    }
+    if !buffer.starts_with(b"VMAE") || bytes::<16>(&buffer, 8)? != front.uuid {
+        return Err(refused("an extent is not of this archive"));
+    }
+    let stored = u64::from(u16::from_be_bytes(bytes(&buffer, 6)?));
+    let mut listed = 0;
+    for place in 0..CLUSTERS {
+        let [high, low, _, id, cluster @ ..]: [u8; 8] = bytes(&buffer, 40 + 8 * place)?;
+        if id == 0 {
+            continue;
+        }
+        let blocks = u64::from(u16::from_be_bytes([high, low]).count_ones());
+        listed += blocks;
+        let device = front.devices.get_mut(&id);
+        let device =
+            device.ok_or_else(|| refused(format!("an extent names device {id}, which is none")))?;
+        device.take(u64::from(u32::from_be_bytes(cluster)), blocks)?;
+    }
+    if listed != stored {
+        return Err(refused("an extent holds other blocks than it lists"));
+    }
+    let passed = io::copy(&mut input.by_ref().take(stored * BLOCK), &mut io::sink())?;
+    if passed < stored * BLOCK {
+        return Err(refused("the VMA ends inside an extent"));
+    }
+    Ok(true)
+}
+
+/// Reads the whole archive and tallies its clusters by drive. One that breaks off is content that is not `complete`.
+pub(super) fn tally(mut input: impl Read) -> ArchiveContent {
+    let mut content = ArchiveContent::default();
+    match read(&mut input, &mut content) {
+        Ok(()) => content.complete = true,
+        Err(error) => content.error = Some(error.to_string()),
+    }
+    content
+}
+
+fn read(input: &mut impl Read, content: &mut ArchiveContent) -> io::Result<()> {
+    let mut front = front(input)?;
+    content.config_first = front.has_config;
+    let mut result = Ok(());
+    loop {
+        match extent(input, &mut front) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    for device in front.devices.into_values() {
+        content.members = content.members.saturating_add(device.tally.members);
+        content.bytes = content.bytes.saturating_add(device.tally.bytes);
+        if device.missing > 0 && result.is_ok() {
+            let (key, missing) = (&device.key, device.missing);
+            result = Err(refused(format!(
+                "{missing} clusters of `{key}` are missing"
+            )));
+        }
+        content.mounts.insert(device.key, device.tally);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
+        buffer[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn summed(mut buffer: Vec<u8>, at: usize) -> Vec<u8> {
+        let sum = Md5::digest(&buffer);
+        put(&mut buffer, at, &sum);
+        buffer
+    }
+
+    /// An archive of one drive of two clusters, the first with one block.
+    fn archive() -> Vec<u8> {
+        let mut head = vec![0; TABLES + 512];
+        put(&mut head, 0, b"VMA\0\0\0\0\x01");
+        put(&mut head, 48, &12_288_u32.to_be_bytes());
+        put(&mut head, 56, &12_800_u32.to_be_bytes());
+        for (at, pointer) in [(2044, 1_u32), (3068, 20), (4096 + 32, 30)] {
+            put(&mut head, at, &pointer.to_be_bytes());
+        }
+        put(&mut head, 4096 + 40, &131_072_u64.to_be_bytes());
+        for (at, blob) in [
+            (1, &b"qemu-server.conf\0"[..]),
+            (20, b"name: x\n"),
+            (30, b"drive-scsi0\0"),
+        ] {
+            put(
+                &mut head,
+                TABLES + at,
+                &u16::try_from(blob.len()).unwrap().to_le_bytes(),
+            );
+            put(&mut head, TABLES + at + 2, blob);
+        }
+        let mut extent = vec![0; EXTENT];
+        put(&mut extent, 0, b"VMAE");
+        put(&mut extent, 6, &1_u16.to_be_bytes());
+        put(&mut extent, 40, &[0, 1, 0, 1, 0, 0, 0, 0]);
+        put(&mut extent, 48, &[0, 0, 0, 1, 0, 0, 0, 1]);
+        [summed(head, 32), summed(extent, 24), vec![7; 4096]].concat()
+    }
+
+    #[test]
+    fn every_cluster_of_every_drive_is_counted() {
+        let content = tally(archive().as_slice());
+        assert_eq!(content.error, None);
+        assert!(content.complete && content.config_first);
+        let tally = MountTally {
+            members: 2,
+            bytes: 4096,
+        };
+        assert_eq!(
+            content.mounts,
+            BTreeMap::from([("scsi0".to_owned(), tally)])
+        );
+    }
+
+    #[test]
+    fn damage_of_every_kind_is_seen() {
+        let good = archive();
+        for (cut, text) in [
+            (100, "failed to fill whole buffer"),
+            (12_800, "2 clusters of `scsi0` are missing"),
+            (13_000, "ends inside an extent"),
+            (good.len() - 1, "ends inside an extent"),
+        ] {
+            let content = tally(&good[..cut]);
+            assert!(!content.complete);
+            assert!(
+                content.error.as_ref().unwrap().contains(text),
+                "{cut}: {:?}",
+                content.error
+            );
+        }
+        for (at, text) in [
+            (3, "no VMA"),
+            (12_300, "header is wrong"),
+            (12_850, "extent is wrong"),
+        ] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            let error = tally(bad.as_slice()).error.unwrap();
+            assert!(error.contains(text), "{at}: {error}");
+        }
+        let twice = [&good[..], &good[12_800..]].concat();
+        assert!(tally(twice.as_slice()).error.unwrap().contains("twice"));
+    }
+}

@@ -1,0 +1,11 @@
+//! Virtual machines: the same calls as for containers where there are the same, by other names.
+
+mod config;
+mod create;
+mod power;
+mod status;
+
+pub use config::{GetQemuConfig, QemuConfig};
+pub use create::{DestroyQemu, QemuSettings, RestoreQemu};
+pub use power::{ShutdownQemu, StartQemu, StopQemu};
+pub use status::{GetQemuStatus, ListQemu, PingAgent, Pong, QemuStatus};
