@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::restore::RestorePlan;
+use crate::restore_test::plan::RestorePlan;
 use crate::world::{GuestConfig, MountSource};
 
 /// One reason not to boot a copy.

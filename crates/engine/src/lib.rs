@@ -26,7 +26,7 @@ mod principal;
 pub mod privileges;
 mod prune;
 mod reap;
-mod restore;
+mod restore_run;
 mod restore_test;
 mod retention;
 mod scratch;
@@ -56,7 +56,12 @@ pub use posture::{GuestRecord, Posture, posture};
 pub use principal::Principal;
 pub use prune::{PruneJob, PruneReport, PruneRequest};
 pub use reap::{Leftover, ReapJob, ReapReport};
-pub use restore::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
+pub use restore_run::{
+    Identity, Missing, Original, PlannedVolume, RestoreEnd, RestoreRunJob, RestoreRunPlan,
+    RestoreRunPolicy, RestoreRunReport, RestoreRunRequest, RestoreSubject, RestoredFacts, Space,
+    WrittenConfig, plan_restore_run, restore_paths,
+};
+pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_retention};
 pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::BackupMode;
 use crate::principal::Principal;
-use crate::restore::RestorePlan;
+use crate::restore_run::RestoreRunPlan;
+use crate::restore_test::plan::RestorePlan;
 
 /// One request that changes the world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,12 @@ pub enum Mutation {
     },
     /// Restore a copy into the scratch range.
     Restore(Box<RestorePlan>),
+    /// Restore a guest for real, under a VMID that is free.
+    RestoreGuest(Box<RestoreRunPlan>),
+    /// Start a guest that a restore brought back.
+    StartRestored(Vmid),
+    /// Destroy what a failed restore made. Never with `purge`, never with `force`.
+    DestroyRestored(Vmid),
     /// Start a scratch guest.
     Start(Vmid),
     /// Stop a scratch guest.
@@ -84,9 +91,12 @@ pub enum Mutation {
 
 impl Mutation {
     /// The names of all mutations there are, for tests that must not leave one out.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 14] = [
         "backup",
         "restore",
+        "restore-guest",
+        "start-restored",
+        "destroy-restored",
         "start",
         "stop",
         "destroy",
@@ -110,6 +120,9 @@ impl Mutation {
             Self::Restore(_) | Self::Start(_) | Self::Stop(_) | Self::Destroy(_) => {
                 Principal::RestoreTest
             }
+            Self::RestoreGuest(_) | Self::StartRestored(_) | Self::DestroyRestored(_) => {
+                Principal::Restore
+            }
             Self::StopTask { principal, .. } => *principal,
         }
     }
@@ -119,9 +132,12 @@ impl Mutation {
         match self {
             Self::Backup { vmid, .. } => Some(("vzdump", vmid.to_string())),
             Self::Restore(plan) => Some(("vzrestore", plan.vmid.to_string())),
-            Self::Start(vmid) => Some(("vzstart", vmid.to_string())),
+            Self::RestoreGuest(plan) => Some(("vzrestore", plan.vmid.to_string())),
+            Self::Start(vmid) | Self::StartRestored(vmid) => Some(("vzstart", vmid.to_string())),
             Self::Stop(vmid) => Some(("vzstop", vmid.to_string())),
-            Self::Destroy(vmid) => Some(("vzdestroy", vmid.to_string())),
+            Self::Destroy(vmid) | Self::DestroyRestored(vmid) => {
+                Some(("vzdestroy", vmid.to_string()))
+            }
             Self::Snapshot { vmid, .. } => Some(("vzsnapshot", vmid.to_string())),
             Self::DeleteSnapshot { vmid, .. } => Some(("vzdelsnapshot", vmid.to_string())),
             // By guest and storage (pve-storage API2/Storage/Content.pm); the task list finds it by no VMID.
@@ -141,7 +157,10 @@ impl Mutation {
         match self {
             Self::Backup { storage, .. } => Some(storage.clone()),
             Self::Restore(plan) => Some(plan.storage.clone()),
-            Self::Start(_)
+            Self::RestoreGuest(plan) => plan.storages().into_iter().next(),
+            Self::StartRestored(_)
+            | Self::DestroyRestored(_)
+            | Self::Start(_)
             | Self::Stop(_)
             | Self::Destroy(_)
             | Self::Snapshot { .. }
@@ -158,6 +177,9 @@ impl Mutation {
         match self {
             Self::Backup { .. } => "backup",
             Self::Restore(_) => "restore",
+            Self::RestoreGuest(_) => "restore-guest",
+            Self::StartRestored(_) => "start-restored",
+            Self::DestroyRestored(_) => "destroy-restored",
             Self::Start(_) => "start",
             Self::Stop(_) => "stop",
             Self::Destroy(_) => "destroy",

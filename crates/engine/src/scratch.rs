@@ -1,7 +1,8 @@
 //! What may be done to a scratch guest, by proof only, and the way to its end.
 //!
 //! Destroyed is only what the journal says we made, what carries our mark for this very VMID, and what lies in the scratch
-//! range, all re-read right before the call. Everything else is left alone and becomes a finding.
+//! range, all re-read right before the call. Of a failed restore under a VMID that a command named, only what besides was
+//! never started and was touched by no task but ours. Everything else is left alone and becomes a finding.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
 use crate::outcome::{Outcome, TaskVerdict};
 use crate::policy::RestoreTestPolicy;
+use crate::restore_run::RestoreRunPolicy;
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{Existence, GuestConfig, ScratchFacts};
@@ -61,6 +63,9 @@ pub struct Lease {
     pub restore: Option<Upid>,
     /// The task that was to destroy it, where there was one.
     pub destroy: Option<Upid>,
+    /// Whether a command named the VMID: then it lies where it may, and the guest must never have been started.
+    #[serde(default)]
+    pub named: bool,
 }
 
 impl Lease {
@@ -72,7 +77,40 @@ impl Lease {
             mark,
             restore,
             destroy: None,
+            named: false,
         }
+    }
+
+    /// A lease of one VMID that a command named, for a restore that stays.
+    pub fn named(mark: Mark, restore: Option<Upid>) -> Self {
+        Self {
+            first: mark.vmid,
+            last: mark.vmid,
+            mark,
+            restore,
+            destroy: None,
+            named: true,
+        }
+    }
+
+    /// Why a guest under a named VMID is not, or no longer, ours to destroy.
+    fn touched(&self, facts: &ScratchFacts) -> Option<String> {
+        if !self.named {
+            return None;
+        }
+        if facts.state.as_ref().is_none_or(|state| state.running) {
+            return Some("it was started".to_owned());
+        }
+        let Some(last) = &facts.last_task else {
+            return Some("which task touched it last cannot be seen".to_owned());
+        };
+        let is = |ours: &Option<Upid>, kind: &str| match ours {
+            Some(ours) => *ours == last.upid,
+            // The answer that named it was lost.
+            None => last.upid.kind() == kind,
+        };
+        let untouched = is(&self.restore, "vzrestore") || is(&self.destroy, "vzdestroy");
+        (!untouched).then(|| format!("`{}` touched it after the restore", last.upid))
     }
 }
 
@@ -100,10 +138,13 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
         return destroyed_standing(facts, lease.destroy.as_ref());
     }
     match config.description.as_deref().and_then(Mark::find) {
-        Some(found) if found == lease.mark => Standing::Ours {
-            running: facts.state.as_ref().is_some_and(|state| state.running),
-            lock: config.lock.clone(),
-            tasks: facts.tasks.clone(),
+        Some(found) if found == lease.mark => match lease.touched(facts) {
+            Some(why) => Standing::Foreign(why),
+            None => Standing::Ours {
+                running: facts.state.as_ref().is_some_and(|state| state.running),
+                lock: config.lock.clone(),
+                tasks: facts.tasks.clone(),
+            },
         },
         Some(found) => Standing::Foreign(format!(
             "it carries the mark of {}",
@@ -187,6 +228,9 @@ enum Stage {
 pub struct CleanUp {
     vmid: Vmid,
     storage: StorageId,
+    /// Where volumes of a restore that stays may be besides.
+    #[serde(default)]
+    others: Vec<StorageId>,
     lease: Lease,
     no_progress: Duration,
     settle: Duration,
@@ -211,6 +255,7 @@ impl CleanUp {
         Self {
             vmid: mark.vmid,
             storage: policy.target.clone(),
+            others: Vec::new(),
             lease: Lease::new(policy, mark, restore),
             no_progress: policy.no_progress,
             settle: policy.settle,
@@ -221,6 +266,30 @@ impl CleanUp {
             unfinished: None,
             destroyed: false,
         }
+    }
+
+    /// A clean-up of what a failed restore may have made, its volumes on these storages.
+    pub fn of_restore(
+        storages: &[StorageId],
+        policy: &RestoreRunPolicy,
+        mark: Mark,
+        restore: Option<Upid>,
+    ) -> Option<Self> {
+        let (storage, others) = storages.split_first()?;
+        Some(Self {
+            vmid: mark.vmid,
+            storage: storage.clone(),
+            others: others.to_vec(),
+            lease: Lease::named(mark, restore),
+            no_progress: policy.no_progress,
+            settle: policy.settle,
+            stage: Stage::Look,
+            rounds: 0,
+            not_before: None,
+            trouble: None,
+            unfinished: None,
+            destroyed: false,
+        })
     }
 
     /// The task that was to destroy the guest, where there was one.
@@ -262,9 +331,13 @@ impl CleanUp {
     }
 
     fn look(&self) -> Next {
-        Next::Do(Step::Observe(Observe::Scratch {
-            vmid: self.vmid,
-            storage: self.storage.clone(),
+        let (vmid, storage) = (self.vmid, self.storage.clone());
+        Next::Do(Step::Observe(if self.lease.named {
+            let others = self.others.iter().cloned();
+            let storages = std::iter::once(storage).chain(others).collect();
+            Observe::Restored { vmid, storages }
+        } else {
+            Observe::Scratch { vmid, storage }
         }))
     }
 
@@ -280,11 +353,12 @@ impl CleanUp {
             }
             Stage::Acting(mutating) => {
                 mutating.record(now, outcome);
-                if mutating.mutation_name() == "destroy" {
+                let destroys = matches!(mutating.mutation_name(), "destroy" | "destroy-restored");
+                if destroys {
                     self.lease.destroy = mutating.upid().cloned().or(self.lease.destroy.take());
                 }
                 if let Some(ended) = mutating.ended() {
-                    self.destroyed = mutating.mutation_name() == "destroy" && did(ended);
+                    self.destroyed = destroys && did(ended);
                     self.trouble = trouble(ended).or(self.trouble.take());
                     self.stage = Stage::Look;
                 }
@@ -307,8 +381,10 @@ impl CleanUp {
         if let Outcome::Failed(error) = outcome {
             return self.again(now, error.text);
         }
-        let Outcome::Scratch(facts) = outcome else {
-            return;
+        let facts = match outcome {
+            Outcome::Scratch(facts) => *facts,
+            Outcome::Restored(facts) => facts.guest,
+            _ => return,
         };
         match scratch_standing(&facts, &self.lease) {
             Standing::Gone => self.stage = Stage::Ended(CleanUpEnd::Gone),
@@ -316,7 +392,8 @@ impl CleanUp {
             // cannot free (pve-container LXC.pm `destroy_lxc_container`): its OK vouches for what the token may not see.
             Standing::GoneUnseen if self.destroyed => self.stage = Stage::Ended(CleanUpEnd::Gone),
             Standing::GoneUnseen => {
-                self.stage = Stage::Ended(CleanUpEnd::GoneUnseen(unseen(self.vmid, &self.storage)));
+                let finding = unseen(self.subject(), self.vmid, &self.storage);
+                self.stage = Stage::Ended(CleanUpEnd::GoneUnseen(finding));
             }
             Standing::Ours {
                 running: true,
@@ -328,7 +405,14 @@ impl CleanUp {
                 lock: None,
                 tasks,
             } => {
-                self.act(Mutation::Destroy(self.vmid), tasks);
+                self.act(
+                    if self.lease.named {
+                        Mutation::DestroyRestored(self.vmid)
+                    } else {
+                        Mutation::Destroy(self.vmid)
+                    },
+                    tasks,
+                );
             }
             Standing::Ours {
                 lock: Some(lock), ..
@@ -342,14 +426,26 @@ impl CleanUp {
                 self.unfinished = Some(upid);
                 self.again(now, why);
             }
-            Standing::Unfinished(upid) => self.leave(unfinished(self.vmid, &upid)),
-            Standing::Orphans(volumes) => self.leave(orphans(self.vmid, &volumes)),
-            Standing::Foreign(why) => self.leave(
-                Finding::new(codes::SCRATCH_FOREIGN, subject(self.vmid), why).hint(format!(
+            Standing::Unfinished(upid) => {
+                let finding = if self.lease.named {
+                    unfinished_restore(self.subject(), self.vmid, &upid, facts.volumes.as_deref())
+                } else {
+                    unfinished(self.subject(), self.vmid, &upid)
+                };
+                self.leave(finding);
+            }
+            Standing::Orphans(volumes) => self.leave(orphans(self.subject(), &volumes)),
+            Standing::Foreign(why) => {
+                let code = if self.lease.named {
+                    codes::RESTORE_LEFTOVER
+                } else {
+                    codes::SCRATCH_FOREIGN
+                };
+                self.leave(Finding::new(code, self.subject(), why).hint(format!(
                     "look at it with `pct config {}`; it is left alone",
                     self.vmid
-                )),
-            ),
+                )));
+            }
         }
     }
 
@@ -375,19 +471,27 @@ impl CleanUp {
             .trouble
             .clone()
             .unwrap_or_else(|| "it is still there".to_owned());
-        self.leave(
-            Finding::new(codes::CLEAN_UP_INCOMPLETE, subject(self.vmid), why)
-                .hint("run `felhom-agent restore-test reap` when the cause is gone"),
-        );
+        let vmid = self.vmid;
+        let (code, hint) = if self.lease.named {
+            let hint = format!(
+                "when the cause is gone, and `pct config {vmid}` shows what the failed restore made: pct destroy {vmid}"
+            );
+            (codes::RESTORE_LEFTOVER, hint)
+        } else {
+            let hint = "run `felhom-agent restore-test reap` when the cause is gone";
+            (codes::CLEAN_UP_INCOMPLETE, hint.to_owned())
+        };
+        self.leave(Finding::new(code, self.subject(), why).hint(hint));
     }
 
     fn leave(&mut self, finding: Finding) {
         self.stage = Stage::Ended(CleanUpEnd::LeftBehind(finding));
     }
-}
 
-fn subject(vmid: Vmid) -> String {
-    format!("scratch {vmid}")
+    fn subject(&self) -> String {
+        let what = if self.lease.named { "guest" } else { "scratch" };
+        format!("{what} {}", self.vmid)
+    }
 }
 
 fn did(ended: &Ended) -> bool {
@@ -414,10 +518,10 @@ fn trouble(ended: &Ended) -> Option<String> {
     }
 }
 
-fn unseen(vmid: Vmid, storage: &StorageId) -> Finding {
+fn unseen(subject: String, vmid: Vmid, storage: &StorageId) -> Finding {
     Finding::new(
         codes::LIST_MAY_BE_SHORTENED,
-        subject(vmid),
+        subject,
         format!("whether volumes of it are left on `{storage}` cannot be seen"),
     )
     .hint(format!(
@@ -425,10 +529,10 @@ fn unseen(vmid: Vmid, storage: &StorageId) -> Finding {
     ))
 }
 
-fn unfinished(vmid: Vmid, upid: &Upid) -> Finding {
+fn unfinished(subject: String, vmid: Vmid, upid: &Upid) -> Finding {
     Finding::new(
         codes::UNFINISHED_RESTORE,
-        subject(vmid),
+        subject,
         format!("`{upid}` was cut off and left a locked stub; no API token can remove it"),
     )
     .hint(format!(
@@ -437,11 +541,35 @@ fn unfinished(vmid: Vmid, upid: &Upid) -> Finding {
     ))
 }
 
-fn orphans(vmid: Vmid, volumes: &[VolumeId]) -> Finding {
+/// The stub of a restore that was to stay. Its VMID may have been somebody's before, so only volumes are named that were seen
+/// after it: before it there were none.
+fn unfinished_restore(
+    subject: String,
+    vmid: Vmid,
+    upid: &Upid,
+    volumes: Option<&[VolumeId]>,
+) -> Finding {
+    let mut commands = format!("pct unlock {vmid} && pct destroy {vmid}");
+    for volume in volumes.unwrap_or_default() {
+        commands.push_str(&format!(" && pvesm free {volume}"));
+    }
+    if volumes.is_none() {
+        commands.push_str("; then look for volumes of it with `pvesm list STORAGE --vmid ");
+        commands.push_str(&format!("{vmid}`"));
+    }
+    Finding::new(
+        codes::UNFINISHED_RESTORE,
+        subject,
+        format!("`{upid}` was cut off and left a locked stub; no API token can remove it"),
+    )
+    .hint(format!("as root on the node: {commands}"))
+}
+
+fn orphans(subject: String, volumes: &[VolumeId]) -> Finding {
     let names: Vec<String> = volumes.iter().map(ToString::to_string).collect();
     Finding::new(
         codes::ORPHAN_VOLUMES,
-        subject(vmid),
+        subject,
         format!("left without a guest: {}", names.join(", ")),
     )
     .hint(
