@@ -4,7 +4,7 @@ mod records;
 mod retention;
 mod suppressions;
 
-pub use records::{BackupRow, Record, Remains, TestRow};
+pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use suppressions::Suppression;
 
 use std::os::unix::fs::DirBuilderExt;

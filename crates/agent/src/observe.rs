@@ -3,6 +3,7 @@
 mod backup;
 mod config;
 mod evidence;
+mod restore;
 mod retention;
 mod scratch;
 mod subject;
@@ -19,6 +20,7 @@ use felhom_proxmox::{Delivery, Error, Pve};
 pub(crate) use backup::{archive, backup_result, backup_subject};
 pub(crate) use config::guest_config;
 pub(crate) use evidence::{Probe, evidence};
+pub(crate) use restore::{archived_vmid_is_free, restore_subject, restored};
 pub(crate) use retention::guest_archives;
 pub(crate) use scratch::{scratch, snapshots};
 pub(crate) use subject::test_subject;

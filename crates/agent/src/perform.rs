@@ -4,7 +4,7 @@ mod find;
 mod follow;
 mod mutate;
 
-use felhom_engine::{ErrorClass, Observe, Outcome, Principal, RemoteError, Step, WantedContent};
+use felhom_engine::{ErrorClass, Observe, Outcome, Principal, RemoteError, Sent, Step, WantedContent};
 use felhom_ids::VolumeId;
 use felhom_proxmox::pve::tasks::ListTasks;
 
@@ -39,6 +39,17 @@ impl Performer {
 
     /// Performs one step and says what became of it. Never fails: trouble is an outcome.
     pub async fn perform(&self, step: &Step, progress: &dyn Progress) -> Outcome {
+        if let Some(why) = self.remotes.mute(step.principal()) {
+            let error = RemoteError {
+                class: ErrorClass::Local,
+                text: why.to_owned(),
+            };
+            return if step.is_mutation() {
+                Outcome::Sent(Sent::NotSent(error))
+            } else {
+                Outcome::Failed(error)
+            };
+        }
         match step {
             Step::Observe(observe) => self
                 .observe(observe, progress)
@@ -111,6 +122,12 @@ impl Performer {
                 let tester = self.remotes.of(Principal::RestoreTest);
                 Outcome::Evidence(Box::new(observe::evidence(tester, agent, probe).await?))
             }
+            Observe::RestoreSubject { volid, to } => Outcome::RestoreSubject(Box::new(
+                observe::restore_subject(&self.remotes, volid, *to).await?,
+            )),
+            Observe::Restored { vmid, storages } => Outcome::Restored(Box::new(
+                observe::restored(&self.remotes, *vmid, storages).await?,
+            )),
             Observe::Archive { volid } => {
                 Outcome::Archive(observe::archive(agent, volid).await?.map(Box::new))
             }

@@ -134,6 +134,11 @@ impl Runner<'_> {
                     log_verdict(report.judgement.verdict, job);
                 }
             }
+            JobKind::RestoreRun(restore) => {
+                if let Some(report) = restore.report() {
+                    self.journal.finish_restore(job, report, now).await?;
+                }
+            }
             JobKind::Exercise(_) | JobKind::Prune(_) => self.journal.finish_job(job, now).await?,
             JobKind::Reap(reap) => {
                 if let Some(report) = reap.report() {
@@ -230,6 +235,8 @@ fn describe(outcome: &Outcome) -> &'static str {
         | Outcome::ArchiveContent(_)
         | Outcome::TestSubject(_)
         | Outcome::Scratch(_)
+        | Outcome::RestoreSubject(_)
+        | Outcome::Restored(_)
         | Outcome::Evidence(_)
         | Outcome::Archive(_)
         | Outcome::Archives(_)

@@ -57,7 +57,7 @@ pub use principal::Principal;
 pub use prune::{PruneJob, PruneReport, PruneRequest};
 pub use reap::{Leftover, ReapJob, ReapReport};
 pub use restore_run::{
-    Identity, Missing, Original, PlannedVolume, RestoreEnd, RestoreRunJob, RestoreRunPlan,
+    Identity, Lacking, Missing, Original, PlannedVolume, RestoreEnd, RestoreRunJob, RestoreRunPlan,
     RestoreRunPolicy, RestoreRunReport, RestoreRunRequest, RestoreSubject, RestoredFacts, Space,
     WrittenConfig, plan_restore_run, restore_paths,
 };

@@ -17,7 +17,7 @@ mod subject;
 mod volumes;
 mod words;
 
-pub use plan::{Missing, PlannedVolume, RestoreRunPlan, plan_restore_run};
+pub use plan::{Lacking, Missing, PlannedVolume, RestoreRunPlan, plan_restore_run};
 pub use records::{Identity, RestoreEnd, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest};
 pub use space::Space;
 pub use subject::{Original, RestoreSubject, RestoredFacts, WrittenConfig, restore_paths};
@@ -60,6 +60,8 @@ pub struct RestoreRunJob {
     not_before: Option<Timestamp>,
     tries: u8,
     starts: u8,
+    /// How the start's task ended, when it did not end well.
+    start_trouble: Option<String>,
     paused: Option<RemoteError>,
 }
 
@@ -82,6 +84,7 @@ impl RestoreRunJob {
             not_before: None,
             tries: 0,
             starts: 0,
+            start_trouble: None,
             paused: None,
         }
     }

@@ -22,12 +22,16 @@ impl Config {
         if let Some(pve) = pve.as_object_mut() {
             pve.insert(key.to_owned(), value);
         }
+        let mut principals = json!({ "agent": principal(&self.agent), "restore-test": principal(&self.restore_test) });
+        if let (Some(principals), Some(restore)) = (principals.as_object_mut(), &self.restore) {
+            principals.insert("restore".to_owned(), principal(restore));
+        }
         let (backup, test) = (&self.backup, &self.restore_test_policy);
         json!({
             "node": self.node,
             "state_dir": self.state_dir,
             "pve": pve,
-            "principals": { "agent": principal(&self.agent), "restore-test": principal(&self.restore_test) },
+            "principals": principals,
             "backup": {
                 "storage": backup.storage,
                 "mode": backup.mode,

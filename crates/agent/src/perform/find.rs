@@ -107,8 +107,9 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
             .await
             .map(|listed| listed.iter().any(|volume| !known.contains(&volume.volid))),
         Mutation::Restore(plan) => pve.is_free(plan.vmid).await.map(|free| !free),
-        Mutation::Destroy(vmid) => pve.is_free(*vmid).await,
-        Mutation::Start(vmid) => pve
+        Mutation::RestoreGuest(plan) => pve.is_free(plan.vmid).await.map(|free| !free),
+        Mutation::Destroy(vmid) | Mutation::DestroyRestored(vmid) => pve.is_free(*vmid).await,
+        Mutation::Start(vmid) | Mutation::StartRestored(vmid) => pve
             .lxc_status(*vmid)
             .await
             .map(|status| status.is_running()),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, Sent};
+use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, RestoreRunPlan, Sent};
 use felhom_ids::{Vmid, VolumeId};
 use felhom_proxmox::property::{
-    InvalidProperty, Ipv4Setting, MountPoint, NetworkInterface, RootFs,
+    InvalidProperty, Ipv4Setting, MountPoint, MountSource, NetworkInterface, RootFs,
 };
 use felhom_proxmox::pve::backup::{BackupMode as PveMode, Vzdump};
 use felhom_proxmox::pve::guests::{CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc};
@@ -44,9 +44,20 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
                 text: error.to_string(),
             }),
         },
-        Mutation::Start(vmid) => started(pve.start_lxc(*vmid).await),
+        Mutation::RestoreGuest(plan) => match restore_guest(plan) {
+            Ok(restore) => started(pve.restore_lxc(&restore).await),
+            Err(text) => Sent::Refused(RemoteError {
+                class: ErrorClass::Local,
+                text,
+            }),
+        },
+        Mutation::Start(vmid) | Mutation::StartRestored(vmid) => {
+            started(pve.start_lxc(*vmid).await)
+        }
         Mutation::Stop(vmid) => started(pve.stop_lxc(*vmid).await),
-        Mutation::Destroy(vmid) => started(pve.destroy_lxc(&destroy(*vmid)).await),
+        Mutation::Destroy(vmid) | Mutation::DestroyRestored(vmid) => {
+            started(pve.destroy_lxc(&destroy(*vmid)).await)
+        }
         Mutation::Snapshot {
             vmid,
             name,
@@ -160,6 +171,49 @@ fn restore(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> {
         vmid: plan.vmid,
         archive: plan.volid.clone(),
         storage: Some(plan.storage.clone()),
+        settings,
+        bwlimit: None,
+    })
+}
+
+/// The one request of a restore that stays: every volume and every key that the plan sets, and neither `force` nor `unique`.
+fn restore_guest(plan: &RestoreRunPlan) -> Result<RestoreLxc, String> {
+    let told = |error: InvalidProperty| error.to_string();
+    let unplanned = |key: &str| format!("no request sets `{key}`");
+    let mut settings = LxcSettings::default();
+    for (key, value) in &plan.set {
+        match key.as_str() {
+            "hostname" => settings.hostname = Some(value.clone()),
+            "description" => settings.description = Some(value.clone()),
+            "onboot" => settings.onboot = Some(value == "1"),
+            "protection" => settings.protection = Some(value == "1"),
+            _ => {
+                let number = key.strip_prefix("net").and_then(|n| n.parse().ok());
+                let number = number.ok_or_else(|| unplanned(key))?;
+                settings.nets.insert(number, value.parse().map_err(told)?);
+            }
+        }
+    }
+    for volume in &plan.volumes {
+        // Read with a volume of no consequence, which the new one takes the place of.
+        let text = format!("{}:1,{}", volume.storage, volume.options);
+        let (storage, size) = (volume.storage.clone(), volume.size);
+        let source = MountSource::New { storage, size };
+        if let Some(number) = volume.key.strip_prefix("mp") {
+            let number = number.parse().map_err(|_| unplanned(&volume.key))?;
+            let mut point: MountPoint = text.parse().map_err(told)?;
+            point.source = source;
+            settings.mounts.insert(number, point);
+        } else {
+            let mut rootfs: RootFs = text.parse().map_err(told)?;
+            rootfs.source = source;
+            settings.rootfs = Some(rootfs);
+        }
+    }
+    Ok(RestoreLxc {
+        vmid: plan.vmid,
+        archive: plan.volid.clone(),
+        storage: plan.storages().into_iter().next(),
         settings,
         bwlimit: None,
     })

@@ -25,12 +25,13 @@ use oracle::{Before, End, check, due, end_of, why};
 use trouble::{Trouble, accompany, begin, mend};
 
 /// The jobs of the matrix. A floor that is reached is trouble by itself.
-const JOBS: [Subject; 5] = [
+const JOBS: [Subject; 6] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::Reap,
     Subject::Exercise,
     Subject::Prune,
+    Subject::Restore,
 ];
 
 /// One trouble at one step of one job.

@@ -18,6 +18,7 @@ mod enroll;
 mod faults;
 mod keep;
 mod power_cut;
+mod restore;
 mod scene;
 mod story;
 mod support;

@@ -29,6 +29,10 @@ pub(crate) enum Subject {
     Exercise,
     /// The removal of a superseded archive.
     Prune,
+    /// A restore that stays, and is started.
+    Restore,
+    /// A restore whose task ends without its last line, so that what it made is taken back.
+    RestoreUndone,
 }
 
 impl Subject {
@@ -43,23 +47,25 @@ impl Subject {
     }
 }
 
-pub(crate) const SUBJECTS: [Subject; 6] = [
+pub(crate) const SUBJECTS: [Subject; 8] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::FloorReached,
     Subject::Reap,
     Subject::Exercise,
     Subject::Prune,
+    Subject::Restore,
+    Subject::RestoreUndone,
 ];
 
 /// The request of a mutation, for holding its answer. A mutation without one here is not covered, and fails the test.
 pub(crate) fn request_of(mutation: &str) -> Option<(&'static str, &'static str)> {
     Some(match mutation {
         "backup" => ("POST", "*/vzdump"),
-        "restore" => ("POST", "*/lxc"),
-        "start" => ("POST", "*/status/start"),
+        "restore" | "restore-guest" => ("POST", "*/lxc"),
+        "start" | "start-restored" => ("POST", "*/status/start"),
         "stop" => ("POST", "*/status/stop"),
-        "destroy" => ("DELETE", "*/lxc/*"),
+        "destroy" | "destroy-restored" => ("DELETE", "*/lxc/*"),
         "snapshot" => ("POST", "*/snapshot"),
         "delete-snapshot" => ("DELETE", "*/snapshot/*"),
         "stop-task" => ("DELETE", "*/tasks/*"),
@@ -187,6 +193,9 @@ pub(crate) fn make(subject: Subject, bench: &Bench, journal: &Journal, origins: 
             kind: JobKind::Prune(Box::new(PruneJob::new(origins.superseded.clone()))),
         },
         Subject::Exercise => exercise_job(bench, journal, 9001, 3),
+        Subject::Restore | Subject::RestoreUndone => {
+            restore_job(bench, &origins.installation, &origins.volid, 6)
+        }
         Subject::Reap => {
             let config = felhom_agent::config::load(&bench.config).unwrap();
             let reap = ReapJob::new(&config.restore_test_policy, origins.leftover.clone());
@@ -238,7 +247,46 @@ pub(crate) async fn disturb(subject: Subject, bench: &Bench) -> std::convert::In
             .unwrap();
         bench.world.fill_pool(size / 100 * 92).await.unwrap();
     }
+    if subject == Subject::RestoreUndone {
+        bench
+            .world
+            .inject(Fault::task("vzrestore:end", FaultKind::TaskVanish));
+    }
     std::future::pending().await
+}
+
+/// A restore that is over has left the guest as it was planned, or nothing of it; what no token can remove is told with the
+/// commands.
+pub(crate) fn restored_or_nothing(bench: &Bench, report: &RestoreRunReport) -> Result<(), String> {
+    let state = bench.world.state();
+    let guest = &state["world"]["guests"][RESTORED.to_string()];
+    let config = guest["config"].as_str();
+    let volumes = bench.restored_volumes();
+    if report.end == RestoreEnd::Restored {
+        let text = config.ok_or("restored, and not there")?;
+        let whole = text.contains("hostname: demo-guest-restored") && volumes.len() == 3;
+        let told = (guest["status"] == "running") == report.started;
+        return if whole && told && !text.contains("lock:") {
+            Ok(())
+        } else {
+            Err(format!("not what the record says: {guest} {volumes:?} {report:?}"))
+        };
+    }
+    if config.is_none() && volumes.is_empty() {
+        return Ok(());
+    }
+    let command = format!("pct unlock {RESTORED} && pct destroy {RESTORED}");
+    let hints = report.findings.iter().filter_map(|one| one.hint.as_deref());
+    let commands = hints.filter(|hint| hint.contains(&command)).collect::<Vec<_>>();
+    let stub = config.is_some_and(|text| matches!(text, "lock: create\n" | "lock: destroyed\n"));
+    let named = |name: &String| {
+        let disk = name.rsplit(':').next().unwrap_or_default();
+        commands.iter().any(|hint| hint.contains(disk))
+    };
+    if stub && !commands.is_empty() && volumes.iter().all(named) {
+        return Ok(());
+    }
+    Err(format!("left behind: {guest} {volumes:?}, told: {:?}", report.findings))
 }
 
 /// Starts again, as often as it takes: a job that has to pause goes on at the next start. The job that ended last.

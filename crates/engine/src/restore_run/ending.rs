@@ -124,19 +124,20 @@ impl RestoreRunJob {
         self.finish(RestoreEnd::Restored);
     }
 
+    /// Takes up how the start's task ended. Whether the guest runs is looked at, unless nothing was begun.
     pub(super) fn start_ended(&mut self, ended: &Ended) {
-        match ended {
+        self.start_trouble = match ended {
+            Ended::Refused(error) => return self.not_started(&error.text),
             Ended::Task {
                 verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
                 ..
             }
-            | Ended::EffectOnly => self.state = State::Confirming,
-            Ended::Task { verdict, .. } => self.not_started(&verdict.to_string()),
-            Ended::Refused(error) => self.not_started(&error.text),
-            Ended::Stopped { reason, .. } => self.not_started(reason),
-            // What nobody can say is looked at.
-            Ended::Undetermined(_) => self.state = State::Confirming,
-        }
+            | Ended::EffectOnly => None,
+            Ended::Task { verdict, .. } => Some(verdict.to_string()),
+            Ended::Stopped { reason, .. } => Some(reason.clone()),
+            Ended::Undetermined(text) => Some(text.clone()),
+        };
+        self.state = State::Confirming;
     }
 
     /// Whether the guest runs.
@@ -147,7 +148,8 @@ impl RestoreRunJob {
             self.report.started = true;
             self.finish(RestoreEnd::Restored);
         } else {
-            self.not_started("after the start it does not run");
+            let why = self.start_trouble.take();
+            self.not_started(&why.unwrap_or_else(|| "after the start it does not run".to_owned()));
         }
     }
 }

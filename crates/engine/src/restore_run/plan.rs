@@ -43,6 +43,17 @@ pub struct Missing {
     pub command: Option<String>,
 }
 
+/// A path on which the principal lacks rights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lacking {
+    /// The ACL path.
+    pub path: String,
+    /// What is missing.
+    pub missing: Vec<String>,
+    /// What a role granted there must hold: a grant takes the place of what is inherited, so what is held already is part of it.
+    pub grant: Vec<String>,
+}
+
 /// A restore of a guest, fully determined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRunPlan {
@@ -72,8 +83,8 @@ pub struct RestoreRunPlan {
     pub clashes: Vec<String>,
     /// Space by storage.
     pub space: Vec<Space>,
-    /// Rights that the principal lacks: path and privilege.
-    pub lacking: Vec<(String, String)>,
+    /// Rights that the principal lacks, by path.
+    pub lacking: Vec<Lacking>,
     /// Why it must not be done; empty when it may.
     pub refused: Vec<Refusal>,
 }

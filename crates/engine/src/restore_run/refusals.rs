@@ -1,9 +1,11 @@
 //! What a token cannot do, what must not be done, and which rights are missing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use felhom_ids::Vmid;
 
 use crate::restore_run::clashes::takes_an_address_in_use;
-use crate::restore_run::plan::RestoreRunPlan;
+use crate::restore_run::plan::{Lacking, RestoreRunPlan};
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::space::node_shortages;
 use crate::restore_run::subject::{
@@ -49,9 +51,13 @@ pub(super) fn refusals(
             "free space, or name another storage with `--storage`",
         );
     }
-    for (path, privilege) in &plan.lacking {
+    for lacking in &plan.lacking {
         refused.0.push(Refusal {
-            what: format!("the token lacks {privilege} on {path}"),
+            what: format!(
+                "the token lacks {} on {}",
+                lacking.missing.join(", "),
+                lacking.path
+            ),
             hint: None,
         });
     }
@@ -62,7 +68,7 @@ pub(super) fn refusals(
 fn as_root(request: &RestoreRunRequest) -> String {
     let storage = request.storage.as_ref().map_or_else(
         || "STORAGE".to_owned(),
-        std::string::ToString::to_string,
+        ToString::to_string,
     );
     format!(
         "as root on the node: pct restore {} {} --storage {storage}",
@@ -232,7 +238,7 @@ pub(super) fn lacking(
     request: &RestoreRunRequest,
     subject: &RestoreSubject,
     plan: &RestoreRunPlan,
-) -> Vec<(String, String)> {
+) -> Vec<Lacking> {
     let guest = guest_path(request.to);
     let mut wanted: Vec<(String, &str)> = [
         "VM.Allocate",
@@ -261,15 +267,23 @@ pub(super) fn lacking(
     for (_, net) in net_values(&plan.set) {
         wanted.extend(bridge_paths(net).into_iter().map(|path| (path, "SDN.Use")));
     }
-    let mut lacking: Vec<(String, String)> = Vec::new();
+    let mut by_path: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for (path, privilege) in wanted {
-        let held = subject.rights.get(&path);
-        let missing = (path, privilege.to_owned());
-        if !held.is_some_and(|held| held.contains(privilege)) && !lacking.contains(&missing) {
-            lacking.push(missing);
-        }
+        by_path.entry(path).or_default().insert(privilege);
     }
-    lacking
+    by_path
+        .into_iter()
+        .filter_map(|(path, wanted)| {
+            let held = subject.rights.get(&path).cloned().unwrap_or_default();
+            let wanted: BTreeSet<String> = wanted.into_iter().map(str::to_owned).collect();
+            let missing: Vec<String> = wanted.difference(&held).cloned().collect();
+            (!missing.is_empty()).then(|| Lacking {
+                missing,
+                grant: wanted.union(&held).cloned().collect(),
+                path,
+            })
+        })
+        .collect()
 }
 
 /// As PVE's format `dns-name` takes it (pve-common JSONSchema.pm).

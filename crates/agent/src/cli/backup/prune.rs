@@ -99,9 +99,11 @@ async fn apply(
     let job = jobs::perform(context, journal, performer, job).await?;
     Ok(match &job.kind {
         JobKind::Prune(prune) => prune.report().cloned(),
-        JobKind::Backup(_) | JobKind::RestoreTest(_) | JobKind::Reap(_) | JobKind::Exercise(_) => {
-            None
-        }
+        JobKind::Backup(_)
+        | JobKind::RestoreTest(_)
+        | JobKind::RestoreRun(_)
+        | JobKind::Reap(_)
+        | JobKind::Exercise(_) => None,
     })
 }
 

@@ -82,9 +82,11 @@ async fn one(
     let job = jobs::perform(context, journal, performer, job).await?;
     match &job.kind {
         JobKind::Reap(reap) => reap.report(),
-        JobKind::Backup(_) | JobKind::RestoreTest(_) | JobKind::Exercise(_) | JobKind::Prune(_) => {
-            None
-        }
+        JobKind::Backup(_)
+        | JobKind::RestoreTest(_)
+        | JobKind::RestoreRun(_)
+        | JobKind::Exercise(_)
+        | JobKind::Prune(_) => None,
     }
     .ok_or_else(|| Failure::new(Exit::Unexpected, "reap", "the reap ended without a report"))
 }

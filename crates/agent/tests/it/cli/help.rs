@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 35] = [
     "",
     "backup",
     "backup list",
@@ -28,7 +28,9 @@ const COMMANDS: [&str; 33] = [
     "findings suppress",
     "guests",
     "restore",
+    "restore list",
     "restore plan",
+    "restore run",
     "restore-test",
     "restore-test list",
     "restore-test reap",

@@ -163,6 +163,8 @@ fn guest_of(mutation: &Mutation) -> Option<Vmid> {
         | Mutation::Start(vmid)
         | Mutation::Stop(vmid)
         | Mutation::Destroy(vmid)
+        | Mutation::StartRestored(vmid)
+        | Mutation::DestroyRestored(vmid)
         | Mutation::Snapshot { vmid, .. }
         | Mutation::DeleteSnapshot { vmid, .. } => Some(*vmid),
         _ => None,

@@ -1,0 +1,1 @@
+//! What is never done, and what is said instead.
