@@ -23,10 +23,10 @@ pub(crate) fn line(bench: &Bench, vmid: u32, key: &str) -> Option<String> {
 /// Whether a file is there, below the mount point that a key of the guest names.
 fn holds(bench: &Bench, vmid: u32, key: &str, path: &str) -> bool {
     let text = line(bench, vmid, key).unwrap_or_else(|| panic!("no {key}"));
-    let volid = text.split(',').next().unwrap();
-    let (storage, name) = volid.split_once(':').unwrap();
-    let root = bench.world.state_dir().join("storage").join(storage);
-    root.join("volumes").join(name).join(path).exists()
+    let volume = text.split(',').next().unwrap();
+    let name = volume.strip_prefix("local-lvm:").unwrap();
+    let root = bench.world.state_dir().join("volumes").join(name);
+    root.join(path).exists()
 }
 
 pub(crate) async fn report(bench: &Bench) -> RestoreRunReport {

@@ -1,10 +1,14 @@
 //! A world as small as the jobs need it, with dice for what goes wrong.
 
+mod restored;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use felhom_engine::*;
 use felhom_ids::*;
+
+pub(crate) use restored::*;
 
 pub(crate) fn vmid(number: u32) -> Vmid {
     Vmid::new(number).unwrap()
@@ -224,6 +228,8 @@ pub(crate) struct Scratch {
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) scratch: Option<Scratch>,
+    /// The guest that a restore made, to stay.
+    pub(crate) restored: Option<Restored>,
     pub(crate) notes: String,
     pub(crate) archives: Vec<VolumeId>,
     pub(crate) tasks: Vec<(Upid, TaskVerdict)>,
@@ -269,6 +275,25 @@ impl World {
                     foreign: false,
                 });
             }
+            Mutation::RestoreGuest(plan) if works => self.restored = Some(Restored::of(plan)),
+            Mutation::RestoreGuest(_) if half => self.restored = Some(Restored::stub()),
+            Mutation::StartRestored(_) if works => {
+                if let Some(restored) = &mut self.restored {
+                    if restored.foreign {
+                        self.harmed.push("started".into());
+                    }
+                    restored.running = true;
+                }
+            }
+            Mutation::DestroyRestored(_)
+                if works
+                    && self
+                        .restored
+                        .take()
+                        .is_some_and(|guest| guest.foreign || guest.running) =>
+            {
+                self.harmed.push("destroyed".into());
+            }
             Mutation::Start(_) | Mutation::Stop(_) if works => {
                 if let Some(scratch) = &mut self.scratch {
                     if scratch.foreign {
@@ -304,6 +329,12 @@ impl World {
         // Between the look and the request nothing can be done from outside the server; before the look everything must.
         if trouble == Trouble::Hijacked && self.scratch.is_some() && !step.is_mutation() {
             self.hijack();
+        }
+        if trouble == Trouble::Hijacked
+            && !step.is_mutation()
+            && let Some(restored) = &mut self.restored
+        {
+            restored.hijack();
         }
         match step {
             Step::Observe(observe) => self.observe(observe, trouble),
@@ -411,6 +442,11 @@ impl World {
                 node_uptime_s: Some(1_000_000),
                 ..Evidence::default()
             })),
+            Observe::RestoreSubject { .. } => Outcome::RestoreSubject(Box::new(RestoreSubject {
+                taken: self.restored.is_some(),
+                ..restore_subject()
+            })),
+            Observe::Restored { .. } => Outcome::Restored(Box::new(self.restored_facts())),
             Observe::Archive { .. } => {
                 let notes = Some(self.notes.clone());
                 Outcome::Archive(Some(Box::new(ArchiveFacts {
@@ -423,6 +459,39 @@ impl World {
             Observe::Tasks { .. } => {
                 Outcome::Tasks(self.tasks.iter().map(|(upid, _)| upid.clone()).collect())
             }
+        }
+    }
+
+    pub(crate) fn restored_facts(&self) -> RestoredFacts {
+        let guest = self.restored.as_ref();
+        let last = self
+            .tasks
+            .iter()
+            .rev()
+            .find(|(upid, _)| upid.id() == "9020");
+        let guest_facts = ScratchFacts {
+            existence: guest.map_or(Existence::Absent, |guest| {
+                Existence::Container(Box::new(guest.written.config.clone()))
+            }),
+            state: guest.map(|guest| GuestState {
+                running: guest.running,
+                ..GuestState::default()
+            }),
+            last_task: last.map(|(upid, _)| TaskFacts {
+                upid: upid.clone(),
+                running: false,
+                status: None,
+            }),
+            volumes: Some(if guest.is_some() {
+                vec!["local-lvm:vm-9020-disk-0".parse().unwrap()]
+            } else {
+                vec![]
+            }),
+            tasks: self.tasks.iter().map(|(upid, _)| upid.clone()).collect(),
+        };
+        RestoredFacts {
+            guest: guest_facts,
+            written: guest.map(|guest| guest.written.clone()),
         }
     }
 

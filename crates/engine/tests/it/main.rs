@@ -12,6 +12,7 @@ mod crash;
 mod doubt;
 mod fake;
 mod privileges;
+mod restore_run;
 mod restore_test;
 mod retention;
 mod stale;

@@ -1,0 +1,477 @@
+//! Restores that stay: what the plan says, what is refused, what is compared, and what a failed one leaves.
+
+use felhom_engine::*;
+use proptest::prelude::*;
+
+use crate::fake::*;
+
+fn plan(request: &RestoreRunRequest, subject: &RestoreSubject) -> RestoreRunPlan {
+    plan_restore_run(request, subject)
+}
+
+fn report_of(job: &Job) -> &RestoreRunReport {
+    let JobKind::RestoreRun(restore) = &job.kind else {
+        unreachable!()
+    };
+    restore.report().unwrap()
+}
+
+#[test]
+fn the_plan_names_what_comes_back_what_is_empty_and_what_is_missing() {
+    let plan = plan(&restore_request(), &restore_subject());
+    assert_eq!(plan.refused, vec![]);
+    let volumes: Vec<_> = plan
+        .volumes
+        .iter()
+        .map(|one| (one.key.as_str(), one.options.as_str(), one.filled))
+        .collect();
+    assert_eq!(
+        volumes,
+        [
+            ("rootfs", "", true),
+            ("mp1", "mp=/mnt/mp1,backup=1", true),
+            ("mp2", "mp=/mnt/mp2,backup=0", false),
+        ]
+    );
+    assert_eq!(plan.missing.len(), 1);
+    assert_eq!(
+        plan.commands(),
+        ["pct set 9020 --mp3 /srv/media,mp=/mnt/mp3"]
+    );
+    assert_eq!(
+        plan.set["net0"],
+        "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,newkey=x,type=veth"
+    );
+    assert_eq!(plan.former_macs, ["BC:24:11:00:00:01"]);
+    assert_eq!(plan.set["hostname"], "demo-guest-restored");
+    assert_eq!((&*plan.set["onboot"], &*plan.set["protection"]), ("0", "0"));
+    assert_eq!(plan.carried["tags"], "prod");
+    assert_eq!(plan.carried["features"], "nesting=1,keyctl=1");
+    assert!(!plan.carried.keys().any(|key| key.starts_with("mp")));
+}
+
+#[test]
+fn a_kept_identity_keeps_interfaces_name_and_start() {
+    let request = RestoreRunRequest {
+        identity: Identity::Keep,
+        ..restore_request()
+    };
+    let subject = RestoreSubject {
+        original: Original::Gone,
+        ..restore_subject()
+    };
+    let plan = plan(&request, &subject);
+    assert_eq!(plan.refused, vec![]);
+    assert_eq!(plan.set["net0"], subject.archived.values["net0"]);
+    assert_eq!(plan.carried["hostname"], "demo-guest");
+    assert_eq!(plan.carried["onboot"], "1");
+    assert_eq!(plan.former_macs, Vec::<String>::new());
+}
+
+#[test]
+fn a_host_name_gains_its_suffix_in_the_first_part_and_stays_short() {
+    let long = "x".repeat(63);
+    let name = |old: Option<&str>| {
+        let mut subject = restore_subject();
+        subject.archived.config.hostname = old.map(str::to_owned);
+        plan(&restore_request(), &subject).set["hostname"].clone()
+    };
+    assert_eq!(name(Some("web.example.org")), "web-restored.example.org");
+    assert_eq!(name(Some(&long)).len(), 63);
+    assert_eq!(name(None), "CT9010-restored");
+}
+
+#[test]
+fn the_description_keeps_its_text_and_carries_one_mark() {
+    let mut subject = restore_subject();
+    let first = plan(&restore_request(), &subject);
+    let text = format!("my notes\n\n{}", first.set["description"]);
+    subject.archived.config.description = Some(text);
+    let request = RestoreRunRequest {
+        job: JobId::from_bits(99),
+        ..restore_request()
+    };
+    let second = plan(&request, &subject);
+    let text = &second.set["description"];
+    assert!(text.starts_with("my notes\n\nrestored from local:backup/"));
+    assert_eq!(Mark::find(text), Some(second.mark));
+}
+
+#[test]
+fn a_link_that_shall_be_down_is_and_addresses_are_told() {
+    let mut subject = restore_subject();
+    let net = "name=eth0,bridge=vmbr0,hwaddr=BC:24:11:00:00:01,ip=192.0.2.7/24,ip6=auto";
+    subject.archived.values.insert("net0".into(), net.into());
+    let mut request = RestoreRunRequest {
+        start: true,
+        ..restore_request()
+    };
+    let up = plan(&request, &subject);
+    assert!(up.clashes.iter().any(|line| line.contains("192.0.2.7/24: it clashes while the original runs")));
+    assert!(up.refused[0].what.contains("fixed address"), "{:?}", up.refused);
+    request.link_down = true;
+    let down = plan(&request, &subject);
+    assert_eq!(down.refused, vec![]);
+    assert!(down.set["net0"].ends_with("link_down=1"));
+}
+
+#[test]
+fn what_a_token_drops_is_told_with_the_line_that_brings_it_back() {
+    let mut subject = restore_subject();
+    let raw = ("lxc.cap.drop".to_owned(), "sys_time mknod".to_owned());
+    subject.archived.raw_lxc = vec![raw];
+    let request = RestoreRunRequest {
+        without_empty: true,
+        ..restore_request()
+    };
+    let plan = plan(&request, &subject);
+    assert_eq!(plan.refused, vec![]);
+    assert_eq!(
+        plan.commands(),
+        [
+            "pct set 9020 --mp2 local-lvm:1,mp=/mnt/mp2,backup=0",
+            "pct set 9020 --mp3 /srv/media,mp=/mnt/mp3",
+            "echo 'lxc.cap.drop: sys_time mknod' >> /etc/pve/lxc/9020.conf",
+        ]
+    );
+}
+
+/// What each change of request or subject is refused with.
+#[test]
+fn everything_that_must_not_be_is_refused() {
+    type Change = fn(&mut RestoreRunRequest, &mut RestoreSubject);
+    let cases: &[(&str, Change)] = &[
+        ("there is a guest 9020", |_, s| s.taken = true),
+        ("bears the VMID 9020", |_, s| {
+            s.volumes = vec!["local-lvm:vm-9020-disk-7".parse().unwrap()];
+        }),
+        ("lies in the scratch range", |r, _| r.to = vmid(9150)),
+        ("guest 9010 is there: two of one", |r, _| r.identity = Identity::Keep),
+        ("guest 9010 is there and cannot be looked at", |r, s| {
+            r.identity = Identity::Keep;
+            s.original = Original::Unreadable("403".into());
+        }),
+        ("guest 9010 is there: two of one", |r, s| {
+            r.identity = Identity::Keep;
+            s.original = Original::Container { running: false, onboot: true };
+        }),
+        ("`keep` keeps the host name", |r, s| {
+            (r.identity, s.original) = (Identity::Keep, Original::Gone);
+            r.hostname = Some("x".into());
+        }),
+        ("`a_b` is no host name", |r, _| r.hostname = Some("a_b".into())),
+        ("privileged", |_, s| s.archived.config.unprivileged = false),
+        ("template", |_, s| s.archived.config.template = true),
+        ("locked (backup)", |_, s| s.archived.config.lock = Some("backup".into())),
+        ("no rootfs", |_, s| s.archived.config.mounts.retain(|one| one.key != "rootfs")),
+        ("mp1 has no size", |_, s| s.archived.config.mounts[1].size = None),
+        ("`lxc.idmap` is dropped", |_, s| {
+            s.archived.raw_lxc = vec![("lxc.idmap".into(), "u 0 1 1".into())];
+        }),
+        ("hookscript as root", |r, s| {
+            r.start = true;
+            s.archived.config.hookscript = Some("local:snippets/x".into());
+        }),
+        ("take devices of the node", |r, s| {
+            r.start = true;
+            s.archived.config.devices = vec!["dev0".into()];
+        }),
+        ("decided by a person", |r, s| {
+            (r.start, r.identity) = (true, Identity::Keep);
+            s.original = Original::Container { running: false, onboot: false };
+        }),
+        ("`gone` is not there", |r, _| r.storage = Some("gone".parse().unwrap())),
+        ("does not take containers", |r, _| r.storage = Some("local".parse().unwrap())),
+        ("is not active", |_, s| s.storages[0].active = false),
+        ("storage `local-lvm`, space: 1024.0 MiB free", |_, s| s.storages[0].avail = 1 << 30),
+        ("metadata of the thin pool behind `local-lvm`", |_, s| {
+            s.storages[0].kind = "lvmthin".into();
+        }),
+        ("storage `local-lvm`, thin-pool metadata", |_, s| {
+            let (vg, lv) = ("pve".into(), "data".into());
+            s.storages[0].thin_pool = Some(ThinPool { vg, lv, metadata_size: 100, metadata_used: 99 });
+        }),
+        ("root disk", |_, s| s.node.root_avail = 1),
+        ("memory", |r, s| (r.start, s.node.memory_available) = (true, 1 << 20)),
+        ("the cluster has 2 nodes", |_, s| s.node.cluster_nodes = 2),
+        ("lacks VM.Config.Disk on /vms/9020", |_, s| {
+            s.rights.get_mut("/vms/9020").unwrap().remove("VM.Config.Disk");
+        }),
+        ("lacks VM.Backup on /vms/9010", |_, s| drop(s.rights.remove("/vms/9010"))),
+        ("lacks SDN.Use on /sdn/zones/localnetwork/vmbr0", |_, s| {
+            drop(s.rights.remove("/sdn/zones/localnetwork/vmbr0"));
+        }),
+    ];
+    for (words, change) in cases {
+        let (mut request, mut subject) = (restore_request(), restore_subject());
+        change(&mut request, &mut subject);
+        let plan = plan(&request, &subject);
+        let told: Vec<_> = plan.refused.iter().map(|one| one.what.as_str()).collect();
+        assert!(told.iter().any(|what| what.contains(words)), "{words}: {told:?}");
+        assert!(told.len() <= 2, "{words}: {told:?}");
+        let mut job = restore_job(request);
+        job.record(Timestamp::from_secs(1), Outcome::RestoreSubject(Box::new(subject)));
+        assert_eq!(job.next(Timestamp::from_secs(1)), Next::Done, "{words}");
+        assert_eq!(report_of(&job).end, RestoreEnd::Refused);
+    }
+}
+
+#[test]
+fn a_kept_identity_is_let_beside_an_original_that_is_stopped_for_good() {
+    let request = RestoreRunRequest {
+        identity: Identity::Keep,
+        ..restore_request()
+    };
+    let subject = RestoreSubject {
+        original: Original::Container {
+            running: false,
+            onboot: false,
+        },
+        ..restore_subject()
+    };
+    let plan = plan(&request, &subject);
+    assert_eq!(plan.refused, vec![]);
+    assert!(plan.clashes.iter().any(|line| line.contains("never start both")));
+}
+
+#[test]
+fn a_role_for_the_occasion_holds_what_is_held_there_already() {
+    let mut subject = restore_subject();
+    let held = ["VM.Audit", "VM.Backup"].map(str::to_owned);
+    subject.rights.insert("/vms/9020".into(), held.into());
+    let plan = plan(&restore_request(), &subject);
+    let [lacking] = plan.lacking.as_slice() else {
+        panic!("{:?}", plan.lacking)
+    };
+    assert!(!lacking.missing.contains(&"VM.Audit".to_owned()));
+    for privilege in ["VM.Audit", "VM.Backup", "VM.Allocate"] {
+        assert!(lacking.grant.contains(&privilege.to_owned()), "{privilege}");
+    }
+}
+
+#[test]
+fn a_thick_storage_must_hold_the_whole_and_all_are_watched() {
+    let mut subject = restore_subject();
+    subject.storages[0].kind = "lvm".into();
+    let request = RestoreRunRequest {
+        content_bytes: Some(1 << 20),
+        ..restore_request()
+    };
+    assert_eq!(plan(&request, &subject).space[0].needed, 3 << 30);
+    subject.storages[0].kind = "dir".into();
+    assert!(plan(&request, &subject).space[0].needed < 200 << 20);
+}
+
+#[test]
+fn a_restore_that_is_as_planned_stays_and_is_started_on_demand() {
+    for start in [false, true] {
+        let mut world = World::default();
+        let request = RestoreRunRequest {
+            start,
+            ..restore_request()
+        };
+        let (job, _) = drive(restore_job(request), &mut world, |_, _| Trouble::None);
+        let report = report_of(&job);
+        assert_eq!(report.end, RestoreEnd::Restored, "{:?}", report.reasons);
+        assert_eq!(report.findings, vec![]);
+        assert_eq!(report.started, start);
+        assert_eq!(world.restored.unwrap().running, start);
+    }
+}
+
+/// The guest is made as planned, then something in it is changed before it is read again.
+fn changed(change: impl FnOnce(&mut WrittenConfig)) -> (Job, World) {
+    let mut world = World::default();
+    let mut change = Some(change);
+    let request = RestoreRunRequest {
+        start: true,
+        ..restore_request()
+    };
+    let mut job = restore_job(request);
+    let mut now = Timestamp::from_secs(1);
+    loop {
+        match job.next(now) {
+            Next::Do(step) => {
+                if step.name() == "observe-restored"
+                    && let Some(change) = change.take()
+                {
+                    change(&mut world.restored.as_mut().unwrap().written);
+                }
+                let outcome = world.perform(&step, Trouble::None);
+                job.record(now, outcome);
+            }
+            Next::Wait { until, .. } => now = until,
+            Next::Pause(error) => panic!("{error}"),
+            Next::Done => return (job, world),
+        }
+    }
+}
+
+#[test]
+fn whatever_is_not_as_planned_is_told_and_neither_started_nor_destroyed() {
+    type Change = fn(&mut WrittenConfig);
+    let set = |key: &'static str, value: &'static str| (key, value);
+    let values = [
+        set("net0", "name=eth0,bridge=vmbr1,firewall=1,ip=dhcp,newkey=x,hwaddr=BC:24:11:FF:FF:01"),
+        set("net0", "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,newkey=x,hwaddr=bc:24:11:00:00:01"),
+        set("net0", "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,newkey=x"),
+        set("net0", "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,hwaddr=BC:24:11:FF:FF:01"),
+        set("features", "nesting=1"),
+        set("onboot", "1"),
+        set("hostname", "demo-guest"),
+        set("memory", "512"),
+        set("hookscript", "local:snippets/x"),
+        set("mp1", "local-lvm:vm-9020-disk-1,mp=/mnt/mp1,backup=0,size=1G"),
+    ];
+    for (key, value) in values {
+        let (job, world) = changed(|written| {
+            written.values.insert(key.into(), value.into());
+        });
+        told(&job, &world, key);
+    }
+    let structural: [(&str, Change); 4] = [
+        ("tags", |written| drop(written.values.remove("tags"))),
+        ("mp1", |written| written.config.mounts.retain(|one| one.key != "mp1")),
+        ("mp2", |written| {
+            let old: MountSource = MountSource::Volume("local-lvm:vm-9010-disk-2".parse().unwrap());
+            written.config.mounts[2].source = old;
+        }),
+        ("lxc.mount.entry", |written| {
+            written.raw_lxc = vec![("lxc.mount.entry".into(), "x".into())];
+        }),
+    ];
+    for (key, change) in structural {
+        let (job, world) = changed(change);
+        told(&job, &world, key);
+    }
+}
+
+fn told(job: &Job, world: &World, key: &str) {
+    let report = report_of(job);
+    assert_eq!(report.end, RestoreEnd::Differs, "{key}");
+    assert!(report.reasons.iter().any(|one| one.contains(key)), "{key}: {:?}", report.reasons);
+    assert_eq!(report.findings[0].code, "restore-differs");
+    assert!(!world.restored.as_ref().unwrap().running, "{key}");
+    assert!(!world.effects.keys().any(|one| one.starts_with("destroy")), "{key}");
+}
+
+#[test]
+fn switches_and_addresses_in_another_writing_are_as_planned() {
+    let (job, world) = changed(|written| {
+        let net = "bridge=vmbr0,firewall=1,hwaddr=BC:24:11:FF:FF:01,ip=dhcp,name=eth0,newkey=x,type=veth";
+        written.values.insert("net0".into(), net.into());
+        written.values.remove("protection");
+        let text = format!("{}\n", written.values["description"]);
+        written.values.insert("description".into(), text);
+    });
+    assert_eq!(report_of(&job).end, RestoreEnd::Restored, "{:?}", report_of(&job).reasons);
+    assert!(world.restored.unwrap().running);
+}
+
+#[test]
+fn a_restore_that_fails_or_is_cut_off_is_taken_back_or_told_with_its_commands() {
+    for (step, trouble) in [
+        ("restore-guest", Trouble::TaskFails),
+        ("restore-guest", Trouble::Refused),
+        ("follow-task", Trouble::Trips),
+    ] {
+        let mut world = World::default();
+        let (job, _) = drive(restore_job(restore_request()), &mut world, at(step, trouble));
+        let report = report_of(&job);
+        assert_eq!(report.end, RestoreEnd::Failed, "{trouble:?}");
+        assert!(report.nothing_left && world.restored.is_none(), "{trouble:?}");
+        assert!(world.harmed.is_empty());
+    }
+    let mut world = World::default();
+    let cut = at("restore-guest", Trouble::TaskUndetermined);
+    let (job, _) = drive(restore_job(restore_request()), &mut world, cut);
+    let report = report_of(&job);
+    assert!(!report.nothing_left);
+    assert_eq!(report.findings[0].code, "unfinished-restore");
+    let hint = report.findings[0].hint.clone().unwrap();
+    assert!(
+        hint.contains("pct unlock 9020 && pct destroy 9020 && pvesm free local-lvm:vm-9020-disk-0"),
+        "{hint}"
+    );
+    assert!(!hint.contains("unreferenced"), "what else bears the VMID is not ours: {hint}");
+}
+
+/// Drives a restore whose task ends without a verdict though the guest is whole, and changes something right before it would
+/// be destroyed.
+fn undone(change: impl FnOnce(&mut World)) -> (Job, World) {
+    let mut world = World::default();
+    let mut change = Some(change);
+    let mut job = restore_job(restore_request());
+    let mut now = Timestamp::from_secs(1);
+    loop {
+        match job.next(now) {
+            Next::Do(step) => {
+                if step.name() == "observe-restored"
+                    && let Some(change) = change.take()
+                {
+                    change(&mut world);
+                }
+                let outcome = match world.perform(&step, Trouble::None) {
+                    Outcome::Followed(Followed::Ended { log, elapsed_ms, .. })
+                        if !world.effects.keys().any(|one| one.starts_with("destroy")) =>
+                    {
+                        let verdict = TaskVerdict::Undetermined("unexpected status".into());
+                        Outcome::Followed(Followed::Ended { verdict, log, elapsed_ms })
+                    }
+                    other => other,
+                };
+                job.record(now, outcome);
+            }
+            Next::Wait { until, .. } => now = until,
+            Next::Pause(error) => panic!("{error}"),
+            Next::Done => return (job, world),
+        }
+    }
+}
+
+#[test]
+fn only_what_is_proven_ours_and_was_never_touched_is_destroyed() {
+    let (job, world) = undone(|_| {});
+    assert!(report_of(&job).nothing_left && world.restored.is_none());
+    let started = |world: &mut World| world.restored.as_mut().unwrap().running = true;
+    let touched = |world: &mut World| {
+        let upid = "UPID:pve:0000FFFF:0000FFFF:0000FFFF:vzsnapshot:9020:root@pam:";
+        let done = TaskVerdict::Succeeded;
+        world.tasks.push((upid.parse().unwrap(), done));
+    };
+    let foreign = |world: &mut World| world.restored.as_mut().unwrap().hijack();
+    let changes: [(&str, fn(&mut World)); 3] =
+        [("started", started), ("vzsnapshot", touched), ("no mark", foreign)];
+    for (words, change) in changes {
+        let (job, world) = undone(change);
+        let report = report_of(&job);
+        assert!(world.restored.is_some() && world.harmed.is_empty(), "{words}");
+        assert!(!report.nothing_left);
+        assert_eq!(report.findings[0].code, "restore-leftover");
+        assert!(report.findings[0].detail.contains(words), "{:?}", report.findings);
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_restore_ends_and_nothing_of_it_is_left_unreported(troubles in crate::crash::troubles()) {
+        let mut world = World::default();
+        let request = RestoreRunRequest { start: true, ..restore_request() };
+        let (job, _) = drive(restore_job(request), &mut world, |n, _| {
+            troubles.get(n).copied().unwrap_or(Trouble::None)
+        });
+        let report = report_of(&job);
+        prop_assert!(world.harmed.is_empty());
+        match (&world.restored, report.end) {
+            (None, RestoreEnd::Restored | RestoreEnd::Differs) => prop_assert!(false, "not there"),
+            (None, _) => {}
+            (Some(guest), RestoreEnd::Restored) => {
+                prop_assert!(guest.foreign || guest.running == report.started || !report.findings.is_empty());
+            }
+            (Some(_), RestoreEnd::Refused) => prop_assert!(report.restore_upid.is_none()),
+            (Some(_), _) => prop_assert!(!report.findings.is_empty()),
+        }
+        let restores = world.effects.iter().filter(|(key, _)| key.starts_with("restore-guest")).map(|(_, n)| *n);
+        prop_assert!(restores.max().unwrap_or(0) <= 1);
+    }
+}
