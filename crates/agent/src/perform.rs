@@ -4,7 +4,9 @@ mod find;
 mod follow;
 mod mutate;
 
-use felhom_engine::{ErrorClass, Observe, Outcome, Principal, RemoteError, Sent, Step, WantedContent};
+use felhom_engine::{
+    ErrorClass, Observe, Outcome, Principal, RemoteError, Sent, Step, WantedContent,
+};
 use felhom_ids::VolumeId;
 use felhom_proxmox::pve::tasks::ListTasks;
 

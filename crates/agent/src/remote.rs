@@ -58,9 +58,11 @@ impl Remotes {
             restore_test: pve(config, &config.restore_test, trust.clone())?,
             // Its secret is there for the occasion: whoever does something else does without it.
             restore: config.restore.as_ref().map(|principal| {
-                pve(config, principal, trust).map_err(|error| match std::error::Error::source(&error) {
-                    Some(cause) => format!("principals.restore: {error}: {cause}"),
-                    None => format!("principals.restore: {error}"),
+                pve(config, principal, trust).map_err(|error| {
+                    match std::error::Error::source(&error) {
+                        Some(cause) => format!("principals.restore: {error}: {cause}"),
+                        None => format!("principals.restore: {error}"),
+                    }
                 })
             }),
         })

@@ -328,7 +328,10 @@ impl RestoreRunJob {
         let ours = match (&standing, &facts.guest.existence) {
             (Standing::Ours { .. }, _) => true,
             (Standing::Foreign(_), Existence::Container(config)) => {
-                let mark = config.description.as_deref().and_then(crate::mark::Mark::find);
+                let mark = config
+                    .description
+                    .as_deref()
+                    .and_then(crate::mark::Mark::find);
                 mark.as_ref() == Some(&plan.mark) && !config.is_create_stub()
             }
             _ => false,

@@ -107,7 +107,11 @@ async fn free_vmid(pve: &Pve, config: &Config) -> Result<Vmid, Failure> {
     let above = range.end().get().saturating_add(1);
     for number in above..=Vmid::MAX.get() {
         let vmid: Vmid = parse("VMID", &number.to_string())?;
-        if pve.is_free(vmid).await.map_err(|error| pve_failure(&error))? {
+        if pve
+            .is_free(vmid)
+            .await
+            .map_err(|error| pve_failure(&error))?
+        {
             return Ok(vmid);
         }
     }

@@ -144,10 +144,9 @@ async fn leased(journal: &Journal) -> Result<Vec<Vmid>, Failure> {
     let held = unfinished.iter().filter_map(|one| match &one.job.kind {
         JobKind::RestoreTest(test) => test.lease(),
         JobKind::Reap(reap) => Some(reap.vmid()),
-        JobKind::Backup(_)
-        | JobKind::RestoreRun(_)
-        | JobKind::Exercise(_)
-        | JobKind::Prune(_) => None,
+        JobKind::Backup(_) | JobKind::RestoreRun(_) | JobKind::Exercise(_) | JobKind::Prune(_) => {
+            None
+        }
     });
     Ok(held
         .chain(

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, RestoreRunPlan, Sent};
+use felhom_engine::{
+    BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, RestoreRunPlan, Sent,
+};
 use felhom_ids::{Vmid, VolumeId};
 use felhom_proxmox::property::{
     InvalidProperty, Ipv4Setting, MountPoint, MountSource, NetworkInterface, RootFs,

@@ -1,5 +1,7 @@
 //! Restores that stay, through the command line: what is said before, what is there afterwards, and what is never done.
 
+mod broken;
+mod occasion;
 mod refused;
 
 use felhom_agent::exit::Exit;
@@ -62,10 +64,24 @@ async fn a_guest_comes_back_beside_the_original_as_the_plan_said() {
     }
     assert_eq!(bench.production(), production, "a plan changes nothing");
 
-    let run = ["restore", "run", &volid, "--to", "9020", "--identity", "fresh"];
+    let run = [
+        "restore",
+        "run",
+        &volid,
+        "--to",
+        "9020",
+        "--identity",
+        "fresh",
+    ];
     let dry = bench.run(&[&run[..], &["--dry-run"]].concat()).await;
-    assert_eq!(dry.data()["plan"]["set"]["net0"], planned.data()["plan"]["set"]["net0"]);
-    assert_eq!(dry.data()["plan"]["volumes"], planned.data()["plan"]["volumes"]);
+    assert_eq!(
+        dry.data()["plan"]["set"]["net0"],
+        planned.data()["plan"]["set"]["net0"]
+    );
+    assert_eq!(
+        dry.data()["plan"]["volumes"],
+        planned.data()["plan"]["volumes"]
+    );
     assert_eq!(bench.production(), production);
 
     let ran = bench.run(&run).await;
@@ -73,12 +89,27 @@ async fn a_guest_comes_back_beside_the_original_as_the_plan_said() {
     assert_eq!(ran.data()["end"], "restored");
     sentinels(&bench);
     let net = line(&bench, 9020, "net0").unwrap();
-    assert!(!net.contains("BC:24:11:40:B3:87") && net.contains("hwaddr="), "{net}");
-    assert!(net.contains("bridge=vmbr0") && net.contains("ip=dhcp"), "{net}");
-    assert_eq!(line(&bench, 9020, "hostname").unwrap(), "demo-guest-restored");
-    assert_eq!(line(&bench, 9020, "features").unwrap(), "nesting=1,keyctl=1");
+    assert!(
+        !net.contains("BC:24:11:40:B3:87") && net.contains("hwaddr="),
+        "{net}"
+    );
+    assert!(
+        net.contains("bridge=vmbr0") && net.contains("ip=dhcp"),
+        "{net}"
+    );
+    assert_eq!(
+        line(&bench, 9020, "hostname").unwrap(),
+        "demo-guest-restored"
+    );
+    assert_eq!(
+        line(&bench, 9020, "features").unwrap(),
+        "nesting=1,keyctl=1"
+    );
     assert_eq!(line(&bench, 9020, "onboot").unwrap_or("0".into()), "0");
-    assert_eq!(bench.world.state()["world"]["guests"]["9020"]["status"], "stopped");
+    assert_eq!(
+        bench.world.state()["world"]["guests"]["9020"]["status"],
+        "stopped"
+    );
     assert_eq!(bench.production(), production, "no other guest is touched");
     let listed = bench.run(&["restore", "list", "9010"]).await;
     assert_eq!(listed.data()[0]["report"]["end"], "restored");
@@ -88,7 +119,10 @@ async fn a_guest_comes_back_beside_the_original_as_the_plan_said() {
 fn sentinels(bench: &Bench) {
     let there = [
         ("rootfs", "SENTINEL_ROOTFS"),
-        ("rootfs", "var/lib/docker/volumes/b2vol/_data/SENTINEL_DOCKERVOL"),
+        (
+            "rootfs",
+            "var/lib/docker/volumes/b2vol/_data/SENTINEL_DOCKERVOL",
+        ),
         ("mp1", "SENTINEL_MP1"),
     ];
     for (key, path) in there {
@@ -99,14 +133,20 @@ fn sentinels(bench: &Bench) {
         assert!(!holds(bench, 9020, "mp2", path), "{path} came from nowhere");
     }
     assert!(line(bench, 9020, "mp2").unwrap().contains("backup=0"));
-    assert_eq!(line(bench, 9020, "mp3"), None, "no token restores a bind mount");
+    assert_eq!(
+        line(bench, 9020, "mp3"),
+        None,
+        "no token restores a bind mount"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_is_gone_comes_back_as_itself_and_is_started() {
     let bench = Bench::new().await;
     let net = "name=eth0,bridge=vmbr0,firewall=1,gw=192.0.2.1,hwaddr=BC:24:11:40:B3:87,ip=192.0.2.7/24,mtu=1400,rate=5,tag=7,trunks=7;8,type=veth";
-    bench.poke(9010, json!({ "set": { "net0": net, "tags": "prod" } })).await;
+    bench
+        .poke(9010, json!({ "set": { "net0": net, "tags": "prod" } }))
+        .await;
     let volid = bench.backup(9010).await.to_string();
     destroy(&bench, 9010).await;
 
@@ -115,7 +155,14 @@ async fn a_guest_that_is_gone_comes_back_as_itself_and_is_started() {
     assert_eq!(planned.data()["to"], 9010, "its own VMID is free again");
     assert_eq!(planned.data()["plan"]["identity"], "keep");
     let run = [
-        "restore", "run", &volid, "--to", "9010", "--identity", "keep", "--start",
+        "restore",
+        "run",
+        &volid,
+        "--to",
+        "9010",
+        "--identity",
+        "keep",
+        "--start",
     ];
     let ran = bench.run(&run).await;
     assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
@@ -124,7 +171,10 @@ async fn a_guest_that_is_gone_comes_back_as_itself_and_is_started() {
     assert_eq!(line(&bench, 9010, "hostname").unwrap(), "demo-guest");
     assert_eq!(line(&bench, 9010, "tags").unwrap(), "prod");
     assert_eq!(line(&bench, 9010, "onboot").unwrap(), "1");
-    assert_eq!(bench.world.state()["world"]["guests"]["9010"]["status"], "running");
+    assert_eq!(
+        bench.world.state()["world"]["guests"]["9010"]["status"],
+        "running"
+    );
 }
 
 /// The person at the console removes a guest.
@@ -153,22 +203,41 @@ async fn every_key_of_an_interface_but_its_address_survives_a_fresh_identity() {
     bench.poke(9010, set).await;
     let volid = bench.backup(9010).await.to_string();
     let run = [
-        "restore", "run", &volid, "--to", "9020", "--identity", "fresh", "--link-down",
-        "--hostname", "other", "--without-empty",
+        "restore",
+        "run",
+        &volid,
+        "--to",
+        "9020",
+        "--identity",
+        "fresh",
+        "--link-down",
+        "--hostname",
+        "other",
+        "--without-empty",
     ];
     let ran = bench.run(&run).await;
     assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
     let net = line(&bench, 9020, "net0").unwrap();
     for part in keys.split(',').chain(["name=eth0", "link_down=1"]) {
-        assert!(net.split(',').any(|one| one == part), "{part} is not in {net}");
+        assert!(
+            net.split(',').any(|one| one == part),
+            "{part} is not in {net}"
+        );
     }
     let other = line(&bench, 9020, "net3").unwrap();
-    assert!(other.contains("name=eth1") && other.contains("link_down=1"), "{other}");
+    assert!(
+        other.contains("name=eth1") && other.contains("link_down=1"),
+        "{other}"
+    );
     for net in [net, other] {
         assert!(net.contains("hwaddr=") && !net.contains("40:B3:8"), "{net}");
     }
     assert_eq!(line(&bench, 9020, "hostname").unwrap(), "other");
-    assert_eq!(line(&bench, 9020, "mp2"), None, "left out, as was asked for");
+    assert_eq!(
+        line(&bench, 9020, "mp2"),
+        None,
+        "left out, as was asked for"
+    );
     let told = ran.text();
     assert!(told.contains("pct set 9020 --mp2 local-lvm:1,"), "{told}");
 }

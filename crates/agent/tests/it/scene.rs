@@ -269,7 +269,9 @@ pub(crate) fn restored_or_nothing(bench: &Bench, report: &RestoreRunReport) -> R
         return if whole && told && !text.contains("lock:") {
             Ok(())
         } else {
-            Err(format!("not what the record says: {guest} {volumes:?} {report:?}"))
+            Err(format!(
+                "not what the record says: {guest} {volumes:?} {report:?}"
+            ))
         };
     }
     if config.is_none() && volumes.is_empty() {
@@ -277,7 +279,9 @@ pub(crate) fn restored_or_nothing(bench: &Bench, report: &RestoreRunReport) -> R
     }
     let command = format!("pct unlock {RESTORED} && pct destroy {RESTORED}");
     let hints = report.findings.iter().filter_map(|one| one.hint.as_deref());
-    let commands = hints.filter(|hint| hint.contains(&command)).collect::<Vec<_>>();
+    let commands = hints
+        .filter(|hint| hint.contains(&command))
+        .collect::<Vec<_>>();
     let stub = config.is_some_and(|text| matches!(text, "lock: create\n" | "lock: destroyed\n"));
     let named = |name: &String| {
         let disk = name.rsplit(':').next().unwrap_or_default();
@@ -286,7 +290,10 @@ pub(crate) fn restored_or_nothing(bench: &Bench, report: &RestoreRunReport) -> R
     if stub && !commands.is_empty() && volumes.iter().all(named) {
         return Ok(());
     }
-    Err(format!("left behind: {guest} {volumes:?}, told: {:?}", report.findings))
+    Err(format!(
+        "left behind: {guest} {volumes:?}, told: {:?}",
+        report.findings
+    ))
 }
 
 /// Starts again, as often as it takes: a job that has to pause goes on at the next start. The job that ended last.

@@ -16,7 +16,8 @@ pub(super) fn clashes(
     let vmid = request.to;
     let mut lines = Vec::new();
     for (key, net) in net_values(set) {
-        lines.extend(addresses(net).map(|address| clash_of_address(request, subject, key, address)));
+        lines
+            .extend(addresses(net).map(|address| clash_of_address(request, subject, key, address)));
         if let (Some(bridge), Some(seen)) = (property::value(net, "bridge"), &subject.bridges)
             && !seen.contains(bridge)
         {
@@ -75,9 +76,8 @@ pub(super) fn takes_an_address_in_use(
 ) -> bool {
     let runs = matches!(subject.original, Original::Container { running: true, .. });
     runs && !request.link_down
-        && net_values(set).any(|(_, net)| {
-            !property::is_on(net, "link_down") && addresses(net).next().is_some()
-        })
+        && net_values(set)
+            .any(|(_, net)| !property::is_on(net, "link_down") && addresses(net).next().is_some())
 }
 
 fn clash_of_address(

@@ -9,7 +9,14 @@ use crate::restore_run::subject::{WrittenConfig, is_numbered};
 use crate::world::{GuestConfig, MountSource};
 
 /// Keys that PVE writes into every container where the archive holds none (pve-container API2/LXC.pm `create_vm`).
-const BY_DEFAULT: [&str; 6] = ["arch", "hostname", "memory", "ostype", "swap", "unprivileged"];
+const BY_DEFAULT: [&str; 6] = [
+    "arch",
+    "hostname",
+    "memory",
+    "ostype",
+    "swap",
+    "unprivileged",
+];
 
 /// What is not as planned; empty when all is.
 pub(super) fn differences(plan: &RestoreRunPlan, found: &WrittenConfig) -> Vec<String> {
@@ -47,7 +54,8 @@ fn same(plan: &RestoreRunPlan, key: &str, wanted: &str, is: Option<&str>) -> boo
         let fresh = plan.identity == Identity::Fresh;
         let read = |text: &str| {
             let mut net = meaning(text);
-            net.entry("type".to_owned()).or_insert_with(|| "veth".to_owned());
+            net.entry("type".to_owned())
+                .or_insert_with(|| "veth".to_owned());
             if fresh {
                 net.remove("hwaddr");
             }
@@ -97,11 +105,7 @@ fn volumes(plan: &RestoreRunPlan, found: &WrittenConfig) -> Vec<String> {
     all
 }
 
-fn volume(
-    plan: &RestoreRunPlan,
-    planned: &PlannedVolume,
-    found: &WrittenConfig,
-) -> Option<String> {
+fn volume(plan: &RestoreRunPlan, planned: &PlannedVolume, found: &WrittenConfig) -> Option<String> {
     let key = &planned.key;
     let Some(mount) = mount(&found.config, key) else {
         return Some(format!("{key} is missing"));
@@ -110,7 +114,9 @@ fn volume(
         return Some(format!("{key} is no volume"));
     };
     if volume.guest() != Some(plan.vmid) || *volume.storage() != planned.storage {
-        return Some(format!("{key} is `{volume}`, which was not made for this guest"));
+        return Some(format!(
+            "{key} is `{volume}`, which was not made for this guest"
+        ));
     }
     // PVE makes whole MiB.
     let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
@@ -118,7 +124,11 @@ fn volume(
     if mebibytes(size.bytes()) != mebibytes(planned.size.bytes()) {
         return Some(format!("{key} has {size}, planned was {}", planned.size));
     }
-    let text = found.values.get(key).map(String::as_str).unwrap_or_default();
+    let text = found
+        .values
+        .get(key)
+        .map(String::as_str)
+        .unwrap_or_default();
     let is = property::without(text, &["volume", "size"]);
     (meaning(&is) != meaning(&planned.options))
         .then(|| format!("{key} has `{is}`, planned was `{}`", planned.options))

@@ -49,7 +49,11 @@ pub(super) fn check(request: &RestoreRunRequest, subject: &RestoreSubject) -> Pr
         return Preflight::Go { plan, guard };
     }
     let mut hints: Vec<String> = Vec::new();
-    for hint in plan.refused.iter().filter_map(|refusal| refusal.hint.clone()) {
+    for hint in plan
+        .refused
+        .iter()
+        .filter_map(|refusal| refusal.hint.clone())
+    {
         if !hints.contains(&hint) {
             hints.push(hint);
         }

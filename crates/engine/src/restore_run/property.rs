@@ -86,8 +86,7 @@ pub(super) fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const NET: &str =
-        "name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:01,ip=10.0.0.5/24,newkey=x,type=veth";
+    const NET: &str = "name=eth0,bridge=vmbr0,firewall=1,hwaddr=BC:24:11:00:00:01,ip=10.0.0.5/24,newkey=x,type=veth";
 
     #[test]
     fn one_key_goes_and_the_others_stay_as_written() {

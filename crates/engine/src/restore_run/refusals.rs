@@ -66,10 +66,10 @@ pub(super) fn refusals(
 
 /// The command by which root restores what a token cannot.
 fn as_root(request: &RestoreRunRequest) -> String {
-    let storage = request.storage.as_ref().map_or_else(
-        || "STORAGE".to_owned(),
-        ToString::to_string,
-    );
+    let storage = request
+        .storage
+        .as_ref()
+        .map_or_else(|| "STORAGE".to_owned(), ToString::to_string);
     format!(
         "as root on the node: pct restore {} {} --storage {storage}",
         request.to, request.volid
@@ -122,7 +122,10 @@ fn of_the_vmid(request: &RestoreRunRequest, subject: &RestoreSubject, refused: &
     } else if let Some(volume) = subject.volumes.first() {
         refused.add(
             format!("`{volume}` bears the VMID {to} and may be all that is left of a guest"),
-            format!("name another VMID, or look at it with `pvesm list {} --vmid {to}`", volume.storage()),
+            format!(
+                "name another VMID, or look at it with `pvesm list {} --vmid {to}`",
+                volume.storage()
+            ),
         );
     }
     if (policy.first_scratch..=policy.last_scratch).contains(&to) {
@@ -293,9 +296,7 @@ fn is_hostname(name: &str) -> bool {
         label.len() <= 63
             && edge(label.chars().next())
             && edge(label.chars().next_back())
-            && label
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
     !name.is_empty() && name.split('.').all(label)
 }

@@ -89,7 +89,10 @@ pub(super) fn mark(request: &RestoreRunRequest) -> Mark {
 /// marks of former jobs go, since two different ones prove nothing.
 fn description(request: &RestoreRunRequest, archived: &WrittenConfig) -> String {
     let old = archived.config.description.as_deref().unwrap_or_default();
-    let marked = |line: &&str| line.split_whitespace().any(|word| word.parse::<Mark>().is_ok());
+    let marked = |line: &&str| {
+        line.split_whitespace()
+            .any(|word| word.parse::<Mark>().is_ok())
+    };
     let kept: Vec<&str> = old.lines().filter(|line| !marked(line)).collect();
     let told = format!(
         "restored from {} by felhom-agent {}",

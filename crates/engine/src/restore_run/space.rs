@@ -43,11 +43,7 @@ pub(super) fn space(
         if found.iter().any(|one| one.storage == volume.storage) {
             continue;
         }
-        let Some(facts) = subject
-            .storages
-            .iter()
-            .find(|one| one.id == volume.storage)
-        else {
+        let Some(facts) = subject.storages.iter().find(|one| one.id == volume.storage) else {
             continue;
         };
         let here: Vec<&PlannedVolume> = volumes

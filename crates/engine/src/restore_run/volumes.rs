@@ -78,12 +78,7 @@ fn volume_of(mount: &Mount, text: &str, storage: StorageId) -> PlannedVolume {
 }
 
 fn left_out(vmid: Vmid, volume: &PlannedVolume) -> Missing {
-    let new = format!(
-        "{}:{},{}",
-        volume.storage,
-        gib(volume.size),
-        volume.options
-    );
+    let new = format!("{}:{},{}", volume.storage, gib(volume.size), volume.options);
     Missing {
         key: volume.key.clone(),
         path: Some(volume.path.clone()),

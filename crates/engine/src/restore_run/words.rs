@@ -5,9 +5,9 @@ use crate::restore_run::plan::RestoreRunPlan;
 impl RestoreRunPlan {
     /// The plan in lines for people.
     pub fn lines(&self) -> Vec<String> {
-        let source = self
-            .source
-            .map_or_else(String::new, |source| format!(", a backup of guest {source},"));
+        let source = self.source.map_or_else(String::new, |source| {
+            format!(", a backup of guest {source},")
+        });
         let mut lines = vec![format!(
             "restore `{}`{source} as guest {} with identity `{}`",
             self.volid, self.vmid, self.identity
@@ -22,10 +22,7 @@ impl RestoreRunPlan {
         part("comes back empty", self.made(false));
         part("does not come back", self.absent());
         part("changes", self.changes.clone());
-        part(
-            "stays the same, though it may clash",
-            self.clashes.clone(),
-        );
+        part("stays the same, though it may clash", self.clashes.clone());
         part(
             "is in no archive",
             vec![
@@ -38,9 +35,7 @@ impl RestoreRunPlan {
             self.space.iter().map(|space| space.line()).collect(),
         );
         part("as root on the node, afterwards", self.commands());
-        lines.push(
-            "  downtime: none; no guest that is there is touched".to_owned(),
-        );
+        lines.push("  downtime: none; no guest that is there is touched".to_owned());
         lines.extend(
             self.refused
                 .iter()

@@ -107,8 +107,16 @@ fn a_link_that_shall_be_down_is_and_addresses_are_told() {
         ..restore_request()
     };
     let up = plan(&request, &subject);
-    assert!(up.clashes.iter().any(|line| line.contains("192.0.2.7/24: it clashes while the original runs")));
-    assert!(up.refused[0].what.contains("fixed address"), "{:?}", up.refused);
+    assert!(
+        up.clashes
+            .iter()
+            .any(|line| line.contains("192.0.2.7/24: it clashes while the original runs"))
+    );
+    assert!(
+        up.refused[0].what.contains("fixed address"),
+        "{:?}",
+        up.refused
+    );
     request.link_down = true;
     let down = plan(&request, &subject);
     assert_eq!(down.refused, vec![]);
@@ -146,25 +154,38 @@ fn everything_that_must_not_be_is_refused() {
             s.volumes = vec!["local-lvm:vm-9020-disk-7".parse().unwrap()];
         }),
         ("lies in the scratch range", |r, _| r.to = vmid(9150)),
-        ("guest 9010 is there: two of one", |r, _| r.identity = Identity::Keep),
+        ("guest 9010 is there: two of one", |r, _| {
+            r.identity = Identity::Keep
+        }),
         ("guest 9010 is there and cannot be looked at", |r, s| {
             r.identity = Identity::Keep;
             s.original = Original::Unreadable("403".into());
         }),
         ("guest 9010 is there: two of one", |r, s| {
             r.identity = Identity::Keep;
-            s.original = Original::Container { running: false, onboot: true };
+            s.original = Original::Container {
+                running: false,
+                onboot: true,
+            };
         }),
         ("`keep` keeps the host name", |r, s| {
             (r.identity, s.original) = (Identity::Keep, Original::Gone);
             r.hostname = Some("x".into());
         }),
-        ("`a_b` is no host name", |r, _| r.hostname = Some("a_b".into())),
+        ("`a_b` is no host name", |r, _| {
+            r.hostname = Some("a_b".into())
+        }),
         ("privileged", |_, s| s.archived.config.unprivileged = false),
         ("template", |_, s| s.archived.config.template = true),
-        ("locked (backup)", |_, s| s.archived.config.lock = Some("backup".into())),
-        ("no rootfs", |_, s| s.archived.config.mounts.retain(|one| one.key != "rootfs")),
-        ("mp1 has no size", |_, s| s.archived.config.mounts[1].size = None),
+        ("locked (backup)", |_, s| {
+            s.archived.config.lock = Some("backup".into())
+        }),
+        ("no rootfs", |_, s| {
+            s.archived.config.mounts.retain(|one| one.key != "rootfs")
+        }),
+        ("mp1 has no size", |_, s| {
+            s.archived.config.mounts[1].size = None
+        }),
         ("`lxc.idmap` is dropped", |_, s| {
             s.archived.raw_lxc = vec![("lxc.idmap".into(), "u 0 1 1".into())];
         }),
@@ -178,26 +199,47 @@ fn everything_that_must_not_be_is_refused() {
         }),
         ("decided by a person", |r, s| {
             (r.start, r.identity) = (true, Identity::Keep);
-            s.original = Original::Container { running: false, onboot: false };
+            s.original = Original::Container {
+                running: false,
+                onboot: false,
+            };
         }),
-        ("`gone` is not there", |r, _| r.storage = Some("gone".parse().unwrap())),
-        ("does not take containers", |r, _| r.storage = Some("local".parse().unwrap())),
+        ("`gone` is not there", |r, _| {
+            r.storage = Some("gone".parse().unwrap())
+        }),
+        ("does not take containers", |r, _| {
+            r.storage = Some("local".parse().unwrap())
+        }),
         ("is not active", |_, s| s.storages[0].active = false),
-        ("storage `local-lvm`, space: 1024.0 MiB free", |_, s| s.storages[0].avail = 1 << 30),
+        ("storage `local-lvm`, space: 1024.0 MiB free", |_, s| {
+            s.storages[0].avail = 1 << 30
+        }),
         ("metadata of the thin pool behind `local-lvm`", |_, s| {
             s.storages[0].kind = "lvmthin".into();
         }),
         ("storage `local-lvm`, thin-pool metadata", |_, s| {
             let (vg, lv) = ("pve".into(), "data".into());
-            s.storages[0].thin_pool = Some(ThinPool { vg, lv, metadata_size: 100, metadata_used: 99 });
+            s.storages[0].thin_pool = Some(ThinPool {
+                vg,
+                lv,
+                metadata_size: 100,
+                metadata_used: 99,
+            });
         }),
         ("root disk", |_, s| s.node.root_avail = 1),
-        ("memory", |r, s| (r.start, s.node.memory_available) = (true, 1 << 20)),
+        ("memory", |r, s| {
+            (r.start, s.node.memory_available) = (true, 1 << 20)
+        }),
         ("the cluster has 2 nodes", |_, s| s.node.cluster_nodes = 2),
         ("lacks VM.Config.Disk on /vms/9020", |_, s| {
-            s.rights.get_mut("/vms/9020").unwrap().remove("VM.Config.Disk");
+            s.rights
+                .get_mut("/vms/9020")
+                .unwrap()
+                .remove("VM.Config.Disk");
         }),
-        ("lacks VM.Backup on /vms/9010", |_, s| drop(s.rights.remove("/vms/9010"))),
+        ("lacks VM.Backup on /vms/9010", |_, s| {
+            drop(s.rights.remove("/vms/9010"))
+        }),
         ("lacks SDN.Use on /sdn/zones/localnetwork/vmbr0", |_, s| {
             drop(s.rights.remove("/sdn/zones/localnetwork/vmbr0"));
         }),
@@ -207,10 +249,16 @@ fn everything_that_must_not_be_is_refused() {
         change(&mut request, &mut subject);
         let plan = plan(&request, &subject);
         let told: Vec<_> = plan.refused.iter().map(|one| one.what.as_str()).collect();
-        assert!(told.iter().any(|what| what.contains(words)), "{words}: {told:?}");
+        assert!(
+            told.iter().any(|what| what.contains(words)),
+            "{words}: {told:?}"
+        );
         assert!(told.len() <= 2, "{words}: {told:?}");
         let mut job = restore_job(request);
-        job.record(Timestamp::from_secs(1), Outcome::RestoreSubject(Box::new(subject)));
+        job.record(
+            Timestamp::from_secs(1),
+            Outcome::RestoreSubject(Box::new(subject)),
+        );
         assert_eq!(job.next(Timestamp::from_secs(1)), Next::Done, "{words}");
         assert_eq!(report_of(&job).end, RestoreEnd::Refused);
     }
@@ -231,7 +279,11 @@ fn a_kept_identity_is_let_beside_an_original_that_is_stopped_for_good() {
     };
     let plan = plan(&request, &subject);
     assert_eq!(plan.refused, vec![]);
-    assert!(plan.clashes.iter().any(|line| line.contains("never start both")));
+    assert!(
+        plan.clashes
+            .iter()
+            .any(|line| line.contains("never start both"))
+    );
 }
 
 #[test]
@@ -312,16 +364,28 @@ fn whatever_is_not_as_planned_is_told_and_neither_started_nor_destroyed() {
     type Change = fn(&mut WrittenConfig);
     let set = |key: &'static str, value: &'static str| (key, value);
     let values = [
-        set("net0", "name=eth0,bridge=vmbr1,firewall=1,ip=dhcp,newkey=x,hwaddr=BC:24:11:FF:FF:01"),
-        set("net0", "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,newkey=x,hwaddr=bc:24:11:00:00:01"),
+        set(
+            "net0",
+            "name=eth0,bridge=vmbr1,firewall=1,ip=dhcp,newkey=x,hwaddr=BC:24:11:FF:FF:01",
+        ),
+        set(
+            "net0",
+            "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,newkey=x,hwaddr=bc:24:11:00:00:01",
+        ),
         set("net0", "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,newkey=x"),
-        set("net0", "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,hwaddr=BC:24:11:FF:FF:01"),
+        set(
+            "net0",
+            "name=eth0,bridge=vmbr0,firewall=1,ip=dhcp,hwaddr=BC:24:11:FF:FF:01",
+        ),
         set("features", "nesting=1"),
         set("onboot", "1"),
         set("hostname", "demo-guest"),
         set("memory", "512"),
         set("hookscript", "local:snippets/x"),
-        set("mp1", "local-lvm:vm-9020-disk-1,mp=/mnt/mp1,backup=0,size=1G"),
+        set(
+            "mp1",
+            "local-lvm:vm-9020-disk-1,mp=/mnt/mp1,backup=0,size=1G",
+        ),
     ];
     for (key, value) in values {
         let (job, world) = changed(|written| {
@@ -331,7 +395,9 @@ fn whatever_is_not_as_planned_is_told_and_neither_started_nor_destroyed() {
     }
     let structural: [(&str, Change); 4] = [
         ("tags", |written| drop(written.values.remove("tags"))),
-        ("mp1", |written| written.config.mounts.retain(|one| one.key != "mp1")),
+        ("mp1", |written| {
+            written.config.mounts.retain(|one| one.key != "mp1")
+        }),
         ("mp2", |written| {
             let old: MountSource = MountSource::Volume("local-lvm:vm-9010-disk-2".parse().unwrap());
             written.config.mounts[2].source = old;
@@ -349,22 +415,35 @@ fn whatever_is_not_as_planned_is_told_and_neither_started_nor_destroyed() {
 fn told(job: &Job, world: &World, key: &str) {
     let report = report_of(job);
     assert_eq!(report.end, RestoreEnd::Differs, "{key}");
-    assert!(report.reasons.iter().any(|one| one.contains(key)), "{key}: {:?}", report.reasons);
+    assert!(
+        report.reasons.iter().any(|one| one.contains(key)),
+        "{key}: {:?}",
+        report.reasons
+    );
     assert_eq!(report.findings[0].code, "restore-differs");
     assert!(!world.restored.as_ref().unwrap().running, "{key}");
-    assert!(!world.effects.keys().any(|one| one.starts_with("destroy")), "{key}");
+    assert!(
+        !world.effects.keys().any(|one| one.starts_with("destroy")),
+        "{key}"
+    );
 }
 
 #[test]
 fn switches_and_addresses_in_another_writing_are_as_planned() {
     let (job, world) = changed(|written| {
-        let net = "bridge=vmbr0,firewall=1,hwaddr=BC:24:11:FF:FF:01,ip=dhcp,name=eth0,newkey=x,type=veth";
+        let net =
+            "bridge=vmbr0,firewall=1,hwaddr=BC:24:11:FF:FF:01,ip=dhcp,name=eth0,newkey=x,type=veth";
         written.values.insert("net0".into(), net.into());
         written.values.remove("protection");
         let text = format!("{}\n", written.values["description"]);
         written.values.insert("description".into(), text);
     });
-    assert_eq!(report_of(&job).end, RestoreEnd::Restored, "{:?}", report_of(&job).reasons);
+    assert_eq!(
+        report_of(&job).end,
+        RestoreEnd::Restored,
+        "{:?}",
+        report_of(&job).reasons
+    );
     assert!(world.restored.unwrap().running);
 }
 
@@ -376,10 +455,17 @@ fn a_restore_that_fails_or_is_cut_off_is_taken_back_or_told_with_its_commands() 
         ("follow-task", Trouble::Trips),
     ] {
         let mut world = World::default();
-        let (job, _) = drive(restore_job(restore_request()), &mut world, at(step, trouble));
+        let (job, _) = drive(
+            restore_job(restore_request()),
+            &mut world,
+            at(step, trouble),
+        );
         let report = report_of(&job);
         assert_eq!(report.end, RestoreEnd::Failed, "{trouble:?}");
-        assert!(report.nothing_left && world.restored.is_none(), "{trouble:?}");
+        assert!(
+            report.nothing_left && world.restored.is_none(),
+            "{trouble:?}"
+        );
         assert!(world.harmed.is_empty());
     }
     let mut world = World::default();
@@ -393,7 +479,10 @@ fn a_restore_that_fails_or_is_cut_off_is_taken_back_or_told_with_its_commands() 
         hint.contains("pct unlock 9020 && pct destroy 9020 && pvesm free local-lvm:vm-9020-disk-0"),
         "{hint}"
     );
-    assert!(!hint.contains("unreferenced"), "what else bears the VMID is not ours: {hint}");
+    assert!(
+        !hint.contains("unreferenced"),
+        "what else bears the VMID is not ours: {hint}"
+    );
 }
 
 /// Drives a restore whose task ends without a verdict though the guest is whole, and changes something right before it would
@@ -412,11 +501,15 @@ fn undone(change: impl FnOnce(&mut World)) -> (Job, World) {
                     change(&mut world);
                 }
                 let outcome = match world.perform(&step, Trouble::None) {
-                    Outcome::Followed(Followed::Ended { log, elapsed_ms, .. })
-                        if !world.effects.keys().any(|one| one.starts_with("destroy")) =>
-                    {
+                    Outcome::Followed(Followed::Ended {
+                        log, elapsed_ms, ..
+                    }) if !world.effects.keys().any(|one| one.starts_with("destroy")) => {
                         let verdict = TaskVerdict::Undetermined("unexpected status".into());
-                        Outcome::Followed(Followed::Ended { verdict, log, elapsed_ms })
+                        Outcome::Followed(Followed::Ended {
+                            verdict,
+                            log,
+                            elapsed_ms,
+                        })
                     }
                     other => other,
                 };
@@ -440,15 +533,25 @@ fn only_what_is_proven_ours_and_was_never_touched_is_destroyed() {
         world.tasks.push((upid.parse().unwrap(), done));
     };
     let foreign = |world: &mut World| world.restored.as_mut().unwrap().hijack();
-    let changes: [(&str, fn(&mut World)); 3] =
-        [("started", started), ("vzsnapshot", touched), ("no mark", foreign)];
+    let changes: [(&str, fn(&mut World)); 3] = [
+        ("started", started),
+        ("vzsnapshot", touched),
+        ("no mark", foreign),
+    ];
     for (words, change) in changes {
         let (job, world) = undone(change);
         let report = report_of(&job);
-        assert!(world.restored.is_some() && world.harmed.is_empty(), "{words}");
+        assert!(
+            world.restored.is_some() && world.harmed.is_empty(),
+            "{words}"
+        );
         assert!(!report.nothing_left);
         assert_eq!(report.findings[0].code, "restore-leftover");
-        assert!(report.findings[0].detail.contains(words), "{:?}", report.findings);
+        assert!(
+            report.findings[0].detail.contains(words),
+            "{:?}",
+            report.findings
+        );
     }
 }
 

@@ -188,7 +188,13 @@ fn grants(plan: &RestoreRunPlan, config: &Config) -> Vec<String> {
     let mut lines: Vec<String> = roles
         .iter()
         .enumerate()
-        .map(|(place, role)| format!("pveum role add {} --privs '{}'", name(place), role.join(",")))
+        .map(|(place, role)| {
+            format!(
+                "pveum role add {} --privs '{}'",
+                name(place),
+                role.join(",")
+            )
+        })
         .collect();
     lines.extend(grants);
     if !lines.is_empty() {

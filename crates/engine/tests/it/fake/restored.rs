@@ -94,7 +94,10 @@ pub(crate) fn archived() -> WrittenConfig {
         ("features", "nesting=1,keyctl=1"),
         ("hostname", "demo-guest"),
         ("memory", "256"),
-        ("mp1", "local-lvm:vm-9010-disk-1,mp=/mnt/mp1,backup=1,size=1G"),
+        (
+            "mp1",
+            "local-lvm:vm-9010-disk-1,mp=/mnt/mp1,backup=1,size=1G",
+        ),
         ("mp2", "local-lvm:vm-9010-disk-2,mp=/mnt/mp2,size=1G"),
         ("mp3", "/srv/media,mp=/mnt/mp3"),
         (

@@ -110,10 +110,9 @@ impl Origin {
             Subject::RestoreTest => format!("restore-test run {}", self.volid),
             Subject::Exercise => "selftest task 9001".to_owned(),
             Subject::Prune => "backup prune 9001".to_owned(),
-            Subject::FloorReached
-            | Subject::Reap
-            | Subject::Restore
-            | Subject::RestoreUndone => unreachable!("not among the commands"),
+            Subject::FloorReached | Subject::Reap | Subject::Restore | Subject::RestoreUndone => {
+                unreachable!("not among the commands")
+            }
         };
         line.split(' ').map(str::to_owned).collect()
     }
@@ -137,10 +136,9 @@ impl Origin {
                 let kind = JobKind::RestoreTest(Box::new(test.protecting(vec![])));
                 Job { kind, ..job }
             }
-            Subject::FloorReached
-            | Subject::Reap
-            | Subject::Restore
-            | Subject::RestoreUndone => unreachable!("not among the commands"),
+            Subject::FloorReached | Subject::Reap | Subject::Restore | Subject::RestoreUndone => {
+                unreachable!("not among the commands")
+            }
         }
     }
 }
