@@ -253,6 +253,7 @@ impl RestoreRunJob {
             Preflight::Stop {
                 reasons,
                 hints,
+                lacking,
                 trouble,
                 plan,
             } => {
@@ -262,6 +263,7 @@ impl RestoreRunJob {
                 self.report.plan = plan.map(|plan| *plan);
                 self.report.trouble = trouble;
                 self.report.hints = hints;
+                self.report.lacking = lacking;
                 self.refuse(reasons);
             }
         }

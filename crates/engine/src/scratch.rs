@@ -4,6 +4,8 @@
 //! range, all re-read right before the call. Of a failed restore under a VMID that a command named, only what besides was
 //! never started and was touched by no task but ours. Everything else is left alone and becomes a finding.
 
+mod restored;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
 use crate::outcome::{Outcome, TaskVerdict};
 use crate::policy::RestoreTestPolicy;
-use crate::restore_run::RestoreRunPolicy;
+use crate::scratch::restored::unfinished_restore;
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{Existence, GuestConfig, ScratchFacts};
@@ -79,38 +81,6 @@ impl Lease {
             destroy: None,
             named: false,
         }
-    }
-
-    /// A lease of one VMID that a command named, for a restore that stays.
-    pub fn named(mark: Mark, restore: Option<Upid>) -> Self {
-        Self {
-            first: mark.vmid,
-            last: mark.vmid,
-            mark,
-            restore,
-            destroy: None,
-            named: true,
-        }
-    }
-
-    /// Why a guest under a named VMID is not, or no longer, ours to destroy.
-    fn touched(&self, facts: &ScratchFacts) -> Option<String> {
-        if !self.named {
-            return None;
-        }
-        if facts.state.as_ref().is_none_or(|state| state.running) {
-            return Some("it was started".to_owned());
-        }
-        let Some(last) = &facts.last_task else {
-            return Some("which task touched it last cannot be seen".to_owned());
-        };
-        let is = |ours: &Option<Upid>, kind: &str| match ours {
-            Some(ours) => *ours == last.upid,
-            // The answer that named it was lost.
-            None => last.upid.kind() == kind,
-        };
-        let untouched = is(&self.restore, "vzrestore") || is(&self.destroy, "vzdestroy");
-        (!untouched).then(|| format!("`{}` touched it after the restore", last.upid))
     }
 }
 
@@ -266,30 +236,6 @@ impl CleanUp {
             unfinished: None,
             destroyed: false,
         }
-    }
-
-    /// A clean-up of what a failed restore may have made, its volumes on these storages.
-    pub fn of_restore(
-        storages: &[StorageId],
-        policy: &RestoreRunPolicy,
-        mark: Mark,
-        restore: Option<Upid>,
-    ) -> Option<Self> {
-        let (storage, others) = storages.split_first()?;
-        Some(Self {
-            vmid: mark.vmid,
-            storage: storage.clone(),
-            others: others.to_vec(),
-            lease: Lease::named(mark, restore),
-            no_progress: policy.no_progress,
-            settle: policy.settle,
-            stage: Stage::Look,
-            rounds: 0,
-            not_before: None,
-            trouble: None,
-            unfinished: None,
-            destroyed: false,
-        })
     }
 
     /// The task that was to destroy the guest, where there was one.
@@ -539,30 +485,6 @@ fn unfinished(subject: String, vmid: Vmid, upid: &Upid) -> Finding {
         "as root on the node: pct unlock {vmid} && pct destroy {vmid} --destroy-unreferenced-disks 1; \
          then `felhom-agent restore-test reap`"
     ))
-}
-
-/// The stub of a restore that was to stay. Its VMID may have been somebody's before, so only volumes are named that were seen
-/// after it: before it there were none.
-fn unfinished_restore(
-    subject: String,
-    vmid: Vmid,
-    upid: &Upid,
-    volumes: Option<&[VolumeId]>,
-) -> Finding {
-    let mut commands = format!("pct unlock {vmid} && pct destroy {vmid}");
-    for volume in volumes.unwrap_or_default() {
-        commands.push_str(&format!(" && pvesm free {volume}"));
-    }
-    if volumes.is_none() {
-        commands.push_str("; then look for volumes of it with `pvesm list STORAGE --vmid ");
-        commands.push_str(&format!("{vmid}`"));
-    }
-    Finding::new(
-        codes::UNFINISHED_RESTORE,
-        subject,
-        format!("`{upid}` was cut off and left a locked stub; no API token can remove it"),
-    )
-    .hint(format!("as root on the node: {commands}"))
 }
 
 fn orphans(subject: String, volumes: &[VolumeId]) -> Finding {

@@ -1,7 +1,7 @@
 //! What must hold before a guest is restored.
 
 use crate::outcome::ErrorClass;
-use crate::restore_run::plan::{RestoreRunPlan, plan_restore_run};
+use crate::restore_run::plan::{Lacking, RestoreRunPlan, plan_restore_run};
 use crate::restore_run::records::RestoreRunRequest;
 use crate::restore_run::space;
 use crate::restore_run::subject::RestoreSubject;
@@ -15,6 +15,7 @@ pub(super) enum Preflight {
     Stop {
         reasons: Vec<String>,
         hints: Vec<String>,
+        lacking: Vec<Lacking>,
         trouble: Option<ErrorClass>,
         plan: Option<Box<RestoreRunPlan>>,
     },
@@ -24,6 +25,7 @@ pub(super) fn check(request: &RestoreRunRequest, subject: &RestoreSubject) -> Pr
     let stop = |reason: String, hint: &str, trouble| Preflight::Stop {
         reasons: vec![reason],
         hints: vec![hint.to_owned()],
+        lacking: Vec::new(),
         trouble,
         plan: None,
     };
@@ -41,7 +43,12 @@ pub(super) fn check(request: &RestoreRunRequest, subject: &RestoreSubject) -> Pr
             error.text
         );
         let hint = "reading it needs VM.Backup on the guest it is of, and Datastore.AllocateSpace on its storage";
-        return stop(reason, hint, Some(error.class));
+        let mut stop = stop(reason, hint, Some(error.class));
+        if let Preflight::Stop { lacking, .. } = &mut stop {
+            // What is asked for before anything is known of the guest.
+            *lacking = plan_restore_run(request, subject).lacking;
+        }
+        return stop;
     }
     let plan = plan_restore_run(request, subject);
     if plan.refused.is_empty() {
@@ -67,6 +74,7 @@ pub(super) fn check(request: &RestoreRunRequest, subject: &RestoreSubject) -> Pr
             .map(|refusal| refusal.what.clone())
             .collect(),
         hints,
+        lacking: plan.lacking.clone(),
         trouble: only_rights.then_some(ErrorClass::Forbidden),
         plan: Some(Box::new(plan)),
     }

@@ -116,6 +116,21 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_taken_apart_and_put_together_without_losing_a_key(
+            text in "[a-z0-9=,:/ _-]{0,40}",
+            key in "[a-z]{1,3}",
+        ) {
+            let left = without(&text, &[&key]);
+            proptest::prop_assert_eq!(value(&left, &key), None);
+            proptest::prop_assert_eq!(without(&left, &[&key]), left.clone());
+            let set = with(&text, &key, "1");
+            proptest::prop_assert!(is_on(&set, &key));
+            proptest::prop_assert_eq!(without(&set, &[&key]), left);
+        }
+    }
+
     #[test]
     fn a_shell_sees_one_word() {
         assert_eq!(quoted("/srv/media,mp=/media"), "/srv/media,mp=/media");

@@ -13,7 +13,7 @@ use crate::job::JobId;
 use crate::mark::InstallationId;
 use crate::outcome::ErrorClass;
 use crate::policy::RestoreTestPolicy;
-use crate::restore_run::plan::RestoreRunPlan;
+use crate::restore_run::plan::{Lacking, RestoreRunPlan};
 
 /// Who the restored guest is to the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -156,6 +156,8 @@ pub struct RestoreRunReport {
     pub reasons: Vec<String>,
     /// What can be done about the reasons.
     pub hints: Vec<String>,
+    /// Rights that the principal lacks, as far as that could be told.
+    pub lacking: Vec<Lacking>,
     /// What kind of trouble a remote gave, when that decided it.
     pub trouble: Option<ErrorClass>,
     /// The plan.
@@ -190,6 +192,7 @@ impl RestoreRunReport {
             end: RestoreEnd::Refused,
             reasons: Vec::new(),
             hints: Vec::new(),
+            lacking: Vec::new(),
             trouble: None,
             plan: None,
             checks: Vec::new(),

@@ -275,25 +275,9 @@ impl World {
                     foreign: false,
                 });
             }
-            Mutation::RestoreGuest(plan) if works => self.restored = Some(Restored::of(plan)),
-            Mutation::RestoreGuest(_) if half => self.restored = Some(Restored::stub()),
-            Mutation::StartRestored(_) if works => {
-                if let Some(restored) = &mut self.restored {
-                    if restored.foreign {
-                        self.harmed.push("started".into());
-                    }
-                    restored.running = true;
-                }
-            }
-            Mutation::DestroyRestored(_)
-                if works
-                    && self
-                        .restored
-                        .take()
-                        .is_some_and(|guest| guest.foreign || guest.running) =>
-            {
-                self.harmed.push("destroyed".into());
-            }
+            Mutation::RestoreGuest(_)
+            | Mutation::StartRestored(_)
+            | Mutation::DestroyRestored(_) => self.carry_out_restore(mutation, works, half),
             Mutation::Start(_) | Mutation::Stop(_) if works => {
                 if let Some(scratch) = &mut self.scratch {
                     if scratch.foreign {
@@ -459,39 +443,6 @@ impl World {
             Observe::Tasks { .. } => {
                 Outcome::Tasks(self.tasks.iter().map(|(upid, _)| upid.clone()).collect())
             }
-        }
-    }
-
-    pub(crate) fn restored_facts(&self) -> RestoredFacts {
-        let guest = self.restored.as_ref();
-        let last = self
-            .tasks
-            .iter()
-            .rev()
-            .find(|(upid, _)| upid.id() == "9020");
-        let guest_facts = ScratchFacts {
-            existence: guest.map_or(Existence::Absent, |guest| {
-                Existence::Container(Box::new(guest.written.config.clone()))
-            }),
-            state: guest.map(|guest| GuestState {
-                running: guest.running,
-                ..GuestState::default()
-            }),
-            last_task: last.map(|(upid, _)| TaskFacts {
-                upid: upid.clone(),
-                running: false,
-                status: None,
-            }),
-            volumes: Some(if guest.is_some() {
-                vec!["local-lvm:vm-9020-disk-0".parse().unwrap()]
-            } else {
-                vec![]
-            }),
-            tasks: self.tasks.iter().map(|(upid, _)| upid.clone()).collect(),
-        };
-        RestoredFacts {
-            guest: guest_facts,
-            written: guest.map(|guest| guest.written.clone()),
         }
     }
 

@@ -35,23 +35,18 @@ impl<'a> PlanView<'a> {
             reasons: report.map_or(&[], |report| &report.reasons),
             hints: report.map_or(&[], |report| &report.hints),
             as_root: plan.map(RestoreRunPlan::commands).unwrap_or_default(),
-            grants: plan.map(|plan| grants(plan, config)).unwrap_or_default(),
+            grants: report.map_or_else(Vec::new, |report| grants(report, config)),
         }
     }
 
     pub(super) fn text(&self) -> String {
         let mut lines = match self.plan {
-            Some(plan) => plan_text(plan),
+            Some(plan) => plan.lines(),
             None => self.reasons.to_vec(),
         };
         lines.extend(hints(self.hints, &self.grants));
         lines.join("\n")
     }
-}
-
-/// The plan, what is typed as root among it.
-fn plan_text(plan: &RestoreRunPlan) -> Vec<String> {
-    plan.lines()
 }
 
 fn hints(hints: &[String], grants: &[String]) -> Vec<String> {
@@ -83,7 +78,7 @@ impl<'a> RunView<'a> {
                 .filter(|_| there)
                 .map(RestoreRunPlan::commands)
                 .unwrap_or_default(),
-            grants: plan.map(|plan| grants(plan, config)).unwrap_or_default(),
+            grants: grants(report, config),
             report,
         }
     }
@@ -163,13 +158,13 @@ fn headline(report: &RestoreRunReport) -> String {
 }
 
 /// Roles and grants for the occasion, on user and token, and taking them back. A role for each set of privileges.
-fn grants(plan: &RestoreRunPlan, config: &Config) -> Vec<String> {
+fn grants(report: &RestoreRunReport, config: &Config) -> Vec<String> {
     let principal = config.restore.as_ref().unwrap_or(&config.agent);
     let (user, token) = (principal.token.user(), &principal.token);
     let mut roles: Vec<&[String]> = Vec::new();
     let mut grants = Vec::new();
     let mut takings = Vec::new();
-    for lacking in &plan.lacking {
+    for lacking in &report.lacking {
         let known = roles.iter().position(|role| *role == lacking.grant);
         let place = known.unwrap_or_else(|| {
             roles.push(&lacking.grant);
@@ -178,13 +173,13 @@ fn grants(plan: &RestoreRunPlan, config: &Config) -> Vec<String> {
         let options = format!(
             "{} --users {user} --tokens '{token}' --roles FelhomRestore{}-{}",
             lacking.path,
-            plan.vmid,
+            report.to,
             place + 1
         );
         grants.push(format!("pveum acl modify {options}"));
         takings.push(format!("pveum acl delete {options}"));
     }
-    let name = |place: usize| format!("FelhomRestore{}-{}", plan.vmid, place + 1);
+    let name = |place: usize| format!("FelhomRestore{}-{}", report.to, place + 1);
     let mut lines: Vec<String> = roles
         .iter()
         .enumerate()

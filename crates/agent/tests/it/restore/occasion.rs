@@ -87,22 +87,13 @@ async fn a_token_without_rights_is_told_the_lines_and_with_them_it_restores() {
     // It may not even read what is in the archive: that comes first.
     let ran = bench.run(&run).await;
     assert_eq!(ran.exit, Exit::Permission, "{}", ran.text());
-    let source = [
-        "pveum role add Source --privs 'VM.Backup'".to_owned(),
-        "pveum role add Space --privs 'Datastore.AllocateSpace'".to_owned(),
-        format!(
-            "pveum acl modify /vms/9010 --users felhom-restore@pve --tokens '{TOKEN}' --roles Source"
-        ),
-        format!(
-            "pveum acl modify /storage/local --users felhom-restore@pve --tokens '{TOKEN}' --roles Space"
-        ),
-    ];
     assert!(
         ran.text().contains("VM.Backup on the guest"),
         "{}",
         ran.text()
     );
-    typed(&bench, &source).await;
+    let first: Vec<String> = serde_json::from_value(ran.data()["grants"].clone()).unwrap();
+    typed(&bench, &first).await;
 
     let ran = bench.run(&run).await;
     assert_eq!(ran.exit, Exit::Permission, "{}", ran.text());

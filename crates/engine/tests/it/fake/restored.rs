@@ -178,3 +178,61 @@ pub(crate) fn restore_job(request: RestoreRunRequest) -> Job {
         kind: JobKind::RestoreRun(Box::new(RestoreRunJob::new(request))),
     }
 }
+
+impl World {
+    /// Carries a mutation of a restore out; `half` is a task that was cut off.
+    pub(super) fn carry_out_restore(&mut self, mutation: &Mutation, works: bool, half: bool) {
+        match mutation {
+            Mutation::RestoreGuest(plan) if works => self.restored = Some(Restored::of(plan)),
+            Mutation::RestoreGuest(_) if half => self.restored = Some(Restored::stub()),
+            Mutation::StartRestored(_) if works => {
+                if let Some(restored) = &mut self.restored {
+                    if restored.foreign {
+                        self.harmed.push("started".into());
+                    }
+                    restored.running = true;
+                }
+            }
+            Mutation::DestroyRestored(_) if works => {
+                let gone = self.restored.take();
+                if gone.is_some_and(|guest| guest.foreign || guest.running) {
+                    self.harmed.push("destroyed".into());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn restored_facts(&self) -> RestoredFacts {
+        let guest = self.restored.as_ref();
+        let last = self
+            .tasks
+            .iter()
+            .rev()
+            .find(|(upid, _)| upid.id() == "9020");
+        let guest_facts = ScratchFacts {
+            existence: guest.map_or(Existence::Absent, |guest| {
+                Existence::Container(Box::new(guest.written.config.clone()))
+            }),
+            state: guest.map(|guest| GuestState {
+                running: guest.running,
+                ..GuestState::default()
+            }),
+            last_task: last.map(|(upid, _)| TaskFacts {
+                upid: upid.clone(),
+                running: false,
+                status: None,
+            }),
+            volumes: Some(if guest.is_some() {
+                vec!["local-lvm:vm-9020-disk-0".parse().unwrap()]
+            } else {
+                vec![]
+            }),
+            tasks: self.tasks.iter().map(|(upid, _)| upid.clone()).collect(),
+        };
+        RestoredFacts {
+            guest: guest_facts,
+            written: guest.map(|guest| guest.written.clone()),
+        }
+    }
+}
