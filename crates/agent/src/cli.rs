@@ -170,10 +170,6 @@ struct RestoreRunArgs {
     dry_run: bool,
 }
 
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "switches of a command line, one option each"
-)]
 #[derive(Debug, Args)]
 struct RestoreChoices {
     /// The host name, with a fresh identity, instead of the old one with `-restored`.

@@ -7,7 +7,7 @@ mod mutate;
 use felhom_engine::{
     ErrorClass, Observe, Outcome, Principal, RemoteError, Sent, Step, WantedContent,
 };
-use felhom_ids::VolumeId;
+use felhom_ids::{StorageId, Vmid, VolumeId};
 use felhom_proxmox::pve::tasks::ListTasks;
 
 use crate::archive::{self, ArchiveError};
@@ -121,15 +121,10 @@ impl Performer {
                     stable_for: *stable_for,
                     timeout: *timeout,
                 };
-                let tester = self.remotes.of(Principal::RestoreTest);
-                Outcome::Evidence(Box::new(observe::evidence(tester, agent, probe).await?))
+                self.evidence(probe).await?
             }
-            Observe::RestoreSubject { volid, to } => Outcome::RestoreSubject(Box::new(
-                observe::restore_subject(&self.remotes, volid, *to).await?,
-            )),
-            Observe::Restored { vmid, storages } => Outcome::Restored(Box::new(
-                observe::restored(&self.remotes, *vmid, storages).await?,
-            )),
+            Observe::RestoreSubject { volid, to } => self.restore_subject(volid, *to).await?,
+            Observe::Restored { vmid, storages } => self.restored(*vmid, storages).await?,
             Observe::Archive { volid } => {
                 Outcome::Archive(observe::archive(agent, volid).await?.map(Box::new))
             }
@@ -149,6 +144,23 @@ impl Performer {
                 id,
             } => self.tasks(*principal, kind, id).await?,
         })
+    }
+
+    async fn evidence(&self, probe: Probe<'_>) -> Result<Outcome, Trouble> {
+        let agent = self.remotes.of(Principal::Agent);
+        let tester = self.remotes.of(Principal::RestoreTest);
+        let evidence = observe::evidence(tester, agent, probe).await?;
+        Ok(Outcome::Evidence(Box::new(evidence)))
+    }
+
+    async fn restore_subject(&self, volid: &VolumeId, to: Vmid) -> Result<Outcome, Trouble> {
+        let subject = observe::restore_subject(&self.remotes, volid, to).await?;
+        Ok(Outcome::RestoreSubject(Box::new(subject)))
+    }
+
+    async fn restored(&self, vmid: Vmid, on: &[StorageId]) -> Result<Outcome, Trouble> {
+        let facts = observe::restored(&self.remotes, vmid, on).await?;
+        Ok(Outcome::Restored(Box::new(facts)))
     }
 
     async fn tasks(&self, principal: Principal, kind: &str, id: &str) -> Result<Outcome, Trouble> {

@@ -237,11 +237,11 @@ impl RestoreRunJob {
         match preflight::check(&self.request, subject) {
             Preflight::Go { plan, guard } => {
                 self.planning.extend(plan.lines());
-                self.report.plan = Some(plan.clone());
+                self.report.plan = Some(plan.as_ref().clone());
                 self.report.nothing_left = false;
                 let policy = &self.request.policy;
                 let mut mutating = Mutating::new(
-                    Mutation::RestoreGuest(Box::new(plan)),
+                    Mutation::RestoreGuest(plan),
                     policy.no_progress,
                     policy.settle,
                 );

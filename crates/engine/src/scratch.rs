@@ -327,10 +327,12 @@ impl CleanUp {
         if let Outcome::Failed(error) = outcome {
             return self.again(now, error.text);
         }
-        let facts = match outcome {
-            Outcome::Scratch(facts) => *facts,
-            Outcome::Restored(facts) => facts.guest,
-            _ => return,
+        let facts = if let Outcome::Scratch(facts) = outcome {
+            *facts
+        } else if let Outcome::Restored(facts) = outcome {
+            facts.guest
+        } else {
+            return;
         };
         match scratch_standing(&facts, &self.lease) {
             Standing::Gone => self.stage = Stage::Ended(CleanUpEnd::Gone),
@@ -350,16 +352,7 @@ impl CleanUp {
                 running: false,
                 lock: None,
                 tasks,
-            } => {
-                self.act(
-                    if self.lease.named {
-                        Mutation::DestroyRestored(self.vmid)
-                    } else {
-                        Mutation::Destroy(self.vmid)
-                    },
-                    tasks,
-                );
-            }
+            } => self.act(self.removal(), tasks),
             Standing::Ours {
                 lock: Some(lock), ..
             } => self.again(now, format!("locked ({lock})")),
@@ -372,27 +365,38 @@ impl CleanUp {
                 self.unfinished = Some(upid);
                 self.again(now, why);
             }
-            Standing::Unfinished(upid) => {
-                let finding = if self.lease.named {
-                    unfinished_restore(self.subject(), self.vmid, &upid, facts.volumes.as_deref())
-                } else {
-                    unfinished(self.subject(), self.vmid, &upid)
-                };
-                self.leave(finding);
-            }
+            Standing::Unfinished(upid) => self.leave(self.cut_off(&upid, &facts)),
             Standing::Orphans(volumes) => self.leave(orphans(self.subject(), &volumes)),
-            Standing::Foreign(why) => {
-                let code = if self.lease.named {
-                    codes::RESTORE_LEFTOVER
-                } else {
-                    codes::SCRATCH_FOREIGN
-                };
-                self.leave(Finding::new(code, self.subject(), why).hint(format!(
-                    "look at it with `pct config {}`; it is left alone",
-                    self.vmid
-                )));
-            }
+            Standing::Foreign(why) => self.leave(self.foreign(why)),
         }
+    }
+
+    fn removal(&self) -> Mutation {
+        if self.lease.named {
+            Mutation::DestroyRestored(self.vmid)
+        } else {
+            Mutation::Destroy(self.vmid)
+        }
+    }
+
+    fn cut_off(&self, upid: &Upid, facts: &ScratchFacts) -> Finding {
+        if self.lease.named {
+            unfinished_restore(self.subject(), self.vmid, upid, facts.volumes.as_deref())
+        } else {
+            unfinished(self.subject(), self.vmid, upid)
+        }
+    }
+
+    fn foreign(&self, why: String) -> Finding {
+        let code = if self.lease.named {
+            codes::RESTORE_LEFTOVER
+        } else {
+            codes::SCRATCH_FOREIGN
+        };
+        Finding::new(code, self.subject(), why).hint(format!(
+            "look at it with `pct config {}`; it is left alone",
+            self.vmid
+        ))
     }
 
     fn act(&mut self, mutation: Mutation, tasks: BTreeSet<Upid>) {

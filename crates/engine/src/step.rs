@@ -123,7 +123,7 @@ pub struct Guard {
     pub min_root_avail: u64,
     /// Further storages that the task fills, watched in the same way.
     #[serde(default)]
-    pub others: Vec<Guard>,
+    pub others: Vec<Self>,
 }
 
 /// One thing to do. The agent performs nothing that is not a step.

@@ -4,13 +4,14 @@ mod list;
 mod text;
 
 use felhom_engine::{
-    Identity, InstallationId, Job, JobId, JobKind, Principal, RestoreEnd, RestoreRunJob,
-    RestoreRunPolicy, RestoreRunReport, RestoreRunRequest,
+    ErrorClass, Identity, InstallationId, Job, JobId, JobKind, Principal, RemoteError, RestoreEnd,
+    RestoreRunJob, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest,
 };
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{GuestKind, Vmid, VolumeId};
 use felhom_proxmox::Pve;
 
-use super::context::{Context, journal_failure, parse, parse_backup, pve_failure};
+use super::context::{Context, engine_failure, journal_failure, parse, parse_backup, pve_failure};
+use super::restore_test::require_archive;
 use super::{RestoreChoices, RestorePlanArgs, RestoreRunArgs, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -30,9 +31,10 @@ struct Wish<'a> {
 }
 
 pub(super) async fn plan(context: &Context, args: &RestorePlanArgs) -> Result<Exit, Failure> {
-    let volid = parse_backup(&args.volid)?;
+    let volid = container_backup(&args.volid)?;
     let performer = context.performer()?;
     require_voice(&performer)?;
+    require_archive(&performer, &volid).await?;
     let agent = performer.remotes().of(Principal::Agent);
     let gone = observe::archived_vmid_is_free(agent, &volid)
         .await
@@ -58,13 +60,14 @@ pub(super) async fn plan(context: &Context, args: &RestorePlanArgs) -> Result<Ex
 
 pub(super) async fn run(context: &Context, args: &RestoreRunArgs) -> Result<Exit, Failure> {
     let wish = Wish {
-        volid: parse_backup(&args.volid)?,
+        volid: container_backup(&args.volid)?,
         to: parse("--to", &args.to)?,
         identity: parse("--identity", &args.identity)?,
         choices: &args.choices,
     };
     let performer = context.performer()?;
     require_voice(&performer)?;
+    require_archive(&performer, &wish.volid).await?;
     if args.dry_run {
         return rehearse(context, &performer, &wish).await;
     }
@@ -85,6 +88,22 @@ pub(super) async fn run(context: &Context, args: &RestoreRunArgs) -> Result<Exit
         .printer
         .document("felhom.restore", &view, || view.text());
     Ok(exit(report))
+}
+
+/// The archive of a container.
+fn container_backup(text: &str) -> Result<VolumeId, Failure> {
+    let volid = parse_backup(text)?;
+    let of_machine = volid
+        .backup()
+        .is_some_and(|backup| backup.kind == GuestKind::Qemu);
+    if of_machine {
+        let message =
+            format!("`{volid}` is a backup of a virtual machine; only containers are restored");
+        return Err(
+            Failure::new(Exit::Refused, "kind", message).hint("as root on the node: qmrestore")
+        );
+    }
+    Ok(volid)
 }
 
 /// The token that is given for the occasion must be there now.
@@ -135,15 +154,30 @@ async fn rehearse(
         return Ok(Exit::Unexpected);
     };
     let report = restore.report();
-    if restore.plan().is_none() && report.is_none() {
-        let why = job.planning().last().cloned().unwrap_or_default();
-        return Err(Failure::new(Exit::Remote, "unreachable", why));
+    let lacking = report.is_some_and(|report| !report.lacking.is_empty());
+    if restore.plan().is_none() && !lacking {
+        return Err(no_plan(&job, report));
     }
     let view = PlanView::new(restore, performer.config());
     context
         .printer
         .document("felhom.restore-plan", &view, || view.text());
     Ok(report.map_or(Exit::Done, exit))
+}
+
+/// Why there is not even a plan.
+fn no_plan(job: &Job, report: Option<&RestoreRunReport>) -> Failure {
+    let Some(report) = report else {
+        let why = job.planning().last().cloned().unwrap_or_default();
+        return Failure::new(Exit::Remote, "unreachable", why);
+    };
+    let text = report.reasons.first().cloned().unwrap_or_default();
+    let class = report.trouble.unwrap_or(ErrorClass::Refused);
+    let failure = engine_failure(&RemoteError { class, text });
+    match report.hints.first() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 async fn make(wish: &Wish<'_>, config: &Config, journal: Option<&Journal>) -> Result<Job, Failure> {

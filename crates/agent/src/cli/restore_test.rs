@@ -16,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::output::{seconds, table};
 
+pub(super) use choose::require_archive;
 pub(super) use reap::reap;
 
 pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<Exit, Failure> {

@@ -12,7 +12,7 @@ use felhom_proxmox::property::{
 use felhom_proxmox::pve::backup::{BackupMode as PveMode, Vzdump};
 use felhom_proxmox::pve::guests::{CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc};
 use felhom_proxmox::pve::storage::SetVolumeAttributes;
-use felhom_proxmox::{Delivery, Error, TaskHandle};
+use felhom_proxmox::{Delivery, Error, Pve, TaskHandle};
 
 use crate::observe::remote_error;
 use crate::remote::Remotes;
@@ -39,20 +39,11 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             };
             started(pve.vzdump(&backup).await)
         }
-        Mutation::Restore(plan) => match restore(plan) {
-            Ok(restore) => started(pve.restore_lxc(&restore).await),
-            Err(error) => Sent::Refused(RemoteError {
-                class: ErrorClass::Local,
-                text: error.to_string(),
-            }),
-        },
-        Mutation::RestoreGuest(plan) => match restore_guest(plan) {
-            Ok(restore) => started(pve.restore_lxc(&restore).await),
-            Err(text) => Sent::Refused(RemoteError {
-                class: ErrorClass::Local,
-                text,
-            }),
-        },
+        Mutation::Restore(plan) => {
+            let request = restore(plan).map_err(|error| error.to_string());
+            send_restore(pve, request).await
+        }
+        Mutation::RestoreGuest(plan) => send_restore(pve, restore_guest(plan)).await,
         Mutation::Start(vmid) | Mutation::StartRestored(vmid) => {
             started(pve.start_lxc(*vmid).await)
         }
@@ -83,6 +74,16 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             done(pve.set_volume_attributes(&change).await)
         }
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
+    }
+}
+
+async fn send_restore(pve: &Pve, request: Result<RestoreLxc, String>) -> Sent {
+    match request {
+        Ok(restore) => started(pve.restore_lxc(&restore).await),
+        Err(text) => Sent::Refused(RemoteError {
+            class: ErrorClass::Local,
+            text,
+        }),
     }
 }
 

@@ -43,27 +43,8 @@ async fn a_guest_comes_back_beside_the_original_as_the_plan_said() {
     let volid = bench.backup(9010).await.to_string();
     let production = bench.production();
 
-    let planned = bench
-        .run(&["restore", "plan", &volid, "--to", "9020"])
-        .await;
-    assert_eq!(planned.exit, Exit::Done, "{}", planned.text());
-    let told = planned.text();
-    for words in [
-        "mp1 (/mnt/mp1), 1G on `local-lvm`",
-        "mp2 (/mnt/mp2), 1G on `local-lvm`: not in the backup",
-        "mp3 (/mnt/mp3): a bind mount of `/var/lib/bindmount`",
-        "pct set 9020 --mp3 /var/lib/bindmount,mp=/mnt/mp3",
-        "net0 gets a new MAC address (archived: BC:24:11:40:B3:87",
-        "`demo-guest-restored` (archived: `demo-guest`)",
-        "pct set 9020 --onboot 1",
-        "machine-id",
-        "/etc/pve/firewall/9020.fw",
-        "downtime: none",
-    ] {
-        assert!(told.contains(words), "`{words}` is not in\n{told}");
-    }
+    let planned = what_is_planned(&bench, &volid).await;
     assert_eq!(bench.production(), production, "a plan changes nothing");
-
     let run = [
         "restore",
         "run",
@@ -76,12 +57,9 @@ async fn a_guest_comes_back_beside_the_original_as_the_plan_said() {
     let dry = bench.run(&[&run[..], &["--dry-run"]].concat()).await;
     assert_eq!(
         dry.data()["plan"]["set"]["net0"],
-        planned.data()["plan"]["set"]["net0"]
+        planned["plan"]["set"]["net0"]
     );
-    assert_eq!(
-        dry.data()["plan"]["volumes"],
-        planned.data()["plan"]["volumes"]
-    );
+    assert_eq!(dry.data()["plan"]["volumes"], planned["plan"]["volumes"]);
     assert_eq!(bench.production(), production);
 
     let ran = bench.run(&run).await;
@@ -113,6 +91,28 @@ async fn a_guest_comes_back_beside_the_original_as_the_plan_said() {
     assert_eq!(bench.production(), production, "no other guest is touched");
     let listed = bench.run(&["restore", "list", "9010"]).await;
     assert_eq!(listed.data()[0]["report"]["end"], "restored");
+}
+
+/// The plan's document, when its text says all that it has to say.
+async fn what_is_planned(bench: &Bench, volid: &str) -> Value {
+    let planned = bench.run(&["restore", "plan", volid, "--to", "9020"]).await;
+    assert_eq!(planned.exit, Exit::Done, "{}", planned.text());
+    let told = planned.text();
+    for words in [
+        "mp1 (/mnt/mp1), 1G on `local-lvm`",
+        "mp2 (/mnt/mp2), 1G on `local-lvm`: not in the backup",
+        "mp3 (/mnt/mp3): a bind mount of `/var/lib/bindmount`",
+        "pct set 9020 --mp3 /var/lib/bindmount,mp=/mnt/mp3",
+        "net0 gets a new MAC address (archived: BC:24:11:40:B3:87",
+        "`demo-guest-restored` (archived: `demo-guest`)",
+        "pct set 9020 --onboot 1",
+        "machine-id",
+        "/etc/pve/firewall/9020.fw",
+        "downtime: none",
+    ] {
+        assert!(told.contains(words), "`{words}` is not in\n{told}");
+    }
+    planned.data()
 }
 
 /// What the experiments of the founding planted: in the backup is what is in, and nothing else comes back.

@@ -25,24 +25,50 @@ pub(super) fn differences(plan: &RestoreRunPlan, found: &WrittenConfig) -> Vec<S
         let is = found.values.get(key);
         if !same(plan, key, wanted, is.map(String::as_str)) {
             all.push(match is {
-                Some(is) => format!("`{key}` is `{is}`, planned was `{wanted}`"),
-                None => format!("`{key}` is missing, planned was `{wanted}`"),
+                Some(is) if is_told(key) => format!("`{key}` is `{is}`, planned was `{wanted}`"),
+                Some(_) => format!("`{key}` is not what was planned"),
+                None => format!("`{key}` is missing"),
             });
         }
     }
-    for (key, value) in &found.values {
+    for key in found.values.keys() {
         let planned = plan.set.contains_key(key) || plan.carried.contains_key(key);
         let mount = key == "rootfs" || is_numbered(key, "mp");
         if !planned && !mount && key != "digest" && !BY_DEFAULT.contains(&key.as_str()) {
-            all.push(format!("`{key}: {value}` was not planned"));
+            all.push(format!("`{key}` was not planned"));
         }
     }
-    for (key, value) in &found.raw_lxc {
-        all.push(format!("`{key}: {value}` was not planned"));
+    for (key, _) in &found.raw_lxc {
+        all.push(format!("`{key}` was not planned"));
     }
     all.extend(macs(plan, &found.values));
     all.extend(volumes(plan, found));
     all
+}
+
+/// Keys whose values may be told. Others, and those of a later PVE, may hold what a guest keeps to itself.
+fn is_told(key: &str) -> bool {
+    const TOLD: [&str; 18] = [
+        "arch",
+        "cmode",
+        "console",
+        "cores",
+        "cpulimit",
+        "cpuunits",
+        "features",
+        "hostname",
+        "memory",
+        "nameserver",
+        "onboot",
+        "ostype",
+        "protection",
+        "searchdomain",
+        "startup",
+        "swap",
+        "tags",
+        "unprivileged",
+    ];
+    TOLD.contains(&key) || is_numbered(key, "net")
 }
 
 fn same(plan: &RestoreRunPlan, key: &str, wanted: &str, is: Option<&str>) -> bool {

@@ -19,6 +19,8 @@ impl RestoreRunJob {
 
     pub(super) fn finish(&mut self, end: RestoreEnd) {
         self.report.end = end;
+        // What is written down for good holds nothing that a guest keeps to itself.
+        self.report.plan = self.report.plan.as_ref().map(RestoreRunPlan::told);
         self.state = State::Finished;
     }
 
@@ -36,7 +38,7 @@ impl RestoreRunJob {
         });
         match clean_up {
             Some(clean_up) => self.state = State::CleaningUp(Box::new(clean_up)),
-            None => self.state = State::Finished,
+            None => self.finish(RestoreEnd::Failed),
         }
     }
 
@@ -101,7 +103,7 @@ impl RestoreRunJob {
     }
 
     pub(super) fn as_planned(&mut self, plan: &RestoreRunPlan) {
-        let keys = plan.set.len().saturating_add(plan.carried.len());
+        let keys = plan.set.len().saturating_add(plan.kept.len());
         self.report.checks = vec![
             format!("{keys} keys re-read against the plan"),
             format!("{} volumes re-read against the plan", plan.volumes.len()),

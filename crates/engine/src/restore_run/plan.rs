@@ -1,7 +1,7 @@
 //! The plan of a restore: what comes back, what comes back empty, what does not, what changes and what stays though it may
 //! clash. Nothing is left to choose when it is carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_ids::{ByteSize, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,9 @@ pub struct RestoreRunPlan {
     pub volumes: Vec<PlannedVolume>,
     /// Every other key that the request sets, with its value.
     pub set: BTreeMap<String, String>,
-    /// Every key that PVE carries over from the archive, with its value there.
+    /// Every key that PVE carries over from the archive.
+    pub kept: BTreeSet<String>,
+    /// The same with the values there, while they are needed: they hold what guests are told, passwords too.
     pub carried: BTreeMap<String, String>,
     /// MAC addresses of the archive that the guest must not have.
     pub former_macs: Vec<String>,
@@ -103,7 +105,7 @@ fn is_left_behind(key: &str) -> bool {
 pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -> RestoreRunPlan {
     let archived = &subject.archived;
     let set = settings::set(request, archived);
-    let carried = archived
+    let carried: BTreeMap<String, String> = archived
         .values
         .iter()
         .filter(|(key, _)| !is_left_behind(key) && !set.contains_key(*key))
@@ -122,6 +124,7 @@ pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -
         space: space::space(request, subject, &volumes),
         volumes,
         set,
+        kept: carried.keys().cloned().collect(),
         carried,
         mark: settings::mark(request),
         missing,
@@ -134,6 +137,15 @@ pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -
 }
 
 impl RestoreRunPlan {
+    /// The plan without what nobody but the server needs to read: the values that are carried over, and the description.
+    #[must_use]
+    pub fn told(&self) -> Self {
+        let mut told = self.clone();
+        told.carried.clear();
+        told.set.remove("description");
+        told
+    }
+
     /// The storages that its volumes go to, each once, that of the root file system first.
     pub fn storages(&self) -> Vec<StorageId> {
         let mut all: Vec<StorageId> = Vec::new();

@@ -9,7 +9,7 @@ use crate::step::Guard;
 
 pub(super) enum Preflight {
     Go {
-        plan: RestoreRunPlan,
+        plan: Box<RestoreRunPlan>,
         guard: Option<Guard>,
     },
     Stop {
@@ -53,7 +53,10 @@ pub(super) fn check(request: &RestoreRunRequest, subject: &RestoreSubject) -> Pr
     let plan = plan_restore_run(request, subject);
     if plan.refused.is_empty() {
         let guard = space::guard(&plan, subject, &request.policy);
-        return Preflight::Go { plan, guard };
+        return Preflight::Go {
+            plan: Box::new(plan),
+            guard,
+        };
     }
     let mut hints: Vec<String> = Vec::new();
     for hint in plan

@@ -162,8 +162,8 @@ fn of_the_identity(
         return;
     };
     match &subject.original {
-        Original::Gone => {}
-        Original::Container {
+        Original::Gone
+        | Original::Container {
             running: false,
             onboot: false,
         } => {}

@@ -99,14 +99,18 @@ fn of_the_host(vmid: Vmid, mount: &Mount, text: &str, why: String) -> Missing {
 /// Raw `lxc.*` lines: dropped with a warning when anybody but root restores (LXC/Create.pm `sanitize_and_merge_config`), and
 /// set by no command but by writing the file.
 pub(super) fn raw_lines(vmid: Vmid, archived: &WrittenConfig) -> Vec<Missing> {
-    let line = |(key, value): &(String, String)| Missing {
-        key: key.clone(),
-        path: None,
-        why: format!("`{key}: {value}` is dropped when a token restores; only root may write it"),
-        command: Some(format!(
-            "echo {} >> /etc/pve/lxc/{vmid}.conf",
-            quoted(&format!("{key}: {value}"))
-        )),
+    let line = |(key, value): &(String, String)| {
+        // What a guest is told may be a password: that is looked up where it stands.
+        let told = !key.starts_with("lxc.environment");
+        Missing {
+            key: key.clone(),
+            path: None,
+            why: format!("`{key}` is dropped when a token restores; only root may write it"),
+            command: told.then(|| {
+                let line = quoted(&format!("{key}: {value}"));
+                format!("echo {line} >> /etc/pve/lxc/{vmid}.conf")
+            }),
+        }
     };
     archived.raw_lxc.iter().map(line).collect()
 }

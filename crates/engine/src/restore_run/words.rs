@@ -1,6 +1,7 @@
 //! The plan in lines for people.
 
-use crate::restore_run::plan::RestoreRunPlan;
+use crate::restore_run::plan::{Missing, RestoreRunPlan};
+use crate::restore_run::space::Space;
 
 impl RestoreRunPlan {
     /// The plan in lines for people.
@@ -30,10 +31,7 @@ impl RestoreRunPlan {
                     .to_owned(),
             ],
         );
-        part(
-            "space",
-            self.space.iter().map(|space| space.line()).collect(),
-        );
+        part("space", self.space.iter().map(Space::line).collect());
         part("as root on the node, afterwards", self.commands());
         lines.push("  downtime: none; no guest that is there is touched".to_owned());
         lines.extend(
@@ -61,7 +59,7 @@ impl RestoreRunPlan {
     }
 
     fn absent(&self) -> Vec<String> {
-        let line = |one: &super::plan::Missing| match &one.path {
+        let line = |one: &Missing| match &one.path {
             Some(path) => format!("{} ({path}): {}", one.key, one.why),
             None => one.why.clone(),
         };

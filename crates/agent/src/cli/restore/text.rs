@@ -15,7 +15,7 @@ pub(super) struct PlanView<'a> {
     /// Whether it may be carried out.
     may: bool,
     to: Vmid,
-    plan: Option<&'a RestoreRunPlan>,
+    plan: Option<RestoreRunPlan>,
     reasons: &'a [String],
     hints: &'a [String],
     /// What an admin types as root on the node after the restore.
@@ -31,7 +31,7 @@ impl<'a> PlanView<'a> {
         Self {
             may: report.is_none(),
             to: restore.to(),
-            plan,
+            plan: plan.map(RestoreRunPlan::told),
             reasons: report.map_or(&[], |report| &report.reasons),
             hints: report.map_or(&[], |report| &report.hints),
             as_root: plan.map(RestoreRunPlan::commands).unwrap_or_default(),
@@ -40,7 +40,7 @@ impl<'a> PlanView<'a> {
     }
 
     pub(super) fn text(&self) -> String {
-        let mut lines = match self.plan {
+        let mut lines = match &self.plan {
             Some(plan) => plan.lines(),
             None => self.reasons.to_vec(),
         };
@@ -157,45 +157,29 @@ fn headline(report: &RestoreRunReport) -> String {
     }
 }
 
-/// Roles and grants for the occasion, on user and token, and taking them back. A role for each set of privileges.
+/// Roles and grants for the occasion, on user and token, and taking them back; one role a path, made or made anew.
 fn grants(report: &RestoreRunReport, config: &Config) -> Vec<String> {
     let principal = config.restore.as_ref().unwrap_or(&config.agent);
     let (user, token) = (principal.token.user(), &principal.token);
-    let mut roles: Vec<&[String]> = Vec::new();
-    let mut grants = Vec::new();
-    let mut takings = Vec::new();
+    let role = |path: &str| format!("FelhomRestore{}", path.replace('/', "-"));
+    let acl = |verb: &str, path: &str| {
+        let role = role(path);
+        format!("pveum acl {verb} {path} --users {user} --tokens '{token}' --roles {role}")
+    };
+    let mut lines = Vec::new();
     for lacking in &report.lacking {
-        let known = roles.iter().position(|role| *role == lacking.grant);
-        let place = known.unwrap_or_else(|| {
-            roles.push(&lacking.grant);
-            roles.len() - 1
-        });
-        let options = format!(
-            "{} --users {user} --tokens '{token}' --roles FelhomRestore{}-{}",
-            lacking.path,
-            report.to,
-            place + 1
-        );
-        grants.push(format!("pveum acl modify {options}"));
-        takings.push(format!("pveum acl delete {options}"));
+        let (role, privileges) = (role(&lacking.path), lacking.grant.join(","));
+        lines.push(format!(
+            "pveum role modify {role} --privs '{privileges}' || pveum role add {role} --privs '{privileges}'"
+        ));
+        lines.push(acl("modify", &lacking.path));
     }
-    let name = |place: usize| format!("FelhomRestore{}-{}", report.to, place + 1);
-    let mut lines: Vec<String> = roles
-        .iter()
-        .enumerate()
-        .map(|(place, role)| {
-            format!(
-                "pveum role add {} --privs '{}'",
-                name(place),
-                role.join(",")
-            )
-        })
-        .collect();
-    lines.extend(grants);
     if !lines.is_empty() {
         lines.push("# and afterwards:".to_owned());
     }
-    lines.extend(takings);
-    lines.extend((0..roles.len()).map(|place| format!("pveum role delete {}", name(place))));
+    for lacking in &report.lacking {
+        lines.push(acl("delete", &lacking.path));
+        lines.push(format!("pveum role delete {}", role(&lacking.path)));
+    }
     lines
 }

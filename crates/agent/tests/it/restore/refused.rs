@@ -67,11 +67,17 @@ async fn nothing_is_restored_that_must_not_be() {
     }
     let missing = volid.replace("9010-20", "9010-19");
     let args = words(&missing, &fresh);
-    is_refused(&bench, &args, Exit::NoSuchThing, "backup list").await;
+    is_refused(&bench, &args, Exit::NoSuchThing, "is not on the storage").await;
     let nonsense = words(&volid, &["--to", "9020", "--identity", "other"]);
     is_refused(&bench, &nonsense, Exit::Usage, "expected `fresh` or `keep`").await;
     let disk = words("local-lvm:vm-9010-disk-0", &fresh);
     is_refused(&bench, &disk, Exit::Usage, "is no backup").await;
+
+    let machine = words(
+        "local:backup/vzdump-qemu-9000-2026_11_23-00_00_00.vma.zst",
+        &fresh,
+    );
+    is_refused(&bench, &machine, Exit::Refused, "virtual machine").await;
 
     let size = bench.world.state()["world"]["pool"]["size"]
         .as_u64()

@@ -81,6 +81,8 @@ fn undone(change: impl FnOnce(&mut World)) -> (Job, World) {
     }
 }
 
+type Change = fn(&mut World);
+
 #[test]
 fn only_what_is_proven_ours_and_was_never_touched_is_destroyed() {
     let (job, world) = undone(|_| {});
@@ -92,7 +94,7 @@ fn only_what_is_proven_ours_and_was_never_touched_is_destroyed() {
         world.tasks.push((upid.parse().unwrap(), done));
     };
     let foreign = |world: &mut World| world.restored.as_mut().unwrap().hijack();
-    let changes: [(&str, fn(&mut World)); 3] = [
+    let changes: [(&str, Change); 3] = [
         ("started", started),
         ("vzsnapshot", touched),
         ("no mark", foreign),
