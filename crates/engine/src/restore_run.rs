@@ -347,6 +347,12 @@ impl RestoreRunJob {
         }
         self.as_planned(&plan);
         let Standing::Ours { tasks, .. } = standing else {
+            let state = facts.guest.state.as_ref();
+            self.report.started = state.is_some_and(|state| state.running);
+            // With the node, when it booted in between: that is what was asked for.
+            if self.report.started {
+                return self.finish(RestoreEnd::Restored);
+            }
             return self.not_started("somebody else works on it");
         };
         if !self.request.start {

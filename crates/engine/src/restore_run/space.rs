@@ -128,7 +128,7 @@ impl Space {
             format!(", its volumes can grow to {}", mib(self.could_grow_to))
         };
         format!(
-            "on `{}`: at most {} of {} free{growth}; {} stay free",
+            "on `{}`: at most {} of {} free{growth}; {} must stay free",
             self.storage,
             mib(self.needed),
             mib(self.avail),

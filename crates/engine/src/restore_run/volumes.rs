@@ -5,7 +5,7 @@ use felhom_ids::{ByteSize, StorageId, Vmid};
 use crate::restore_run::plan::{Missing, PlannedVolume};
 use crate::restore_run::property::{self, quoted};
 use crate::restore_run::records::RestoreRunRequest;
-use crate::restore_run::subject::{RestoreSubject, WrittenConfig};
+use crate::restore_run::subject::{RestoreSubject, WrittenConfig, is_numbered};
 use crate::world::{Mount, MountSource};
 
 /// Whether a volume of these mounts is in the archive: the rootfs always, others with `backup=1` only (pve-container
@@ -52,7 +52,19 @@ pub(super) fn plan(
             }
         }
     }
+    missing.extend(unused(archived));
     (volumes, missing)
+}
+
+/// Volumes that were mounted nowhere: neither backed up nor carried over.
+fn unused(archived: &WrittenConfig) -> impl Iterator<Item = Missing> {
+    let unused = |key: &&String| is_numbered(key, "unused");
+    archived.values.keys().filter(unused).map(|key| Missing {
+        key: key.clone(),
+        path: None,
+        why: format!("`{key}`, a volume that was mounted nowhere, is not in the backup"),
+        command: None,
+    })
 }
 
 /// Where a volume goes: to the storage that was named, else to its own. Whether that takes it is judged with the plan.

@@ -130,12 +130,16 @@ fn what_a_token_drops_is_told_with_the_line_that_brings_it_back() {
     let mut subject = restore_subject();
     let raw = ("lxc.cap.drop".to_owned(), "sys_time mknod".to_owned());
     subject.archived.raw_lxc = vec![raw];
+    let unused = ("unused0".to_owned(), "local-lvm:vm-9010-disk-9".to_owned());
+    subject.archived.values.extend([unused]);
     let request = RestoreRunRequest {
         without_empty: true,
         ..restore_request()
     };
     let plan = plan(&request, &subject);
     assert_eq!(plan.refused, vec![]);
+    let missing: Vec<_> = plan.missing.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(missing, ["mp2", "mp3", "unused0", "lxc.cap.drop"]);
     assert_eq!(
         plan.commands(),
         [

@@ -1,8 +1,10 @@
 //! `restore list`: what was restored, and how it ended.
 
+use felhom_engine::RestoreEnd;
 use felhom_ids::Vmid;
 use serde_json::json;
 
+use crate::cli::backup::findings_text;
 use crate::cli::context::{Context, journal_failure, parse};
 use crate::clock;
 use crate::exit::{Exit, Failure};
@@ -40,10 +42,16 @@ pub(in crate::cli) async fn list(context: &Context, vmid: Option<&str>) -> Resul
                 ]
             })
             .collect();
-        table(
+        let mut lines = vec![table(
             &["WHEN", "VMID", "BACKUP", "IDENTITY", "END", "REASON"],
             &rows,
-        )
+        )];
+        // What is left is told for as long as somebody may have to remove it.
+        let left = restores.iter().filter(|row| !row.report.nothing_left);
+        for row in left.filter(|row| row.report.end == RestoreEnd::Failed) {
+            lines.extend(findings_text(&row.report.findings));
+        }
+        lines.join("\n")
     });
     Ok(Exit::Done)
 }

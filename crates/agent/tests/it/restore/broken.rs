@@ -117,6 +117,13 @@ async fn after_a_power_cut_the_unfinished_restore_is_told_with_the_commands_that
     let finding = &report.findings[0];
     assert_eq!(finding.code, "unfinished-restore");
 
+    let listed = bench.run(&["restore", "list"]).await;
+    assert!(
+        listed.text().contains("pct unlock 9020"),
+        "{}",
+        listed.text()
+    );
+
     // The VMID is taken until the admin has done what the hint says.
     let volid = volid.to_string();
     let again = [
