@@ -102,7 +102,7 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
         return Standing::Foreign(format!("{vmid} lies outside the scratch range"));
     }
     if config.is_create_stub() {
-        return stub_standing(facts, lease.restore.as_ref());
+        return stub_standing(facts, lease);
     }
     if config.is_destroyed_stub() {
         return destroyed_standing(facts, lease.destroy.as_ref());
@@ -124,13 +124,17 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     }
 }
 
-fn stub_standing(facts: &ScratchFacts, restore: Option<&Upid>) -> Standing {
+fn stub_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     let Some(last) = &facts.last_task else {
         return Standing::Foreign(
             "a stub with `lock: create`, and no task that made it is known".into(),
         );
     };
-    match restore {
+    match &lease.restore {
+        // Whose it is, its mark will tell when it has ended.
+        None if lease.named && last.running && last.upid.kind() == "vzrestore" => {
+            Standing::Restoring(last.upid.clone())
+        }
         Some(ours) if *ours == last.upid && last.running => Standing::Restoring(last.upid.clone()),
         Some(ours) if *ours == last.upid => Standing::Unfinished(last.upid.clone()),
         _ => Standing::Foreign(format!(
@@ -214,6 +218,9 @@ pub struct CleanUp {
     /// Whether a task of ours destroyed the guest and said so.
     #[serde(default)]
     destroyed: bool,
+    /// Since when a restore under a named VMID is waited for.
+    #[serde(default)]
+    waiting_since: Option<Timestamp>,
 }
 
 /// Looks, stops, destroys, and looks again: a guest needs three rounds, the rest is patience with locks.
@@ -235,6 +242,7 @@ impl CleanUp {
             trouble: None,
             unfinished: None,
             destroyed: false,
+            waiting_since: None,
         }
     }
 
@@ -356,7 +364,10 @@ impl CleanUp {
             Standing::Ours {
                 lock: Some(lock), ..
             } => self.again(now, format!("locked ({lock})")),
-            Standing::Restoring(upid) => self.again(now, format!("`{upid}` still runs")),
+            Standing::Restoring(upid) => {
+                self.be_patient(now);
+                self.again(now, format!("`{upid}` still runs"));
+            }
             Standing::Unknown(why) => self.again(now, why),
             // Configuration and tasks are read one after the other: a restore that ends in between looks like one that was
             // cut off, and only a second look tells them apart.

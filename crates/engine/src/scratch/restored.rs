@@ -9,6 +9,7 @@ use crate::finding::{Finding, codes};
 use crate::mark::Mark;
 use crate::restore_run::RestoreRunPolicy;
 use crate::scratch::{CleanUp, Lease, Stage};
+use crate::time::Timestamp;
 use crate::world::ScratchFacts;
 
 impl Lease {
@@ -67,7 +68,16 @@ impl CleanUp {
             trouble: None,
             unfinished: None,
             destroyed: false,
+            waiting_since: None,
         })
+    }
+
+    /// A restore of a whole guest may still run for hours; no look is counted for as long as silence is borne.
+    pub(super) fn be_patient(&mut self, now: Timestamp) {
+        let since = *self.waiting_since.get_or_insert(now);
+        if self.lease.named && now.since(since) <= self.no_progress {
+            self.rounds = self.rounds.min(5);
+        }
     }
 }
 

@@ -139,3 +139,36 @@ proptest! {
         prop_assert!(restores.max().unwrap_or(0) <= 1);
     }
 }
+
+#[test]
+fn a_lost_request_that_begins_late_is_found_when_the_next_is_refused() {
+    let mut world = World::default();
+    let mut job = restore_job(restore_request());
+    let (mut now, mut sent) = (Timestamp::from_secs(1), 0);
+    loop {
+        match job.next(now) {
+            Next::Do(step @ Step::Mutate(Mutation::RestoreGuest(_))) => {
+                sent += 1;
+                let text = "CT 9020 already exists".to_owned();
+                let class = ErrorClass::Refused;
+                let error = RemoteError { class, text };
+                let answer = if sent == 1 {
+                    Sent::Lost(error)
+                } else {
+                    // The first has begun right before the second arrives.
+                    world.perform(&step, Trouble::None);
+                    Sent::Refused(error)
+                };
+                job.record(now, Outcome::Sent(answer));
+            }
+            Next::Do(step) => job.record(now, world.perform(&step, Trouble::None)),
+            Next::Wait { until, .. } => now = until,
+            Next::Pause(error) => panic!("{error}"),
+            Next::Done => break,
+        }
+    }
+    let report = report_of(&job);
+    assert_eq!(report.end, RestoreEnd::Restored, "{:?}", report.reasons);
+    assert_eq!(sent, 2);
+    assert!(world.restored.is_some());
+}
