@@ -58,7 +58,7 @@ enum Command {
     /// Backups: make one, list them, show what is in one.
     #[command(subcommand)]
     Backup(BackupCommand),
-    /// Restores: what would come back.
+    /// Restores: say what would come back, and bring a guest back.
     #[command(subcommand)]
     Restore(RestoreCommand),
     /// Restore tests: prove that a backup comes back.
@@ -135,11 +135,66 @@ struct BackupRunArgs {
 
 #[derive(Debug, Subcommand)]
 enum RestoreCommand {
-    /// Say what would come back, what would be lost, and what stands in the way.
-    Plan {
-        /// Volume id, `local:backup/vzdump-lxc-…`.
-        volid: String,
+    /// Say what would come back, what comes back empty or not at all, and what stands in the way.
+    Plan(RestorePlanArgs),
+    /// Restore a guest under a free VMID, never on top of another, and compare it with the plan.
+    Run(RestoreRunArgs),
+    /// What was restored, and how it ended.
+    List {
+        /// Only to or of this VMID.
+        vmid: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+struct RestorePlanArgs {
+    /// Volume id, `local:backup/vzdump-lxc-…`.
+    volid: String,
+    /// The VMID that the guest would get; without it the next free one.
+    #[arg(long, value_name = "VMID")]
+    to: Option<String>,
+    /// `fresh` or `keep`; without it `keep` when the original is gone, else `fresh`.
+    #[arg(long)]
+    identity: Option<String>,
+    #[command(flatten)]
+    choices: RestoreChoices,
+}
+
+#[derive(Debug, Args)]
+struct RestoreRunArgs {
+    /// Volume id, `local:backup/vzdump-lxc-…`.
+    volid: String,
+    /// The VMID that the guest gets; no guest may have it.
+    #[arg(long, value_name = "VMID")]
+    to: String,
+    /// `fresh`: new MAC addresses and host name; `keep`: those of the original, which must be gone
+    /// or stopped.
+    #[arg(long)]
+    identity: String,
+    #[command(flatten)]
+    choices: RestoreChoices,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+struct RestoreChoices {
+    /// The host name, with a fresh identity, instead of the old one with `-restored`.
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<String>,
+    /// Where all volumes go, instead of each where it was.
+    #[arg(long)]
+    storage: Option<String>,
+    /// Leave volumes out that were not backed up, instead of making them anew and empty.
+    #[arg(long)]
+    without_empty: bool,
+    /// Put the link of every interface down, so that the guest can be looked at first.
+    #[arg(long)]
+    link_down: bool,
+    /// Start the guest when it is as planned.
+    #[arg(long)]
+    start: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -312,7 +367,11 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Backup(BackupCommand::Prune { vmid, dry_run }) => {
             backup::prune(&context, vmid.as_deref(), dry_run).await
         }
-        Command::Restore(RestoreCommand::Plan { volid }) => restore::plan(&context, &volid).await,
+        Command::Restore(RestoreCommand::Plan(args)) => restore::plan(&context, &args).await,
+        Command::Restore(RestoreCommand::Run(args)) => restore::run(&context, &args).await,
+        Command::Restore(RestoreCommand::List { vmid }) => {
+            restore::list(&context, vmid.as_deref()).await
+        }
         Command::RestoreTest(RestoreTestCommand::Run(args)) => {
             restore_test::run(&context, &args).await
         }

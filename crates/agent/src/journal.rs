@@ -6,7 +6,7 @@ mod retention;
 mod suppressions;
 mod volumes;
 
-pub use records::{BackupRow, Record, Remains, TestRow};
+pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use suppressions::Suppression;
 pub use volumes::KeptReport;
 

@@ -6,10 +6,10 @@ mod mutate;
 mod read;
 
 use felhom_engine::{
-    ArchiveContent, ErrorClass, Observe, Outcome, Principal, RemoteError, Step, VzdumpLog,
+    ArchiveContent, ErrorClass, Observe, Outcome, Principal, RemoteError, Sent, Step, VzdumpLog,
     WantedContent,
 };
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{StorageId, Vmid, VolumeId};
 use felhom_proxmox::Pve;
 use felhom_proxmox::pve::tasks::ListTasks;
 
@@ -44,6 +44,17 @@ impl Performer {
 
     /// Performs one step and says what became of it. Never fails: trouble is an outcome.
     pub async fn perform(&self, step: &Step, progress: &dyn Progress) -> Outcome {
+        if let Some(why) = self.remotes.mute(step.principal()) {
+            let error = RemoteError {
+                class: ErrorClass::Local,
+                text: why.to_owned(),
+            };
+            return if step.is_mutation() {
+                Outcome::Sent(Sent::NotSent(error))
+            } else {
+                Outcome::Failed(error)
+            };
+        }
         match step {
             Step::Observe(observe) => self
                 .observe(observe, progress)
@@ -115,9 +126,10 @@ impl Performer {
                     stable_for: *stable_for,
                     timeout: *timeout,
                 };
-                let tester = self.remotes.of(Principal::RestoreTest);
-                Outcome::Evidence(Box::new(observe::evidence(tester, agent, probe).await?))
+                self.evidence(probe).await?
             }
+            Observe::RestoreSubject { volid, to } => self.restore_subject(volid, *to).await?,
+            Observe::Restored { vmid, storages } => self.restored(*vmid, storages).await?,
             Observe::Archive { volid } => {
                 Outcome::Archive(observe::archive(agent, volid).await?.map(Box::new))
             }
@@ -138,6 +150,23 @@ impl Performer {
                 id,
             } => self.tasks(*principal, kind, id).await?,
         })
+    }
+
+    async fn evidence(&self, probe: Probe<'_>) -> Result<Outcome, Trouble> {
+        let agent = self.remotes.of(Principal::Agent);
+        let tester = self.remotes.of(Principal::RestoreTest);
+        let evidence = observe::evidence(tester, agent, probe).await?;
+        Ok(Outcome::Evidence(Box::new(evidence)))
+    }
+
+    async fn restore_subject(&self, volid: &VolumeId, to: Vmid) -> Result<Outcome, Trouble> {
+        let subject = observe::restore_subject(&self.remotes, volid, to).await?;
+        Ok(Outcome::RestoreSubject(Box::new(subject)))
+    }
+
+    async fn restored(&self, vmid: Vmid, on: &[StorageId]) -> Result<Outcome, Trouble> {
+        let facts = observe::restored(&self.remotes, vmid, on).await?;
+        Ok(Outcome::Restored(Box::new(facts)))
     }
 
     async fn tasks(&self, principal: Principal, kind: &str, id: &str) -> Result<Outcome, Trouble> {

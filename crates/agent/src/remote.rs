@@ -36,6 +36,8 @@ pub enum RemoteError {
 pub struct Remotes {
     agent: Pve,
     restore_test: Pve,
+    /// The client of the principal that restores for real, or why there is none now; `None` where the agent's own token serves.
+    restore: Option<Result<Pve, String>>,
 }
 
 impl Remotes {
@@ -53,8 +55,25 @@ impl Remotes {
         }
         Ok(Self {
             agent: pve(config, &config.agent, trust.clone())?,
-            restore_test: pve(config, &config.restore_test, trust)?,
+            restore_test: pve(config, &config.restore_test, trust.clone())?,
+            // Its secret is there for the occasion: whoever does something else does without it.
+            restore: config.restore.as_ref().map(|principal| {
+                pve(config, principal, trust).map_err(|error| {
+                    match std::error::Error::source(&error) {
+                        Some(cause) => format!("principals.restore: {error}: {cause}"),
+                        None => format!("principals.restore: {error}"),
+                    }
+                })
+            }),
         })
+    }
+
+    /// Why a principal cannot speak now.
+    pub fn mute(&self, principal: Principal) -> Option<&str> {
+        match (principal, &self.restore) {
+            (Principal::Restore, Some(Err(why))) => Some(why),
+            _ => None,
+        }
     }
 
     /// The client that a principal speaks with.
@@ -62,6 +81,10 @@ impl Remotes {
         match principal {
             Principal::Agent => &self.agent,
             Principal::RestoreTest => &self.restore_test,
+            Principal::Restore => match &self.restore {
+                Some(Ok(restore)) => restore,
+                Some(Err(_)) | None => &self.agent,
+            },
         }
     }
 }

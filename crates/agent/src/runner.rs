@@ -134,6 +134,11 @@ impl Runner<'_> {
                     log_verdict(report.judgement.verdict, job);
                 }
             }
+            JobKind::RestoreRun(restore) => {
+                if let Some(report) = restore.report() {
+                    self.journal.finish_restore(job, report, now).await?;
+                }
+            }
             JobKind::Guard(guard) => {
                 if let Some(report) = guard.report() {
                     self.journal.finish_guard(job, report, now).await?;
@@ -235,6 +240,8 @@ fn describe(outcome: &Outcome) -> &'static str {
         | Outcome::ArchiveContent(_)
         | Outcome::TestSubject(_)
         | Outcome::Scratch(_)
+        | Outcome::RestoreSubject(_)
+        | Outcome::Restored(_)
         | Outcome::Evidence(_)
         | Outcome::Archive(_)
         | Outcome::Archives(_)

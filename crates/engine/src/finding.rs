@@ -149,6 +149,12 @@ pub mod codes {
             "A storage came close to its floor while a restore test ran; the test was stopped.";
         CLEAN_UP_INCOMPLETE = "clean-up-incomplete", Critical,
             "A scratch guest could not be removed.";
+        RESTORE_DIFFERS = "restore-differs", Critical,
+            "A restored guest is there, but its configuration is not what the plan said; it was not started.";
+        RESTORE_LEFTOVER = "restore-leftover", Critical,
+            "What a failed restore may have made is still there: it is not proven to be ours, or could not be removed.";
+        RESTORED_NOT_STARTED = "restored-not-started", Warning,
+            "A restored guest is there as planned, but did not start.";
         NOTES_NOT_WRITTEN = "notes-not-written", Notice,
             "The verdict could not be written into the archive's notes.";
         PROOF_NOT_PROTECTED = "proof-not-protected", Notice,

@@ -40,7 +40,7 @@ pub struct Headroom {
 
 /// Metadata that a thin pool needs per byte of data, as a divisor: 64 bytes per 64 KiB chunk, doubled for the copies that
 /// a transaction keeps (lvmthin(7) names 48 to 64 bytes a chunk).
-const METADATA_DIVISOR: u64 = 512;
+pub(crate) const METADATA_DIVISOR: u64 = 512;
 
 /// Decides whether `growth` bytes on the target and `memory_mib` of memory can be borne.
 pub fn headroom(subject: &TestSubject, floors: &Floors, growth: u64, memory_mib: u64) -> Headroom {
@@ -95,6 +95,7 @@ pub fn headroom(subject: &TestSubject, floors: &Floors, growth: u64, memory_mib:
         min_avail: floor,
         max_metadata,
         min_root_avail: floors.root_bytes,
+        others: Vec::new(),
     });
     result
 }
@@ -118,11 +119,11 @@ impl Headroom {
     }
 }
 
-fn percent(total: u64, percent: u8) -> u64 {
+pub(crate) fn percent(total: u64, percent: u8) -> u64 {
     (total / 100).saturating_mul(u64::from(percent))
 }
 
-fn mib(bytes: u64) -> String {
+pub(crate) fn mib(bytes: u64) -> String {
     let tenths = bytes.saturating_mul(10) >> 20;
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use felhom_ids::GuestKind;
 
-use crate::restore::RestorePlan;
+use crate::restore_test::plan::RestorePlan;
 use crate::world::{GuestConfig, MountSource, is_drive};
 
 /// One reason not to boot a copy.

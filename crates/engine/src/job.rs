@@ -12,6 +12,7 @@ use crate::guard::GuardJob;
 use crate::outcome::{Outcome, RemoteError};
 use crate::prune::PruneJob;
 use crate::reap::ReapJob;
+use crate::restore_run::RestoreRunJob;
 use crate::restore_test::RestoreTestJob;
 use crate::step::Step;
 use crate::time::Timestamp;
@@ -96,6 +97,8 @@ pub enum JobKind {
     Backup(Box<BackupJob>),
     /// Restores one archive to a scratch guest, boots it, and removes it.
     RestoreTest(Box<RestoreTestJob>),
+    /// Restores one archive as a guest that stays.
+    RestoreRun(Box<RestoreRunJob>),
     /// Removes what an earlier job left.
     Reap(Box<ReapJob>),
     /// Snapshots a guest and removes the snapshot again.
@@ -123,6 +126,7 @@ impl Job {
         match &self.kind {
             JobKind::Backup(job) => job.next(now),
             JobKind::RestoreTest(job) => job.next(now),
+            JobKind::RestoreRun(job) => job.next(now),
             JobKind::Reap(job) => job.next(now),
             JobKind::Exercise(job) => job.next(now),
             JobKind::Prune(job) => job.next(now),
@@ -135,6 +139,7 @@ impl Job {
         match &mut self.kind {
             JobKind::Backup(job) => job.record(now, outcome),
             JobKind::RestoreTest(job) => job.record(now, outcome),
+            JobKind::RestoreRun(job) => job.record(now, outcome),
             JobKind::Reap(job) => job.record(now, outcome),
             JobKind::Exercise(job) => job.record(now, outcome),
             JobKind::Prune(job) => job.record(now, outcome),
@@ -147,6 +152,7 @@ impl Job {
         match &mut self.kind {
             JobKind::Backup(job) => job.resume(),
             JobKind::RestoreTest(job) => job.resume(),
+            JobKind::RestoreRun(job) => job.resume(),
             JobKind::Reap(job) => job.resume(),
             JobKind::Exercise(job) => job.resume(),
             JobKind::Prune(job) => job.resume(),
@@ -154,11 +160,12 @@ impl Job {
         }
     }
 
-    /// `backup`, `restore-test`, `reap`, `exercise`, `prune` or `snapshot-guard`.
+    /// `backup`, `restore-test`, `restore`, `reap`, `exercise`, `prune` or `snapshot-guard`.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             JobKind::Backup(_) => "backup",
             JobKind::RestoreTest(_) => "restore-test",
+            JobKind::RestoreRun(_) => "restore",
             JobKind::Reap(_) => "reap",
             JobKind::Exercise(_) => "exercise",
             JobKind::Prune(_) => "prune",
@@ -171,6 +178,7 @@ impl Job {
         match &self.kind {
             JobKind::Backup(job) => format!("guest {}", job.vmid()),
             JobKind::RestoreTest(job) => job.volid().to_string(),
+            JobKind::RestoreRun(job) => format!("{} to guest {}", job.volid(), job.to()),
             JobKind::Reap(job) => format!("scratch {}", job.vmid()),
             JobKind::Exercise(job) => format!("guest {}", job.vmid()),
             JobKind::Prune(job) => format!("guest {} on {}", job.vmid(), job.storage()),
@@ -183,6 +191,7 @@ impl Job {
         match &self.kind {
             JobKind::Backup(job) => job.findings(),
             JobKind::RestoreTest(job) => job.findings(),
+            JobKind::RestoreRun(job) => job.findings(),
             JobKind::Reap(job) => job.findings(),
             JobKind::Exercise(job) => job.findings(),
             JobKind::Prune(job) => job.findings(),
@@ -195,6 +204,7 @@ impl Job {
         match &self.kind {
             JobKind::Backup(job) => job.planning(),
             JobKind::RestoreTest(job) => job.planning(),
+            JobKind::RestoreRun(job) => job.planning(),
             JobKind::Prune(job) => job.planning(),
             JobKind::Guard(job) => job.planning(),
             JobKind::Reap(_) | JobKind::Exercise(_) => &[],

@@ -28,7 +28,7 @@ pub mod privileges;
 mod proof;
 mod prune;
 mod reap;
-mod restore;
+mod restore_run;
 mod restore_test;
 mod retention;
 mod scratch;
@@ -65,7 +65,12 @@ pub use principal::Principal;
 pub use proof::{ArchiveProof, LogSource, ProofStanding, Witnesses, prove_archive};
 pub use prune::{PruneJob, PruneReport, PruneRequest};
 pub use reap::{Leftover, ReapJob, ReapReport};
-pub use restore::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
+pub use restore_run::{
+    Identity, Lacking, Missing, Original, PlannedVolume, RestoreEnd, RestoreRunJob, RestoreRunPlan,
+    RestoreRunPolicy, RestoreRunReport, RestoreRunRequest, RestoreSubject, RestoredFacts, Space,
+    WrittenConfig, plan_restore_run, restore_paths,
+};
+pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_retention};
 pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};

@@ -106,6 +106,12 @@ pub struct Mutating {
     /// Why the last attempt certainly did not happen.
     #[serde(default)]
     unsent: Option<RemoteError>,
+    /// The UPIDs that were listed before the first attempt that was lost.
+    #[serde(default)]
+    before: Option<BTreeSet<Upid>>,
+    /// What a later attempt was answered with, while the lost one is looked for once more.
+    #[serde(default)]
+    refusal: Option<RemoteError>,
 }
 
 impl Mutating {
@@ -132,6 +138,8 @@ impl Mutating {
             resumed: false,
             retried: false,
             unsent: None,
+            before: None,
+            refusal: None,
         }
     }
 
@@ -317,7 +325,13 @@ impl Mutating {
             Sent::Refused(error)
                 if error.class != ErrorClass::Locked || self.sends >= MAX_SENDS =>
             {
-                self.end(Ended::Refused(error));
+                // What was lost may have begun late, and be the very reason of the refusal.
+                if let Some(known) = self.before.take() {
+                    self.refusal = Some(error);
+                    self.stage = Stage::Find { known };
+                } else {
+                    self.end(Ended::Refused(error));
+                }
             }
             Sent::Refused(error) | Sent::NotSent(error) if self.sends < MAX_SENDS => {
                 self.retried = true;
@@ -328,13 +342,19 @@ impl Mutating {
                 self.sends = 0;
                 self.paused = Some(error);
             }
-            Sent::Lost(_) if self.mutation.task().is_some() => self.stage = Stage::Find { known },
+            Sent::Lost(_) if self.mutation.task().is_some() => {
+                self.before.get_or_insert_with(|| known.clone());
+                self.stage = Stage::Find { known };
+            }
             // Requests without a task are idempotent, and whoever asked re-reads their effect.
             Sent::Lost(error) => self.end(Ended::Undetermined(error.text)),
         }
     }
 
     fn found(&mut self, upid: Option<Upid>, effect: EffectSeen) {
+        if let (None, Some(error)) = (&upid, self.refusal.take()) {
+            return self.end(Ended::Refused(error));
+        }
         match (upid, effect) {
             (Some(upid), _) => self.stage = Stage::Follow { upid },
             (None, EffectSeen::Yes) => self.end(Ended::EffectOnly),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::BackupMode;
 use crate::principal::Principal;
-use crate::restore::RestorePlan;
+use crate::restore_run::RestoreRunPlan;
+use crate::restore_test::plan::RestorePlan;
 
 /// One request that changes the world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,12 @@ pub enum Mutation {
     },
     /// Restore a copy into the scratch range.
     Restore(Box<RestorePlan>),
+    /// Restore a guest for real, under a VMID that is free.
+    RestoreGuest(Box<RestoreRunPlan>),
+    /// Start a guest that a restore brought back.
+    StartRestored(Vmid),
+    /// Destroy what a failed restore made. Never with `purge`, never with `force`.
+    DestroyRestored(Vmid),
     /// Start a scratch guest.
     Start(Vmid),
     /// Stop a scratch guest.
@@ -123,9 +130,12 @@ impl Mutation {
     }
 
     /// The names of all mutations there are, for tests that must not leave one out.
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 15] = [
         "backup",
         "restore",
+        "restore-guest",
+        "start-restored",
+        "destroy-restored",
         "start",
         "stop",
         "destroy",
@@ -155,6 +165,9 @@ impl Mutation {
             | Self::StartMachine(_)
             | Self::StopMachine(_)
             | Self::DestroyMachine(_) => Principal::RestoreTest,
+            Self::RestoreGuest(_) | Self::StartRestored(_) | Self::DestroyRestored(_) => {
+                Principal::Restore
+            }
             Self::StopTask { principal, .. } => *principal,
         }
     }
@@ -173,9 +186,12 @@ impl Mutation {
             Self::StartMachine(vmid) => Some(("qmstart", vmid.to_string())),
             Self::StopMachine(vmid) => Some(("qmstop", vmid.to_string())),
             Self::DestroyMachine(vmid) => Some(("qmdestroy", vmid.to_string())),
-            Self::Start(vmid) => Some(("vzstart", vmid.to_string())),
+            Self::RestoreGuest(plan) => Some(("vzrestore", plan.vmid.to_string())),
+            Self::Start(vmid) | Self::StartRestored(vmid) => Some(("vzstart", vmid.to_string())),
             Self::Stop(vmid) => Some(("vzstop", vmid.to_string())),
-            Self::Destroy(vmid) => Some(("vzdestroy", vmid.to_string())),
+            Self::Destroy(vmid) | Self::DestroyRestored(vmid) => {
+                Some(("vzdestroy", vmid.to_string()))
+            }
             Self::Snapshot { vmid, .. } => Some(("vzsnapshot", vmid.to_string())),
             Self::DeleteSnapshot { vmid, .. } => Some(("vzdelsnapshot", vmid.to_string())),
             Self::Rollback { vmid, .. } => Some(("vzrollback", vmid.to_string())),
@@ -196,7 +212,10 @@ impl Mutation {
         match self {
             Self::Backup { storage, .. } => Some(storage.clone()),
             Self::Restore(plan) => Some(plan.storage.clone()),
-            Self::Start(_)
+            Self::RestoreGuest(plan) => plan.storages().into_iter().next(),
+            Self::StartRestored(_)
+            | Self::DestroyRestored(_)
+            | Self::Start(_)
             | Self::Stop(_)
             | Self::Destroy(_)
             | Self::StartMachine(_)
@@ -217,6 +236,9 @@ impl Mutation {
         match self {
             Self::Backup { .. } => "backup",
             Self::Restore(_) => "restore",
+            Self::RestoreGuest(_) => "restore-guest",
+            Self::StartRestored(_) => "start-restored",
+            Self::DestroyRestored(_) => "destroy-restored",
             Self::Start(_) | Self::StartMachine(_) => "start",
             Self::Stop(_) | Self::StopMachine(_) => "stop",
             Self::Destroy(_) | Self::DestroyMachine(_) => "destroy",

@@ -7,6 +7,7 @@ use felhom_ids::Upid;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
+use crate::restore_run::{RestoreSubject, RestoredFacts};
 use crate::retention::GuestArchives;
 use crate::world::{
     ArchiveContent, ArchiveFacts, BackupResult, BackupSubject, GuardSubject, ScratchFacts,
@@ -158,6 +159,10 @@ pub enum Outcome {
     TestSubject(Box<TestSubject>),
     /// Of `Observe::Scratch`.
     Scratch(Box<ScratchFacts>),
+    /// Of `Observe::RestoreSubject`.
+    RestoreSubject(Box<RestoreSubject>),
+    /// Of `Observe::Restored`.
+    Restored(Box<RestoredFacts>),
     /// Of `Observe::Evidence`.
     Evidence(Box<Evidence>),
     /// Of `Observe::Archive`; `None` when the storage does not know it.

@@ -12,6 +12,8 @@ pub enum Principal {
     Agent,
     /// Restores into, boots and destroys scratch guests; has no right over production guests but to read their backups.
     RestoreTest,
+    /// Restores a guest for real; its rights are given for the occasion and taken back afterwards.
+    Restore,
 }
 
 impl fmt::Display for Principal {
@@ -19,6 +21,7 @@ impl fmt::Display for Principal {
         f.write_str(match self {
             Self::Agent => "agent",
             Self::RestoreTest => "restore-test",
+            Self::Restore => "restore",
         })
     }
 }

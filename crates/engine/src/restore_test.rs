@@ -6,6 +6,7 @@ mod ending;
 mod judge;
 mod keeping;
 mod noting;
+pub(crate) mod plan;
 mod preflight;
 mod records;
 

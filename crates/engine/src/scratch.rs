@@ -1,7 +1,10 @@
 //! What may be done to a scratch guest, by proof only, and the way to its end.
 //!
 //! Destroyed is only what the journal says we made, what carries our mark for this very VMID, and what lies in the scratch
-//! range, all re-read right before the call. Everything else is left alone and becomes a finding.
+//! range, all re-read right before the call. Of a failed restore under a VMID that a command named, only what besides was
+//! never started and was touched by no task but ours. Everything else is left alone and becomes a finding.
+
+mod restored;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,6 +19,7 @@ use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
 use crate::outcome::{Outcome, TaskVerdict};
 use crate::policy::RestoreTestPolicy;
+use crate::scratch::restored::unfinished_restore;
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{Existence, GuestConfig, ScratchFacts};
@@ -61,6 +65,9 @@ pub struct Lease {
     pub restore: Option<Upid>,
     /// The task that was to destroy it, where there was one.
     pub destroy: Option<Upid>,
+    /// Whether a command named the VMID: then it lies where it may, and the guest must never have been started.
+    #[serde(default)]
+    pub named: bool,
 }
 
 impl Lease {
@@ -72,6 +79,7 @@ impl Lease {
             mark,
             restore,
             destroy: None,
+            named: false,
         }
     }
 }
@@ -94,16 +102,19 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
         return Standing::Foreign(format!("{vmid} lies outside the scratch range"));
     }
     if config.is_create_stub() || config.is_restore_stub() {
-        return stub_standing(facts, lease.restore.as_ref());
+        return stub_standing(facts, lease);
     }
     if config.is_destroyed_stub() {
         return destroyed_standing(facts, lease.destroy.as_ref());
     }
     match config.description.as_deref().and_then(Mark::find) {
-        Some(found) if found == lease.mark => Standing::Ours {
-            running: facts.state.as_ref().is_some_and(|state| state.running),
-            lock: config.lock.clone(),
-            tasks: facts.tasks.clone(),
+        Some(found) if found == lease.mark => match lease.touched(facts) {
+            Some(why) => Standing::Foreign(why),
+            None => Standing::Ours {
+                running: facts.state.as_ref().is_some_and(|state| state.running),
+                lock: config.lock.clone(),
+                tasks: facts.tasks.clone(),
+            },
         },
         Some(found) => Standing::Foreign(format!(
             "it carries the mark of {}",
@@ -113,13 +124,17 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     }
 }
 
-fn stub_standing(facts: &ScratchFacts, restore: Option<&Upid>) -> Standing {
+fn stub_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     let Some(last) = &facts.last_task else {
         return Standing::Foreign(
             "a stub without a mark, and no task that made it is known".into(),
         );
     };
-    match restore {
+    match &lease.restore {
+        // Whose it is, its mark will tell when it has ended.
+        None if lease.named && last.running && last.upid.kind() == "vzrestore" => {
+            Standing::Restoring(last.upid.clone())
+        }
         Some(ours) if *ours == last.upid && last.running => Standing::Restoring(last.upid.clone()),
         Some(ours) if *ours == last.upid => Standing::Unfinished(last.upid.clone()),
         _ => Standing::Foreign(format!(
@@ -187,6 +202,9 @@ enum Stage {
 pub struct CleanUp {
     vmid: Vmid,
     storage: StorageId,
+    /// Where volumes of a restore that stays may be besides.
+    #[serde(default)]
+    others: Vec<StorageId>,
     lease: Lease,
     no_progress: Duration,
     settle: Duration,
@@ -200,6 +218,9 @@ pub struct CleanUp {
     /// Whether a task of ours destroyed the guest and said so.
     #[serde(default)]
     destroyed: bool,
+    /// Since when a restore under a named VMID is waited for.
+    #[serde(default)]
+    waiting_since: Option<Timestamp>,
 }
 
 /// Looks, stops, destroys, and looks again: a guest needs three rounds, the rest is patience with locks.
@@ -211,6 +232,7 @@ impl CleanUp {
         Self {
             vmid: mark.vmid,
             storage: policy.target.clone(),
+            others: Vec::new(),
             lease: Lease::new(policy, mark, restore),
             no_progress: policy.no_progress,
             settle: policy.settle,
@@ -220,6 +242,7 @@ impl CleanUp {
             trouble: None,
             unfinished: None,
             destroyed: false,
+            waiting_since: None,
         }
     }
 
@@ -262,9 +285,13 @@ impl CleanUp {
     }
 
     fn look(&self) -> Next {
-        Next::Do(Step::Observe(Observe::Scratch {
-            vmid: self.vmid,
-            storage: self.storage.clone(),
+        let (vmid, storage) = (self.vmid, self.storage.clone());
+        Next::Do(Step::Observe(if self.lease.named {
+            let others = self.others.iter().cloned();
+            let storages = std::iter::once(storage).chain(others).collect();
+            Observe::Restored { vmid, storages }
+        } else {
+            Observe::Scratch { vmid, storage }
         }))
     }
 
@@ -280,11 +307,12 @@ impl CleanUp {
             }
             Stage::Acting(mutating) => {
                 mutating.record(now, outcome);
-                if mutating.mutation_name() == "destroy" {
+                let destroys = matches!(mutating.mutation_name(), "destroy" | "destroy-restored");
+                if destroys {
                     self.lease.destroy = mutating.upid().cloned().or(self.lease.destroy.take());
                 }
                 if let Some(ended) = mutating.ended() {
-                    self.destroyed = mutating.mutation_name() == "destroy" && did(ended);
+                    self.destroyed = destroys && did(ended);
                     self.trouble = trouble(ended).or(self.trouble.take());
                     self.stage = Stage::Look;
                 }
@@ -307,7 +335,11 @@ impl CleanUp {
         if let Outcome::Failed(error) = outcome {
             return self.again(now, error.text);
         }
-        let Outcome::Scratch(facts) = outcome else {
+        let facts = if let Outcome::Scratch(facts) = outcome {
+            *facts
+        } else if let Outcome::Restored(facts) = outcome {
+            facts.guest
+        } else {
             return;
         };
         let kind = match &facts.existence {
@@ -320,7 +352,8 @@ impl CleanUp {
             // cannot free (pve-container LXC.pm `destroy_lxc_container`): its OK vouches for what the token may not see.
             Standing::GoneUnseen if self.destroyed => self.stage = Stage::Ended(CleanUpEnd::Gone),
             Standing::GoneUnseen => {
-                self.stage = Stage::Ended(CleanUpEnd::GoneUnseen(unseen(self.vmid, &self.storage)));
+                let finding = unseen(self.subject(), self.vmid, &self.storage);
+                self.stage = Stage::Ended(CleanUpEnd::GoneUnseen(finding));
             }
             Standing::Ours {
                 running: true,
@@ -331,13 +364,14 @@ impl CleanUp {
                 running: false,
                 lock: None,
                 tasks,
-            } => {
-                self.act(Mutation::destroy(kind, self.vmid), tasks);
-            }
+            } => self.act(self.removal(kind), tasks),
             Standing::Ours {
                 lock: Some(lock), ..
             } => self.again(now, format!("locked ({lock})")),
-            Standing::Restoring(upid) => self.again(now, format!("`{upid}` still runs")),
+            Standing::Restoring(upid) => {
+                self.be_patient(now);
+                self.again(now, format!("`{upid}` still runs"));
+            }
             Standing::Unknown(why) => self.again(now, why),
             // Configuration and tasks are read one after the other: a restore that ends in between looks like one that was
             // cut off, and only a second look tells them apart.
@@ -346,15 +380,43 @@ impl CleanUp {
                 self.unfinished = Some(upid);
                 self.again(now, why);
             }
-            Standing::Unfinished(upid) => self.leave(unfinished(kind, self.vmid, &upid)),
-            Standing::Orphans(volumes) => self.leave(orphans(self.vmid, &volumes)),
-            Standing::Foreign(why) => self.leave(
-                Finding::new(codes::SCRATCH_FOREIGN, subject(self.vmid), why).hint(format!(
-                    "look at it with `pct config {}`; it is left alone",
-                    self.vmid
-                )),
-            ),
+            Standing::Unfinished(upid) => self.leave(self.cut_off(kind, &upid, &facts)),
+            Standing::Orphans(volumes) => self.leave(orphans(self.subject(), &volumes)),
+            Standing::Foreign(why) => self.leave(self.foreign(kind, why)),
         }
+    }
+
+    fn removal(&self, kind: GuestKind) -> Mutation {
+        if self.lease.named {
+            Mutation::DestroyRestored(self.vmid)
+        } else {
+            Mutation::destroy(kind, self.vmid)
+        }
+    }
+
+    fn cut_off(&self, kind: GuestKind, upid: &Upid, facts: &ScratchFacts) -> Finding {
+        let subject = self.subject();
+        match (self.lease.named, kind) {
+            (true, _) => unfinished_restore(subject, self.vmid, upid, facts.volumes.as_deref()),
+            (false, GuestKind::Lxc) => unfinished(subject, self.vmid, upid),
+            (false, GuestKind::Qemu) => unfinished_machine(subject, self.vmid, upid),
+        }
+    }
+
+    fn foreign(&self, kind: GuestKind, why: String) -> Finding {
+        let tool = match kind {
+            GuestKind::Lxc => "pct",
+            GuestKind::Qemu => "qm",
+        };
+        let code = if self.lease.named {
+            codes::RESTORE_LEFTOVER
+        } else {
+            codes::SCRATCH_FOREIGN
+        };
+        Finding::new(code, self.subject(), why).hint(format!(
+            "look at it with `{tool} config {}`; it is left alone",
+            self.vmid
+        ))
     }
 
     fn act(&mut self, mutation: Mutation, tasks: BTreeSet<Upid>) {
@@ -379,19 +441,27 @@ impl CleanUp {
             .trouble
             .clone()
             .unwrap_or_else(|| "it is still there".to_owned());
-        self.leave(
-            Finding::new(codes::CLEAN_UP_INCOMPLETE, subject(self.vmid), why)
-                .hint("run `felhom-agent restore-test reap` when the cause is gone"),
-        );
+        let vmid = self.vmid;
+        let (code, hint) = if self.lease.named {
+            let hint = format!(
+                "when the cause is gone, and `pct config {vmid}` shows what the failed restore made: pct destroy {vmid}"
+            );
+            (codes::RESTORE_LEFTOVER, hint)
+        } else {
+            let hint = "run `felhom-agent restore-test reap` when the cause is gone";
+            (codes::CLEAN_UP_INCOMPLETE, hint.to_owned())
+        };
+        self.leave(Finding::new(code, self.subject(), why).hint(hint));
     }
 
     fn leave(&mut self, finding: Finding) {
         self.stage = Stage::Ended(CleanUpEnd::LeftBehind(finding));
     }
-}
 
-fn subject(vmid: Vmid) -> String {
-    format!("scratch {vmid}")
+    fn subject(&self) -> String {
+        let what = if self.lease.named { "guest" } else { "scratch" };
+        format!("{what} {}", self.vmid)
+    }
 }
 
 fn did(ended: &Ended) -> bool {
@@ -418,10 +488,10 @@ fn trouble(ended: &Ended) -> Option<String> {
     }
 }
 
-fn unseen(vmid: Vmid, storage: &StorageId) -> Finding {
+fn unseen(subject: String, vmid: Vmid, storage: &StorageId) -> Finding {
     Finding::new(
         codes::LIST_MAY_BE_SHORTENED,
-        subject(vmid),
+        subject,
         format!("whether volumes of it are left on `{storage}` cannot be seen"),
     )
     .hint(format!(
@@ -429,13 +499,10 @@ fn unseen(vmid: Vmid, storage: &StorageId) -> Finding {
     ))
 }
 
-fn unfinished(kind: GuestKind, vmid: Vmid, upid: &Upid) -> Finding {
-    if kind == GuestKind::Qemu {
-        return unfinished_machine(vmid, upid);
-    }
+fn unfinished(subject: String, vmid: Vmid, upid: &Upid) -> Finding {
     Finding::new(
         codes::UNFINISHED_RESTORE,
-        subject(vmid),
+        subject,
         format!("`{upid}` was cut off and left a locked stub; no API token can remove it"),
     )
     .hint(format!(
@@ -446,10 +513,10 @@ fn unfinished(kind: GuestKind, vmid: Vmid, upid: &Upid) -> Finding {
 
 /// What a failed or cut-off restore of a virtual machine leaves: a configuration without a mark, outside of the pool from which
 /// the restore-test principal has its rights (qemu-server API2/Qemu.pm: "state is NOT cleaned up").
-fn unfinished_machine(vmid: Vmid, upid: &Upid) -> Finding {
+fn unfinished_machine(subject: String, vmid: Vmid, upid: &Upid) -> Finding {
     Finding::new(
         codes::UNFINISHED_RESTORE,
-        subject(vmid),
+        subject,
         format!("`{upid}` did not come to its end and left an empty virtual machine, which our principal may not remove"),
     )
     .hint(format!(
@@ -458,11 +525,11 @@ fn unfinished_machine(vmid: Vmid, upid: &Upid) -> Finding {
     ))
 }
 
-fn orphans(vmid: Vmid, volumes: &[VolumeId]) -> Finding {
+fn orphans(subject: String, volumes: &[VolumeId]) -> Finding {
     let names: Vec<String> = volumes.iter().map(ToString::to_string).collect();
     Finding::new(
         codes::ORPHAN_VOLUMES,
-        subject(vmid),
+        subject,
         format!("left without a guest: {}", names.join(", ")),
     )
     .hint(

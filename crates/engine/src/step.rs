@@ -66,6 +66,20 @@ pub enum Observe {
         /// When to stop looking.
         timeout: Duration,
     },
+    /// All that a restore's preflight looks at.
+    RestoreSubject {
+        /// The archive.
+        volid: VolumeId,
+        /// The VMID that the guest shall get.
+        to: Vmid,
+    },
+    /// A guest that a restore made, and all that belongs to it.
+    Restored {
+        /// Its VMID.
+        vmid: Vmid,
+        /// Where its volumes are.
+        storages: Vec<StorageId>,
+    },
     /// One archive with its whole notes.
     Archive {
         /// The archive.
@@ -112,6 +126,9 @@ pub struct Guard {
     pub max_metadata: Option<(String, String, u64)>,
     /// Free bytes of the root file system below which the task is stopped.
     pub min_root_avail: u64,
+    /// Further storages that the task fills, watched in the same way.
+    #[serde(default)]
+    pub others: Vec<Self>,
 }
 
 /// One thing to do. The agent performs nothing that is not a step.
@@ -149,13 +166,15 @@ pub enum Step {
 impl Step {
     /// The names of all steps that change nothing, for tests that must not leave one out; the others are called as their
     /// mutation ([`Mutation::NAMES`]).
-    pub const NAMES: [&str; 13] = [
+    pub const NAMES: [&str; 15] = [
         "observe-backup-subject",
         "observe-backup-result",
         "read-archive",
         "observe-test-subject",
         "observe-scratch",
         "gather-evidence",
+        "observe-restore-subject",
+        "observe-restored",
         "observe-archive",
         "list-archives",
         "list-snapshots",
@@ -173,6 +192,9 @@ impl Step {
                 *principal
             }
             Self::Observe(Observe::Evidence { .. }) => Principal::RestoreTest,
+            Self::Observe(Observe::RestoreSubject { .. } | Observe::Restored { .. }) => {
+                Principal::Restore
+            }
             Self::Observe(
                 Observe::BackupSubject { .. }
                 | Observe::BackupResult { .. }
@@ -202,6 +224,8 @@ impl Step {
             test_subject,
             scratch,
             evidence,
+            restore_subject,
+            restored,
             archive,
             archives,
             snapshots,
@@ -218,6 +242,8 @@ impl Step {
                 Observe::TestSubject { .. } => test_subject,
                 Observe::Scratch { .. } => scratch,
                 Observe::Evidence { .. } => evidence,
+                Observe::RestoreSubject { .. } => restore_subject,
+                Observe::Restored { .. } => restored,
                 Observe::Archive { .. } => archive,
                 Observe::Archives { .. } => archives,
                 Observe::Snapshots { .. } => snapshots,

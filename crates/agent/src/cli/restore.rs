@@ -1,47 +1,255 @@
-//! `restore plan`: what would come back, what would be lost, and what stands in the way.
+//! `restore plan`, `restore run`, `restore list`: what would come back, and bringing it back.
 
-use felhom_engine::{JobId, Mark, Principal, plan_restore};
-use serde_json::json;
+mod list;
+mod text;
 
-use super::context::{Context, archived_config, parse_backup};
-use super::jobs;
+use felhom_engine::{
+    ErrorClass, Identity, InstallationId, Job, JobId, JobKind, Principal, RemoteError, RestoreEnd,
+    RestoreRunJob, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest,
+};
+use felhom_ids::{GuestKind, Vmid, VolumeId};
+use felhom_proxmox::Pve;
+
+use super::context::{Context, engine_failure, journal_failure, parse, parse_backup, pve_failure};
+use super::restore_test::require_archive;
+use super::{RestoreChoices, RestorePlanArgs, RestoreRunArgs, jobs};
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
+use crate::observe;
+use crate::perform::Performer;
 
-pub(super) async fn plan(context: &Context, volid: &str) -> Result<Exit, Failure> {
-    let volid = parse_backup(volid)?;
+pub(super) use list::list;
+use text::{PlanView, RunView};
+
+/// What is wanted, as far as the command line says.
+struct Wish<'a> {
+    volid: VolumeId,
+    to: Vmid,
+    identity: Identity,
+    choices: &'a RestoreChoices,
+}
+
+pub(super) async fn plan(context: &Context, args: &RestorePlanArgs) -> Result<Exit, Failure> {
+    let volid = container_backup(&args.volid)?;
     let performer = context.performer()?;
-    let config = performer.config();
-    let policy = &config.restore_test_policy;
-    let pve = performer.remotes().of(Principal::RestoreTest);
-    let archived = archived_config(pve, &volid).await?;
-    let installation = match context.read_journal(config).await? {
-        Some(journal) => journal.installation().clone(),
-        None => jobs::no_installation(),
+    require_voice(&performer)?;
+    require_archive(&performer, &volid).await?;
+    let agent = performer.remotes().of(Principal::Agent);
+    let gone = observe::archived_vmid_is_free(agent, &volid)
+        .await
+        .map_err(|error| pve_failure(&error))?;
+    let identity = match &args.identity {
+        Some(text) => parse("--identity", text)?,
+        None if gone => Identity::Keep,
+        None => Identity::Fresh,
     };
-    // A plan on paper: the VMID and the job are chosen when the restore is carried out.
-    let mark = Mark {
-        installation,
-        job: JobId::from_bits(0),
-        vmid: policy.first_vmid,
+    let to = match (&args.to, volid.guest()) {
+        (Some(text), _) => parse("--to", text)?,
+        (None, Some(own)) if gone && identity == Identity::Keep => own,
+        (None, _) => free_vmid(agent, performer.config()).await?,
     };
-    let plan = plan_restore(&volid, &archived, policy.first_vmid, policy, mark, 0);
-    let data = json!({
-        "volid": volid, "storage": plan.storage, "mounts": plan.mounts, "lost": plan.lost, "refused": plan.refused,
-        "nics": plan.nics, "memory_mib": plan.memory_mib, "cores": plan.cores, "features": archived.features,
-    });
-    context.printer.document("felhom.restore-plan", &data, || {
-        let mut lines = plan.lines();
-        lines.push(
-            "  machine-id, SSH host keys and the host name stay those of the original".to_owned(),
+    let wish = Wish {
+        volid,
+        to,
+        identity,
+        choices: &args.choices,
+    };
+    rehearse(context, &performer, &wish).await
+}
+
+pub(super) async fn run(context: &Context, args: &RestoreRunArgs) -> Result<Exit, Failure> {
+    let wish = Wish {
+        volid: container_backup(&args.volid)?,
+        to: parse("--to", &args.to)?,
+        identity: parse("--identity", &args.identity)?,
+        choices: &args.choices,
+    };
+    let performer = context.performer()?;
+    require_voice(&performer)?;
+    require_archive(&performer, &wish.volid).await?;
+    if args.dry_run {
+        return rehearse(context, &performer, &wish).await;
+    }
+    let purpose = format!("restore of {} to guest {}", wish.volid, wish.to);
+    let mut journal = context.open_journal(performer.config(), &purpose).await?;
+    jobs::resume_all(context, &journal, &performer).await?;
+    let job = make(&wish, performer.config(), Some(&journal)).await?;
+    journal.say(&format!("{purpose}, job {}", job.id));
+    let job = jobs::perform(context, &journal, &performer, job).await?;
+    let JobKind::RestoreRun(restore) = &job.kind else {
+        return Ok(Exit::Unexpected);
+    };
+    let Some(report) = restore.report() else {
+        return Ok(Exit::Unexpected);
+    };
+    let view = RunView::new(&job, report, performer.config());
+    context
+        .printer
+        .document("felhom.restore", &view, || view.text());
+    Ok(exit(report))
+}
+
+/// The archive of a container.
+fn container_backup(text: &str) -> Result<VolumeId, Failure> {
+    let volid = parse_backup(text)?;
+    let of_machine = volid
+        .backup()
+        .is_some_and(|backup| backup.kind == GuestKind::Qemu);
+    if of_machine {
+        let message =
+            format!("`{volid}` is a backup of a virtual machine; only containers are restored");
+        return Err(
+            Failure::new(Exit::Refused, "kind", message).hint("as root on the node: qmrestore")
         );
-        for refusal in &plan.refused {
-            lines.extend(refusal.hint.iter().map(|hint| format!("  hint: {hint}")));
+    }
+    Ok(volid)
+}
+
+/// The token that is given for the occasion must be there now.
+fn require_voice(performer: &Performer) -> Result<(), Failure> {
+    match performer.remotes().mute(Principal::Restore) {
+        None => Ok(()),
+        Some(why) => Err(Failure::new(Exit::Configuration, "credentials", why).hint(
+            "put the secret of the token for this restore there, or take `[principals.restore]` out to use the agent's own",
+        )),
+    }
+}
+
+/// The lowest free VMID outside of the scratch range.
+async fn free_vmid(pve: &Pve, config: &Config) -> Result<Vmid, Failure> {
+    let range = config.restore_test_policy.range();
+    let next = pve.next_id().await.map_err(|error| pve_failure(&error))?;
+    if !range.contains(&next) {
+        return Ok(next);
+    }
+    let above = range.end().get().saturating_add(1);
+    for number in above..=Vmid::MAX.get() {
+        let vmid: Vmid = parse("VMID", &number.to_string())?;
+        if pve
+            .is_free(vmid)
+            .await
+            .map_err(|error| pve_failure(&error))?
+        {
+            return Ok(vmid);
         }
-        lines.join("\n")
-    });
-    Ok(if plan.refused.is_empty() {
-        Exit::Done
-    } else {
-        Exit::Refused
+    }
+    Err(Failure::new(
+        Exit::Refused,
+        "no-vmid",
+        "no VMID is free; name one with `--to`",
+    ))
+}
+
+/// Looks as far as reading goes, and tells the plan.
+async fn rehearse(
+    context: &Context,
+    performer: &Performer,
+    wish: &Wish<'_>,
+) -> Result<Exit, Failure> {
+    let journal = context.read_journal(performer.config()).await?;
+    let job = make(wish, performer.config(), journal.as_ref()).await?;
+    let job = jobs::rehearse(context, performer, job).await?;
+    let JobKind::RestoreRun(restore) = &job.kind else {
+        return Ok(Exit::Unexpected);
+    };
+    let report = restore.report();
+    let lacking = report.is_some_and(|report| !report.lacking.is_empty());
+    if restore.plan().is_none() && !lacking {
+        return Err(no_plan(&job, report));
+    }
+    let view = PlanView::new(restore, performer.config());
+    context
+        .printer
+        .document("felhom.restore-plan", &view, || view.text());
+    Ok(report.map_or(Exit::Done, exit))
+}
+
+/// Why there is not even a plan.
+fn no_plan(job: &Job, report: Option<&RestoreRunReport>) -> Failure {
+    let Some(report) = report else {
+        let why = job.planning().last().cloned().unwrap_or_default();
+        return Failure::new(Exit::Remote, "unreachable", why);
+    };
+    let text = report.reasons.first().cloned().unwrap_or_default();
+    let class = report.trouble.unwrap_or(ErrorClass::Refused);
+    let failure = engine_failure(&RemoteError { class, text });
+    match report.hints.first() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+async fn make(wish: &Wish<'_>, config: &Config, journal: Option<&Journal>) -> Result<Job, Failure> {
+    let id = jobs::new_job_id()?;
+    let (installation, content_bytes) = match journal {
+        Some(journal) => (
+            journal.installation().clone(),
+            content_bytes(journal, &wish.volid).await?,
+        ),
+        None => (jobs::no_installation(), None),
+    };
+    let request = request(wish, config, id.clone(), installation, content_bytes)?;
+    Ok(Job {
+        id,
+        created: jobs::now(),
+        kind: JobKind::RestoreRun(Box::new(RestoreRunJob::new(request))),
     })
+}
+
+fn request(
+    wish: &Wish<'_>,
+    config: &Config,
+    job: JobId,
+    installation: InstallationId,
+    content_bytes: Option<u64>,
+) -> Result<RestoreRunRequest, Failure> {
+    let choices = wish.choices;
+    Ok(RestoreRunRequest {
+        volid: wish.volid.clone(),
+        to: wish.to,
+        identity: wish.identity,
+        hostname: choices.hostname.clone(),
+        storage: choices
+            .storage
+            .as_deref()
+            .map(|text| parse("--storage", text))
+            .transpose()?,
+        without_empty: choices.without_empty,
+        link_down: choices.link_down,
+        start: choices.start,
+        installation,
+        job,
+        policy: RestoreRunPolicy::from(&config.restore_test_policy),
+        content_bytes,
+    })
+}
+
+/// A file takes whole blocks, however small it is.
+const BLOCK: u64 = 4096;
+
+/// Bytes that the archive unpacks to, where its backup's proof tells.
+async fn content_bytes(journal: &Journal, volid: &VolumeId) -> Result<Option<u64>, Failure> {
+    let known = journal
+        .backup_of(volid)
+        .await
+        .map_err(|error| journal_failure(&error))?;
+    Ok(known.and_then(|row| row.report.content).map(|content| {
+        content
+            .bytes
+            .saturating_add(content.members.saturating_mul(BLOCK))
+    }))
+}
+
+fn exit(report: &RestoreRunReport) -> Exit {
+    match report.end {
+        RestoreEnd::Restored if report.findings.is_empty() => Exit::Done,
+        RestoreEnd::Restored | RestoreEnd::Differs => Exit::Findings,
+        RestoreEnd::Refused => report.trouble.map_or(Exit::Refused, Exit::of),
+        // The server refused the request itself, and nothing was made.
+        RestoreEnd::Failed if report.restore_upid.is_none() && report.nothing_left => {
+            report.trouble.map_or(Exit::TaskFailed, Exit::of)
+        }
+        RestoreEnd::Failed => Exit::TaskFailed,
+    }
 }

@@ -16,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::output::{seconds, table};
 
+pub(super) use choose::require_archive;
 pub(super) use reap::reap;
 
 pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<Exit, Failure> {
@@ -144,7 +145,11 @@ async fn leased(journal: &Journal) -> Result<Vec<Vmid>, Failure> {
     let held = unfinished.iter().filter_map(|one| match &one.job.kind {
         JobKind::RestoreTest(test) => test.lease(),
         JobKind::Reap(reap) => Some(reap.vmid()),
-        JobKind::Backup(_) | JobKind::Exercise(_) | JobKind::Prune(_) | JobKind::Guard(_) => None,
+        JobKind::Backup(_)
+        | JobKind::RestoreRun(_)
+        | JobKind::Exercise(_)
+        | JobKind::Prune(_)
+        | JobKind::Guard(_) => None,
     });
     Ok(held
         .chain(

@@ -108,7 +108,8 @@ async fn busy(journal: &Journal) -> Result<BTreeSet<Vmid>, Failure> {
         .map_err(|error| journal_failure(&error))?;
     let own = unfinished.into_iter().filter_map(|one| match one.job.kind {
         JobKind::Guard(guard) => Some(guard.vmid()),
-        JobKind::Backup(_)
+        JobKind::RestoreRun(_)
+        | JobKind::Backup(_)
         | JobKind::RestoreTest(_)
         | JobKind::Reap(_)
         | JobKind::Exercise(_)

@@ -86,7 +86,10 @@ impl Drop for Terminal {
 fn phase_of(step: &Step) -> &'static str {
     match step {
         Step::Observe(observe) => match observe {
-            Observe::BackupSubject { .. } | Observe::TestSubject { .. } => "looking",
+            Observe::BackupSubject { .. }
+            | Observe::TestSubject { .. }
+            | Observe::RestoreSubject { .. } => "looking",
+            Observe::Restored { .. } => "looking at the restored guest",
             Observe::BackupResult { .. } => "reading back",
             Observe::ArchiveContent { .. } => "reading the archive",
             Observe::Scratch { .. } => "looking at the scratch guest",
@@ -99,10 +102,14 @@ fn phase_of(step: &Step) -> &'static str {
         },
         Step::Mutate(mutation) => match mutation {
             Mutation::Backup { .. } => "asking for the backup",
-            Mutation::Restore(_) => "asking for the restore",
-            Mutation::Start(_) | Mutation::StartMachine(_) => "starting",
+            Mutation::Restore(_) | Mutation::RestoreGuest(_) => "asking for the restore",
+            Mutation::Start(_) | Mutation::StartMachine(_) | Mutation::StartRestored(_) => {
+                "starting"
+            }
             Mutation::Stop(_) | Mutation::StopMachine(_) => "stopping",
-            Mutation::Destroy(_) | Mutation::DestroyMachine(_) => "removing",
+            Mutation::Destroy(_) | Mutation::DestroyMachine(_) | Mutation::DestroyRestored(_) => {
+                "removing"
+            }
             Mutation::Snapshot { .. } => "snapshotting",
             Mutation::DeleteSnapshot { .. } => "removing the snapshot",
             Mutation::Rollback { .. } => "rolling back",

@@ -63,6 +63,8 @@ pub struct Config {
     pub agent: PrincipalConfig,
     /// The principal that restores, boots and destroys scratch guests; `agent` where none is named.
     pub restore_test: PrincipalConfig,
+    /// The principal that restores guests for real, where one is named; its secret may be there for the occasion only.
+    pub restore: Option<PrincipalConfig>,
     /// Whether `restore_test` is an identity of its own.
     pub separated: bool,
     /// Whether restore tests are set up: by a principal or a section of their own.
@@ -132,6 +134,11 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         .restore_test
         .as_ref()
         .map(|raw| principal("principals.restore-test", raw, base, problems));
+    let restore = raw
+        .principals
+        .restore
+        .as_ref()
+        .map(|raw| principal("principals.restore", raw, base, problems));
     let separated = own.is_some();
     let restore_tests = separated || raw.restore_test.is_some();
     let restore_test = own.unwrap_or_else(|| agent.clone());
@@ -153,6 +160,10 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         trust: trust?,
         agent: agent?,
         restore_test: restore_test?,
+        restore: match restore {
+            Some(restore) => Some(restore?),
+            None => None,
+        },
         separated,
         restore_tests,
         backup: backup?,

@@ -39,6 +39,7 @@ pub(super) struct RawPrincipals {
     pub(super) agent: RawPrincipal,
     #[serde(rename = "restore-test")]
     pub(super) restore_test: Option<RawPrincipal>,
+    pub(super) restore: Option<RawPrincipal>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -23,22 +23,13 @@ impl Config {
     /// `.json` file, it is the same configuration, in which restore tests are set up.
     pub fn shown(&self) -> Value {
         let span = |duration: Duration| Span::new(duration).to_string();
-        let principal = |principal: &PrincipalConfig| json!({ "token": principal.token, "secret_file": principal.secret_file });
-        let mut pve = json!({ "url": format!("https://{}", self.address) });
-        let (key, value) = match &self.trust {
-            TrustConfig::Fingerprint(fingerprint) => ("fingerprint", json!(fingerprint)),
-            TrustConfig::CaFile(path) => ("ca_file", json!(path)),
-            TrustConfig::Insecure => ("insecure", json!(true)),
-        };
-        if let Some(pve) = pve.as_object_mut() {
-            pve.insert(key.to_owned(), value);
-        }
+        let (pve, principals) = (pve(self), principals(self));
         let (backup, test) = (&self.backup, &self.restore_test_policy);
         json!({
             "node": self.node,
             "state_dir": self.state_dir,
             "pve": pve,
-            "principals": { "agent": principal(&self.agent), "restore-test": principal(&self.restore_test) },
+            "principals": principals,
             "backup": {
                 "storage": backup.storage,
                 "mode": backup.mode,
@@ -80,4 +71,26 @@ impl Config {
             },
         })
     }
+}
+
+fn pve(config: &Config) -> Value {
+    let mut pve = json!({ "url": format!("https://{}", config.address) });
+    let (key, value) = match &config.trust {
+        TrustConfig::Fingerprint(fingerprint) => ("fingerprint", json!(fingerprint)),
+        TrustConfig::CaFile(path) => ("ca_file", json!(path)),
+        TrustConfig::Insecure => ("insecure", json!(true)),
+    };
+    if let Some(pve) = pve.as_object_mut() {
+        pve.insert(key.to_owned(), value);
+    }
+    pve
+}
+
+fn principals(config: &Config) -> Value {
+    let principal = |principal: &PrincipalConfig| json!({ "token": principal.token, "secret_file": principal.secret_file });
+    let mut all = json!({ "agent": principal(&config.agent), "restore-test": principal(&config.restore_test) });
+    if let (Some(all), Some(restore)) = (all.as_object_mut(), &config.restore) {
+        all.insert("restore".to_owned(), principal(restore));
+    }
+    all
 }

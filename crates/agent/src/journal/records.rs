@@ -1,6 +1,8 @@
 //! What the journal keeps of jobs that ended: backups, restore tests, and what could not be removed.
 
-use felhom_engine::{BackupReport, Finding, Job, JobId, Leftover, RestoreTestReport, Timestamp};
+use felhom_engine::{
+    BackupReport, Finding, Job, JobId, Leftover, RestoreRunReport, RestoreTestReport, Timestamp,
+};
 use felhom_ids::{Vmid, VolumeId};
 use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
@@ -24,6 +26,9 @@ pub type BackupRow = Record<BackupReport>;
 
 /// A restore test that ended.
 pub type TestRow = Record<RestoreTestReport>;
+
+/// A restore that ended.
+pub type RestoreRow = Record<RestoreRunReport>;
 
 /// A scratch guest that a finished job could not remove.
 #[derive(Debug, Clone)]
@@ -91,6 +96,50 @@ impl Journal {
             leave(&mut transaction, remains, now).await?;
         }
         transaction.commit().await.map_err(writing)
+    }
+
+    /// Ends a restore that was to stay: its record and its end are written at once.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn finish_restore(
+        &self,
+        job: &Job,
+        report: &RestoreRunReport,
+        now: Timestamp,
+    ) -> Result<()> {
+        let mut transaction = self.finishing(job, now).await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO restores (job, vmid, source, volid, ending, finished_ms, report) \
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(job.id.as_str())
+        .bind(report.to.get())
+        .bind(report.source.map(Vmid::get))
+        .bind(report.volid.to_string())
+        .bind(report.end.as_str())
+        .bind(now.millis())
+        .bind(encode(report, "restore")?)
+        .execute(&mut *transaction)
+        .await
+        .map_err(writing)?;
+        transaction.commit().await.map_err(writing)
+    }
+
+    /// Restores that ended, newest first, to one VMID or of one guest, or all.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn restores(&self, vmid: Option<Vmid>) -> Result<Vec<RestoreRow>> {
+        let rows = sqlx::query(
+            "SELECT job, finished_ms, report FROM restores WHERE ?1 IS NULL OR vmid = ?1 OR source = ?1 \
+             ORDER BY finished_ms DESC, job",
+        )
+        .bind(vmid.map(Vmid::get))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
+        rows.iter().map(|row| record(row, "restore")).collect()
     }
 
     /// Ends a reap: what is gone is forgotten, what is not is kept.

@@ -54,7 +54,7 @@ async fn container(pve: &Pve, vmid: Vmid) -> Result<(Existence, Option<GuestStat
 
 /// Volumes of a VMID. Those of a guest that is gone are listed only with VM.Config.Disk on the VMID and Datastore.Audit on the
 /// storage (pve-storage Storage.pm `check_volume_access`): without them an empty list says nothing.
-async fn volumes(
+pub(super) async fn volumes(
     pve: &Pve,
     vmid: Vmid,
     storage: &StorageId,
@@ -74,7 +74,7 @@ async fn volumes(
 }
 
 /// The task that started last; a running one counts as later than one of the same second that has ended.
-fn last_task(tasks: &mut [TaskEntry]) -> Option<TaskFacts> {
+pub(super) fn last_task(tasks: &mut [TaskEntry]) -> Option<TaskFacts> {
     tasks.sort_by_key(|task| (task.starttime, task.upid.pstart(), task.outcome().is_none()));
     tasks.last().map(|task| TaskFacts {
         upid: task.upid.clone(),

@@ -107,7 +107,10 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
             .await
             .map(|listed| listed.iter().any(|volume| !known.contains(&volume.volid))),
         Mutation::Restore(plan) => pve.is_free(plan.vmid).await.map(|free| !free),
-        Mutation::Destroy(vmid) | Mutation::DestroyMachine(vmid) => pve.is_free(*vmid).await,
+        Mutation::RestoreGuest(plan) => pve.is_free(plan.vmid).await.map(|free| !free),
+        Mutation::Destroy(vmid)
+        | Mutation::DestroyMachine(vmid)
+        | Mutation::DestroyRestored(vmid) => pve.is_free(*vmid).await,
         Mutation::StartMachine(vmid) => pve
             .qemu_status(*vmid)
             .await
@@ -116,7 +119,7 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
             .qemu_status(*vmid)
             .await
             .map(|status| !status.guest.is_running()),
-        Mutation::Start(vmid) => pve
+        Mutation::Start(vmid) | Mutation::StartRestored(vmid) => pve
             .lxc_status(*vmid)
             .await
             .map(|status| status.is_running()),

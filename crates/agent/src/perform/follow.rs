@@ -102,6 +102,15 @@ impl<'a> Following<'a> {
 
     /// What ran short, if anything. A look that fails proves nothing; the next one comes soon.
     async fn shortage(&self, guard: &Guard) -> Result<Option<String>, Error> {
+        for one in std::iter::once(guard).chain(&guard.others) {
+            if let Some(short) = self.shortage_of(one).await? {
+                return Ok(Some(short));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn shortage_of(&self, guard: &Guard) -> Result<Option<String>, Error> {
         let agent = self.remotes.of(Principal::Agent);
         let storage = agent.storage_status(&guard.storage).await?;
         let avail = storage.avail.unwrap_or(0);

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use felhom_engine::{BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, Sent};
+use felhom_engine::{
+    BackupMode, ErrorClass, Mutation, RemoteError, RestorePlan, RestoreRunPlan, Sent,
+};
 use felhom_ids::{GuestKind, SnapshotName, Vmid, VolumeId};
 use felhom_proxmox::property::{
-    InvalidProperty, Ipv4Setting, MachineNic, MountPoint, NetworkInterface, PropertyValue, RootFs,
+    InvalidProperty, Ipv4Setting, MachineNic, MountPoint, MountSource, NetworkInterface,
+    PropertyValue, RootFs,
 };
 use felhom_proxmox::pve::backup::{BackupMode as PveMode, Vzdump};
 use felhom_proxmox::pve::guests::{
@@ -40,13 +43,21 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             };
             started(pve.vzdump(&backup).await)
         }
-        Mutation::Restore(plan) => send_restore(pve, plan).await,
+        Mutation::Restore(plan) => restore(pve, plan).await,
+        Mutation::RestoreGuest(plan) => match restore_guest(plan) {
+            Ok(request) => started(pve.restore_lxc(&request).await),
+            Err(text) => local(text),
+        },
         Mutation::StartMachine(vmid) => started(pve.start_qemu(*vmid).await),
         Mutation::StopMachine(vmid) => started(pve.stop_qemu(*vmid).await),
         Mutation::DestroyMachine(vmid) => started(pve.destroy_qemu(&destroy_machine(*vmid)).await),
-        Mutation::Start(vmid) => started(pve.start_lxc(*vmid).await),
+        Mutation::Start(vmid) | Mutation::StartRestored(vmid) => {
+            started(pve.start_lxc(*vmid).await)
+        }
         Mutation::Stop(vmid) => started(pve.stop_lxc(*vmid).await),
-        Mutation::Destroy(vmid) => started(pve.destroy_lxc(&destroy(*vmid)).await),
+        Mutation::Destroy(vmid) | Mutation::DestroyRestored(vmid) => {
+            started(pve.destroy_lxc(&destroy(*vmid)).await)
+        }
         Mutation::Snapshot {
             vmid,
             name,
@@ -88,26 +99,26 @@ fn rollback(vmid: Vmid, name: &SnapshotName, start: bool) -> RollbackSnapshot {
     }
 }
 
-async fn send_restore(pve: &Pve, plan: &RestorePlan) -> Sent {
-    let sent = match plan.kind {
-        GuestKind::Lxc => match restore(plan) {
-            Ok(restore) => Ok(pve.restore_lxc(&restore).await),
-            Err(error) => Err(error),
+/// Into the scratch range.
+async fn restore(pve: &Pve, plan: &RestorePlan) -> Sent {
+    match plan.kind {
+        GuestKind::Lxc => match restore_container(plan) {
+            Ok(request) => started(pve.restore_lxc(&request).await),
+            Err(error) => local(error.to_string()),
         },
         GuestKind::Qemu => match restore_machine(plan) {
-            Ok(restore) => Ok(pve.restore_qemu(&restore).await),
-            Err(error) => Err(error),
+            Ok(request) => started(pve.restore_qemu(&request).await),
+            Err(error) => local(error.to_string()),
         },
-    };
-    sent.map_or_else(
-        |error| {
-            Sent::Refused(RemoteError {
-                class: ErrorClass::Local,
-                text: error.to_string(),
-            })
-        },
-        started,
-    )
+    }
+}
+
+/// What cannot be written as a request was never sent.
+fn local(text: String) -> Sent {
+    Sent::Refused(RemoteError {
+        class: ErrorClass::Local,
+        text,
+    })
 }
 
 /// As for containers.
@@ -210,7 +221,7 @@ fn described(plan: &RestorePlan) -> String {
 }
 
 /// The one request that carries everything that keeps a copy from the world.
-fn restore(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> {
+fn restore_container(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> {
     let mut settings = LxcSettings {
         pool: Some(plan.pool.clone()),
         description: Some(described(plan)),
@@ -241,6 +252,49 @@ fn restore(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> {
         vmid: plan.vmid,
         archive: plan.volid.clone(),
         storage: Some(plan.storage.clone()),
+        settings,
+        bwlimit: None,
+    })
+}
+
+/// The one request of a restore that stays: every volume and every key that the plan sets, and neither `force` nor `unique`.
+fn restore_guest(plan: &RestoreRunPlan) -> Result<RestoreLxc, String> {
+    let told = |error: InvalidProperty| error.to_string();
+    let unplanned = |key: &str| format!("no request sets `{key}`");
+    let mut settings = LxcSettings::default();
+    for (key, value) in &plan.set {
+        match key.as_str() {
+            "hostname" => settings.hostname = Some(value.clone()),
+            "description" => settings.description = Some(value.clone()),
+            "onboot" => settings.onboot = Some(value == "1"),
+            "protection" => settings.protection = Some(value == "1"),
+            _ => {
+                let number = key.strip_prefix("net").and_then(|n| n.parse().ok());
+                let number = number.ok_or_else(|| unplanned(key))?;
+                settings.nets.insert(number, value.parse().map_err(told)?);
+            }
+        }
+    }
+    for volume in &plan.volumes {
+        // Read with a volume of no consequence, which the new one takes the place of.
+        let text = format!("{}:1,{}", volume.storage, volume.options);
+        let (storage, size) = (volume.storage.clone(), volume.size);
+        let source = MountSource::New { storage, size };
+        if let Some(number) = volume.key.strip_prefix("mp") {
+            let number = number.parse().map_err(|_| unplanned(&volume.key))?;
+            let mut point: MountPoint = text.parse().map_err(told)?;
+            point.source = source;
+            settings.mounts.insert(number, point);
+        } else {
+            let mut rootfs: RootFs = text.parse().map_err(told)?;
+            rootfs.source = source;
+            settings.rootfs = Some(rootfs);
+        }
+    }
+    Ok(RestoreLxc {
+        vmid: plan.vmid,
+        archive: plan.volid.clone(),
+        storage: plan.storages().into_iter().next(),
         settings,
         bwlimit: None,
     })

@@ -154,6 +154,25 @@ async fn annotate(bench: &Bench, volid: &felhom_ids::VolumeId, line: &str) {
     root.set_volume_attributes(&change).await.unwrap();
 }
 
+/// Restores a guest that stays, once and in vain.
+async fn restored_for_good(bench: &Bench, canaries: &Canaries, volid: &str) {
+    // Twice would be on top of the first.
+    let run = [
+        "restore",
+        "run",
+        volid,
+        "--to",
+        "9020",
+        "--identity",
+        "fresh",
+    ];
+    let restored = say(bench, canaries, &["-vvv", "--json"], &run).await;
+    assert!(matches!(restored.exit, Some(0 | 3)), "{restored:?}");
+    let again = say(bench, canaries, &["-vv"], &run).await;
+    assert_eq!(again.exit, Some(4), "{again:?}");
+    speak(bench, canaries, &["restore", "list"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_where_it_does_not_belong() {
     let bench = Bench::new().await;
@@ -185,6 +204,7 @@ async fn no_secret_is_where_it_does_not_belong() {
         &["restore-test", "run", &volid, "--dry-run"],
         &["restore-test", "run", &volid],
         &["restore-test", "list"],
+        &["restore", "list"],
         &["restore-test", "reap"],
         &["storage", "list"],
         &["task", "watch", &upid],
@@ -200,6 +220,7 @@ async fn no_secret_is_where_it_does_not_belong() {
             assert!(matches!(output.exit, Some(0 | 3)), "{args:?}: {output:?}");
         }
     }
+    restored_for_good(&bench, &canaries, &volid).await;
     // The verdict was written above what a person had written, and took nothing away.
     let notes = bench
         .root()

@@ -250,6 +250,11 @@ async fn check(
         ));
     }
     guard_and_snapshot(bench).await?;
+    if matches!(case.subject, Subject::Restore | Subject::RestoreUndone) {
+        let rows = bench.journal().await.restores(None).await.unwrap();
+        let row = rows.first().ok_or("no record of the restore")?;
+        restored_or_nothing(bench, &row.report)?;
+    }
     let verdicts = verdicts(case.subject, bench).await;
     if verdicts != 1 {
         return Err(format!("{verdicts} verdicts"));
@@ -308,6 +313,7 @@ async fn verdicts(subject: Subject, bench: &Bench) -> usize {
     match subject {
         Subject::Backup => journal.backups(None).await.unwrap().len(),
         Subject::RestoreTest | Subject::FloorReached => journal.tests(None).await.unwrap().len(),
+        Subject::Restore | Subject::RestoreUndone => journal.restores(None).await.unwrap().len(),
         _ => usize::from(journal.unfinished().await.unwrap().is_empty()),
     }
 }

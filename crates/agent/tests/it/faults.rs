@@ -26,7 +26,7 @@ use oracle::{Before, End, check, due, end_of, why};
 use trouble::{Trouble, accompany, begin, mend};
 
 /// The jobs of the matrix. A floor that is reached is trouble by itself.
-const JOBS: [Subject; 9] = [
+const JOBS: [Subject; 10] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::Reap,
@@ -36,6 +36,7 @@ const JOBS: [Subject; 9] = [
     Subject::GuardConfirm,
     Subject::GuardAbort,
     Subject::GuardExpire,
+    Subject::Restore,
 ];
 
 /// One trouble at one step of one job.

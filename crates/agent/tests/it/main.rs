@@ -21,6 +21,7 @@ mod guard;
 mod keep;
 mod machines;
 mod power_cut;
+mod restore;
 mod scene;
 mod story;
 mod support;

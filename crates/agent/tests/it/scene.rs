@@ -37,6 +37,10 @@ pub(crate) enum Subject {
     GuardAbort,
     /// Its end by time.
     GuardExpire,
+    /// A restore that stays, and is started.
+    Restore,
+    /// A restore whose task ends without its last line, so that what it made is taken back.
+    RestoreUndone,
 }
 
 impl Subject {
@@ -58,7 +62,7 @@ impl Subject {
     }
 }
 
-pub(crate) const SUBJECTS: [Subject; 10] = [
+pub(crate) const SUBJECTS: [Subject; 12] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::FloorReached,
@@ -69,16 +73,18 @@ pub(crate) const SUBJECTS: [Subject; 10] = [
     Subject::GuardConfirm,
     Subject::GuardAbort,
     Subject::GuardExpire,
+    Subject::Restore,
+    Subject::RestoreUndone,
 ];
 
 /// The request of a mutation, for holding its answer. A mutation without one here is not covered, and fails the test.
 pub(crate) fn request_of(mutation: &str) -> Option<(&'static str, &'static str)> {
     Some(match mutation {
         "backup" => ("POST", "*/vzdump"),
-        "restore" => ("POST", "*/lxc"),
-        "start" => ("POST", "*/status/start"),
+        "restore" | "restore-guest" => ("POST", "*/lxc"),
+        "start" | "start-restored" => ("POST", "*/status/start"),
         "stop" => ("POST", "*/status/stop"),
-        "destroy" => ("DELETE", "*/lxc/*"),
+        "destroy" | "destroy-restored" => ("DELETE", "*/lxc/*"),
         "snapshot" => ("POST", "*/snapshot"),
         "delete-snapshot" => ("DELETE", "*/snapshot/*"),
         "rollback" => ("POST", "*/rollback"),
@@ -238,6 +244,9 @@ pub(crate) fn make(subject: Subject, bench: &Bench, journal: &Journal, origins: 
         Subject::GuardConfirm => guard_job(bench, origins.guard.clone(), GuardJob::confirm),
         Subject::GuardAbort => guard_job(bench, origins.guard.clone(), GuardJob::abort),
         Subject::GuardExpire => guard_job(bench, origins.guard.clone(), GuardJob::expire),
+        Subject::Restore | Subject::RestoreUndone => {
+            restore_job(bench, &origins.installation, &origins.volid, 6)
+        }
         Subject::Reap => {
             let config = felhom_agent::config::load(&bench.config).unwrap();
             let reap = ReapJob::new(&config.restore_test_policy, origins.leftover.clone());
@@ -289,7 +298,53 @@ pub(crate) async fn disturb(subject: Subject, bench: &Bench) -> std::convert::In
             .unwrap();
         bench.world.fill_pool(size / 100 * 92).await.unwrap();
     }
+    if subject == Subject::RestoreUndone {
+        bench
+            .world
+            .inject(Fault::task("vzrestore:end", FaultKind::TaskVanish));
+    }
     std::future::pending().await
+}
+
+/// A restore that is over has left the guest as it was planned, or nothing of it; what no token can remove is told with the
+/// commands.
+pub(crate) fn restored_or_nothing(bench: &Bench, report: &RestoreRunReport) -> Result<(), String> {
+    let state = bench.world.state();
+    let guest = &state["world"]["guests"][RESTORED.to_string()];
+    let config = guest["config"].as_str();
+    let volumes = bench.restored_volumes();
+    if report.end == RestoreEnd::Restored {
+        let text = config.ok_or("restored, and not there")?;
+        let whole = text.contains("hostname: demo-guest-restored") && volumes.len() == 3;
+        let told = (guest["status"] == "running") == report.started;
+        return if whole && told && !text.contains("lock:") {
+            Ok(())
+        } else {
+            Err(format!(
+                "not what the record says: {guest} {volumes:?} {report:?}"
+            ))
+        };
+    }
+    if config.is_none() && volumes.is_empty() {
+        return Ok(());
+    }
+    let command = format!("pct unlock {RESTORED} && pct destroy {RESTORED}");
+    let hints = report.findings.iter().filter_map(|one| one.hint.as_deref());
+    let commands = hints
+        .filter(|hint| hint.contains(&command))
+        .collect::<Vec<_>>();
+    let stub = config.is_some_and(|text| matches!(text, "lock: create\n" | "lock: destroyed\n"));
+    let named = |name: &String| {
+        let disk = name.rsplit(':').next().unwrap_or_default();
+        commands.iter().any(|hint| hint.contains(disk))
+    };
+    if stub && !commands.is_empty() && volumes.iter().all(named) {
+        return Ok(());
+    }
+    Err(format!(
+        "left behind: {guest} {volumes:?}, told: {:?}",
+        report.findings
+    ))
 }
 
 /// Starts again, as often as it takes: a job that has to pause goes on at the next start. The job that ended last.

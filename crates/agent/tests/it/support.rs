@@ -33,6 +33,9 @@ pub(crate) const FAST: &str = "[limits]\nsettle = \"300ms\"\nrequest = \"2s\"\nn
 pub(crate) const AGENT: &str = "felhom-agent@pve!agent";
 pub(crate) const TESTER: &str = "felhom-test@pve!restore-test";
 
+/// The VMID that tests restore guests to for real.
+pub(crate) const RESTORED: u32 = 9020;
+
 pub(crate) struct Bench {
     pub(crate) world: Running,
     pub(crate) directory: tempfile::TempDir,
@@ -133,13 +136,22 @@ impl Bench {
             .collect()
     }
 
+    /// Volumes of the guest that tests restore for real.
+    pub(crate) fn restored_volumes(&self) -> Vec<String> {
+        let state = self.world.state();
+        let volumes = state["world"]["volumes"].as_object().unwrap();
+        let bears = format!("vm-{RESTORED}-");
+        let names = volumes.keys().filter(|name| name.contains(&bears));
+        names.cloned().collect()
+    }
+
     /// What production guests look like: configuration and status, digests of what nobody may change.
     pub(crate) fn production(&self) -> BTreeMap<String, Value> {
         let state = self.world.state();
         let guests = state["world"]["guests"].as_object().unwrap();
         guests
             .iter()
-            .filter(|(vmid, _)| !vmid.starts_with("91"))
+            .filter(|(vmid, _)| !vmid.starts_with("91") && **vmid != RESTORED.to_string())
             .map(|(vmid, guest)| {
                 let seen = serde_json::json!([
                     guest["config"],
@@ -302,6 +314,37 @@ pub(crate) fn test_job(bench: &Bench, journal: &Journal, volid: &VolumeId, bits:
         content_bytes: Some(8 << 20),
     };
     let kind = JobKind::RestoreTest(Box::new(RestoreTestJob::new(request)));
+    Job {
+        id,
+        created: felhom_agent::clock::now(),
+        kind,
+    }
+}
+
+/// A restore that stays, beside the original, started when it is as planned.
+pub(crate) fn restore_job(
+    bench: &Bench,
+    installation: &InstallationId,
+    volid: &VolumeId,
+    bits: u64,
+) -> Job {
+    let id = JobId::from_bits(bits);
+    let config = config::load(&bench.config).unwrap();
+    let request = RestoreRunRequest {
+        volid: volid.clone(),
+        to: vmid(RESTORED),
+        identity: Identity::Fresh,
+        hostname: None,
+        storage: None,
+        without_empty: false,
+        link_down: false,
+        start: true,
+        installation: installation.clone(),
+        job: id.clone(),
+        policy: RestoreRunPolicy::from(&config.restore_test_policy),
+        content_bytes: Some(8 << 20),
+    };
+    let kind = JobKind::RestoreRun(Box::new(RestoreRunJob::new(request)));
     Job {
         id,
         created: felhom_agent::clock::now(),

@@ -8,7 +8,7 @@ use crate::headroom::headroom;
 use crate::judgement::Judgement;
 use crate::mark::Mark;
 use crate::outcome::ErrorClass;
-use crate::restore::{RestorePlan, plan_restore};
+use crate::restore_test::plan::{RestorePlan, plan_restore};
 use crate::restore_test::{RestoreTestRequest, judge};
 use crate::step::Guard;
 use crate::world::TestSubject;

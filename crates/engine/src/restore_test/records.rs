@@ -10,7 +10,7 @@ use crate::judgement::Judgement;
 use crate::mark::InstallationId;
 use crate::outcome::ErrorClass;
 use crate::policy::RestoreTestPolicy;
-use crate::restore::RestorePlan;
+use crate::restore_test::plan::RestorePlan;
 use crate::world::GuestFingerprint;
 
 /// What is asked for.

@@ -18,7 +18,7 @@ use super::class::VolumeClass;
 use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind, is_docker_name};
 use super::place::Place;
 use crate::finding::one_line;
-use crate::restore::Refusal;
+use crate::restore_test::plan::Refusal;
 use crate::world::GuestConfig;
 
 /// What the plan may count on.

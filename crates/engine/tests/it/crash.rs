@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::fake::*;
 
-fn troubles() -> impl Strategy<Value = Vec<Trouble>> {
+pub(crate) fn troubles() -> impl Strategy<Value = Vec<Trouble>> {
     prop::collection::vec(
         prop_oneof![
             4 => Just(Trouble::None),

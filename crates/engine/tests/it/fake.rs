@@ -1,10 +1,14 @@
 //! A world as small as the jobs need it, with dice for what goes wrong.
 
+mod restored;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use felhom_engine::*;
 use felhom_ids::*;
+
+pub(crate) use restored::*;
 
 pub(crate) fn vmid(number: u32) -> Vmid {
     Vmid::new(number).unwrap()
@@ -231,6 +235,8 @@ pub(crate) struct Scratch {
 #[derive(Debug, Default)]
 pub(crate) struct World {
     pub(crate) scratch: Option<Scratch>,
+    /// The guest that a restore made, to stay.
+    pub(crate) restored: Option<Restored>,
     pub(crate) notes: String,
     pub(crate) archives: Vec<VolumeId>,
     pub(crate) tasks: Vec<(Upid, TaskVerdict)>,
@@ -276,6 +282,9 @@ impl World {
                     foreign: false,
                 });
             }
+            Mutation::RestoreGuest(_)
+            | Mutation::StartRestored(_)
+            | Mutation::DestroyRestored(_) => self.carry_out_restore(mutation, works, half),
             Mutation::Start(_) | Mutation::Stop(_) if works => {
                 if let Some(scratch) = &mut self.scratch {
                     if scratch.foreign {
@@ -311,6 +320,12 @@ impl World {
         // Between the look and the request nothing can be done from outside the server; before the look everything must.
         if trouble == Trouble::Hijacked && self.scratch.is_some() && !step.is_mutation() {
             self.hijack();
+        }
+        if trouble == Trouble::Hijacked
+            && !step.is_mutation()
+            && let Some(restored) = &mut self.restored
+        {
+            restored.hijack();
         }
         match step {
             Step::Observe(observe) => self.observe(observe, trouble),
@@ -418,6 +433,11 @@ impl World {
                 node_uptime_s: Some(1_000_000),
                 ..Evidence::default()
             })),
+            Observe::RestoreSubject { .. } => Outcome::RestoreSubject(Box::new(RestoreSubject {
+                taken: self.restored.is_some(),
+                ..restore_subject()
+            })),
+            Observe::Restored { .. } => Outcome::Restored(Box::new(self.restored_facts())),
             Observe::Archive { .. } => {
                 let notes = Some(self.notes.clone());
                 Outcome::Archive(Some(Box::new(ArchiveFacts {

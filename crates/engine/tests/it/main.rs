@@ -13,6 +13,7 @@ mod doubt;
 mod fake;
 mod guard;
 mod privileges;
+mod restore_run;
 mod restore_test;
 mod retention;
 mod stale;

@@ -101,6 +101,7 @@ async fn apply(
         JobKind::Prune(prune) => prune.report().cloned(),
         JobKind::Backup(_)
         | JobKind::RestoreTest(_)
+        | JobKind::RestoreRun(_)
         | JobKind::Reap(_)
         | JobKind::Exercise(_)
         | JobKind::Guard(_) => None,

@@ -48,7 +48,10 @@ pub(super) async fn subject(
 }
 
 /// No verdict is written down about an archive that is not there.
-async fn require_archive(performer: &Performer, volid: &VolumeId) -> Result<(), Failure> {
+pub(in crate::cli) async fn require_archive(
+    performer: &Performer,
+    volid: &VolumeId,
+) -> Result<(), Failure> {
     let agent = performer.remotes().of(Principal::Agent);
     let listed = agent
         .backups(volid.storage(), volid.guest())

@@ -84,6 +84,7 @@ async fn one(
         JobKind::Reap(reap) => reap.report(),
         JobKind::Backup(_)
         | JobKind::RestoreTest(_)
+        | JobKind::RestoreRun(_)
         | JobKind::Exercise(_)
         | JobKind::Prune(_)
         | JobKind::Guard(_) => None,

@@ -91,7 +91,25 @@ async fn commands_about_backups_have_their_documents() {
         "felhom.restore-plan",
     )
     .await;
-    assert_eq!(plan["lost"].as_array().unwrap().len(), 2);
+    assert_eq!(plan["plan"]["missing"].as_array().unwrap().len(), 1);
+    let empty = plan["plan"]["volumes"].as_array().unwrap().iter();
+    assert_eq!(empty.filter(|volume| volume["filled"] == false).count(), 1);
+    let run = [
+        "restore",
+        "run",
+        volid,
+        "--to",
+        "9020",
+        "--identity",
+        "fresh",
+    ];
+    let restored = document(&bench, &run, 0, "felhom.restore").await;
+    assert_eq!(restored["end"], "restored");
+    assert_eq!(restored["as_root"].as_array().unwrap().len(), 1);
+    let refused = document(&bench, &run, 4, "felhom.restore").await;
+    assert_eq!(refused["end"], "refused");
+    let listed = document(&bench, &["restore", "list"], 0, "felhom.restores").await;
+    assert_eq!(listed.as_array().unwrap().len(), 2);
     let watched = document(&bench, &["task", "watch", upid], 0, "felhom.task").await;
     assert_eq!(watched["upid"], upid);
 }

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 44] = [
+const COMMANDS: [&str; 46] = [
     "",
     "backup",
     "backup list",
@@ -28,7 +28,9 @@ const COMMANDS: [&str; 44] = [
     "findings suppress",
     "guests",
     "restore",
+    "restore list",
     "restore plan",
+    "restore run",
     "restore-test",
     "restore-test list",
     "restore-test reap",

@@ -27,6 +27,10 @@ pub(super) fn why(job: &Job) -> String {
     match &job.kind {
         JobKind::Backup(backup) => format!("{:?}", backup.report().unwrap().reasons),
         JobKind::RestoreTest(test) => format!("{:?}", test.report().unwrap().judgement),
+        JobKind::RestoreRun(restore) => {
+            let report = restore.report().unwrap();
+            format!("{:?} {:?}", report.reasons, report.findings)
+        }
         JobKind::Exercise(exercise) => format!("{:?}", exercise.report().unwrap().reason),
         JobKind::Reap(reap) => format!("{:?}", reap.report().unwrap().findings),
         JobKind::Prune(prune) => format!("{:?}", prune.report().unwrap().reason),
@@ -49,6 +53,10 @@ pub(super) fn end_of(job: &Job) -> End {
             Verdict::Failed => End::Failed,
             Verdict::Error | Verdict::Unverified => End::CouldNot,
         },
+        JobKind::RestoreRun(restore) => {
+            let report = restore.report().unwrap();
+            done(report.end == RestoreEnd::Restored && report.started)
+        }
         JobKind::Exercise(exercise) => done(exercise.report().unwrap().done),
         JobKind::Reap(reap) => done(reap.report().unwrap().gone),
         JobKind::Prune(prune) => {
@@ -100,7 +108,7 @@ pub(super) fn due(trouble: Trouble, step: &str) -> &'static [End] {
         | Trouble::Reboot => match step {
             "backup" => &[Undetermined],
             "stop" | "destroy" => &[Right],
-            "delete-snapshot" | "delete-backup" => &[Right, CouldNot],
+            "delete-snapshot" | "delete-backup" | "start-restored" => &[Right, CouldNot],
             _ => &[CouldNot],
         },
         Trouble::StaleLock if step == "backup" => &[Failed],
@@ -210,6 +218,7 @@ fn claims(job: &Job, before: &Before, bench: &Bench) -> Result<(), String> {
             }
             Ok(())
         }
+        JobKind::RestoreRun(restore) => restored_or_nothing(bench, restore.report().unwrap()),
         JobKind::RestoreTest(_) | JobKind::Exercise(_) | JobKind::Reap(_) | JobKind::Guard(_) => {
             if now == before.archives {
                 Ok(())

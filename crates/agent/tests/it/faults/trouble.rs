@@ -166,6 +166,8 @@ fn guest_of(mutation: &Mutation) -> Option<Vmid> {
         | Mutation::StartMachine(vmid)
         | Mutation::StopMachine(vmid)
         | Mutation::DestroyMachine(vmid)
+        | Mutation::StartRestored(vmid)
+        | Mutation::DestroyRestored(vmid)
         | Mutation::Snapshot { vmid, .. }
         | Mutation::DeleteSnapshot { vmid, .. }
         | Mutation::Rollback { vmid, .. } => Some(*vmid),

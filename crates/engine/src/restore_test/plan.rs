@@ -1,4 +1,4 @@
-//! The plan of a restore: what comes back, what is lost, and why it is refused.
+//! The plan of a scratch copy: what comes back, what is lost, and why it is refused.
 
 use std::net::Ipv4Addr;
 

@@ -1,0 +1,226 @@
+//! What a restore's preflight looks at, and the guest that it made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use felhom_engine::{
+    ErrorClass, Existence, GuestConfig, Original, Principal, RemoteError, RestoreSubject,
+    RestoredFacts, ScratchFacts, StorageFacts, WrittenConfig, restore_paths,
+};
+use felhom_ids::{StorageId, Vmid, VolumeId};
+use felhom_proxmox::pve::guests::LxcConfig;
+use felhom_proxmox::pve::tasks::ListTasks;
+use felhom_proxmox::{Error, Pve};
+
+use super::backup::guest_state;
+use super::scratch::{last_task, volumes};
+use super::{Trouble, archive, guest_config, node, remote_error, storage_facts, thin_pool};
+use crate::remote::Remotes;
+
+/// The archive and the guest are looked at as the principal that restores; the box, as the one that always observes it.
+pub(crate) async fn restore_subject(
+    remotes: &Remotes,
+    volid: &VolumeId,
+    to: Vmid,
+) -> Result<RestoreSubject, Trouble> {
+    let agent = remotes.of(Principal::Agent);
+    let restorer = remotes.of(Principal::Restore);
+    let archive = archive(agent, volid).await?;
+    let (archived, config_error) = match &archive {
+        Some(_) => archived(restorer, volid).await?,
+        None => (WrittenConfig::default(), None),
+    };
+    let storages = storages(agent).await?;
+    let paths = restore_paths(volid, to, &archived, &storages);
+    Ok(RestoreSubject {
+        archive,
+        config_error,
+        node: node(agent).await?,
+        bridges: bridges(agent).await?,
+        original: match volid.guest() {
+            Some(source) => original(agent, source).await?,
+            None => Original::Gone,
+        },
+        taken: !agent.is_free(to).await?,
+        volumes: volumes_of(agent, &storages, to).await?,
+        rights: rights(restorer, paths).await?,
+        archived,
+        storages,
+    })
+}
+
+/// Whether no guest has the VMID of this archive.
+pub(crate) async fn archived_vmid_is_free(pve: &Pve, volid: &VolumeId) -> Result<bool, Error> {
+    match volid.guest() {
+        Some(source) => pve.is_free(source).await,
+        None => Ok(false),
+    }
+}
+
+fn written(config: &LxcConfig) -> Result<WrittenConfig, Trouble> {
+    Ok(WrittenConfig {
+        config: guest_config(config)?,
+        values: config.raw.clone(),
+        raw_lxc: config.raw_lxc().to_vec(),
+    })
+}
+
+async fn archived(
+    restorer: &Pve,
+    volid: &VolumeId,
+) -> Result<(WrittenConfig, Option<RemoteError>), Trouble> {
+    match restorer.extract_lxc_config(volid).await {
+        Ok(config) => Ok(match written(&config) {
+            Ok(config) => (config, None),
+            Err(Trouble(error)) => (WrittenConfig::default(), Some(error)),
+        }),
+        Err(error) if error.is_transient() => Err(error.into()),
+        Err(error) => Ok((WrittenConfig::default(), Some(remote_error(&error)))),
+    }
+}
+
+/// All storages that the node lists for this token.
+async fn storages(pve: &Pve) -> Result<Vec<StorageFacts>, Trouble> {
+    let configs = pve.storage_configs().await?;
+    let mut all = Vec::new();
+    for status in pve.storages().await? {
+        let Some(id) = status.storage.clone() else {
+            continue;
+        };
+        let config = configs.iter().find(|config| config.storage == id);
+        let pool = match config {
+            Some(config) if status.kind == "lvmthin" => thin_pool(pve, config).await,
+            _ => None,
+        };
+        all.push(storage_facts(&id, &status, config, pool));
+    }
+    Ok(all)
+}
+
+/// Bridges and virtual networks of the node, by name. Names that the list hides from the token look as if they were not there,
+/// so a list without any bridge counts as unseen.
+async fn bridges(pve: &Pve) -> Result<Option<BTreeSet<String>>, Trouble> {
+    let interfaces = pve.host_interfaces().await?;
+    let names: BTreeSet<String> = interfaces
+        .into_iter()
+        .filter(|interface| matches!(interface.kind.as_str(), "bridge" | "OVSBridge" | "vnet"))
+        .map(|interface| interface.iface)
+        .collect();
+    Ok((!names.is_empty()).then_some(names))
+}
+
+async fn original(pve: &Pve, source: Vmid) -> Result<Original, Trouble> {
+    if pve.is_free(source).await? {
+        return Ok(Original::Gone);
+    }
+    let config = match pve.lxc_config(source).await {
+        Ok(config) => config,
+        Err(error) if error.is_transient() => return Err(error.into()),
+        Err(error) => return Ok(Original::Unreadable(remote_error(&error).text)),
+    };
+    let status = pve.lxc_status(source).await?;
+    Ok(Original::Container {
+        running: status.is_running(),
+        onboot: config.is_on("onboot"),
+    })
+}
+
+/// Volumes that bear the VMID, on any storage for disks, as far as the token may see.
+async fn volumes_of(
+    pve: &Pve,
+    storages: &[StorageFacts],
+    vmid: Vmid,
+) -> Result<Vec<VolumeId>, Trouble> {
+    let mut found = Vec::new();
+    for storage in storages {
+        let for_disks = storage.content.contains("rootdir") || storage.content.contains("images");
+        if storage.active && for_disks {
+            let listed = pve.storage_content(&storage.id).await?.into_iter();
+            let of_guest = listed.filter(|volume| {
+                volume.content.as_deref() != Some("backup") && volume.volid.guest() == Some(vmid)
+            });
+            found.extend(of_guest.map(|volume| volume.volid));
+        }
+    }
+    Ok(found)
+}
+
+async fn rights(
+    pve: &Pve,
+    paths: BTreeSet<String>,
+) -> Result<BTreeMap<String, BTreeSet<String>>, Trouble> {
+    let mut rights = BTreeMap::new();
+    for path in paths {
+        let held = pve.permissions_at(&path).await?.0.remove(&path);
+        let names = held.unwrap_or_default().into_keys().collect();
+        rights.insert(path, names);
+    }
+    Ok(rights)
+}
+
+/// A guest that a restore made, its configuration read last: it decides, and nothing slow comes between it and what is done
+/// by it.
+pub(crate) async fn restored(
+    remotes: &Remotes,
+    vmid: Vmid,
+    on: &[StorageId],
+) -> Result<RestoredFacts, Trouble> {
+    let agent = remotes.of(Principal::Agent);
+    let restorer = remotes.of(Principal::Restore);
+    let mut seen = Some(Vec::new());
+    for storage in on {
+        let here = volumes(restorer, vmid, storage).await?;
+        seen = seen.zip(here).map(|(mut all, here)| {
+            all.extend(here);
+            all
+        });
+    }
+    // Tasks of others are shown to the one that always observes.
+    let listed = ListTasks {
+        vmid: Some(vmid),
+        ..ListTasks::default()
+    };
+    let mut tasks = agent.tasks(&listed).await?;
+    let last_task = last_task(&mut tasks);
+    let (existence, state, written) = if agent.is_free(vmid).await? {
+        (Existence::Absent, None, None)
+    } else {
+        container(restorer, vmid).await?
+    };
+    Ok(RestoredFacts {
+        guest: ScratchFacts {
+            existence,
+            state,
+            last_task,
+            volumes: seen,
+            tasks: tasks.into_iter().map(|task| task.upid).collect(),
+        },
+        written,
+    })
+}
+
+type Seen = (
+    Existence,
+    Option<felhom_engine::GuestState>,
+    Option<WrittenConfig>,
+);
+
+async fn container(pve: &Pve, vmid: Vmid) -> Result<Seen, Trouble> {
+    // A stub has no state worth asking for, and answers with an error.
+    let state = guest_state(pve, vmid).await;
+    let read = match pve.lxc_config(vmid).await {
+        Ok(config) => written(&config),
+        Err(error) if error.is_transient() => return Err(error.into()),
+        Err(error) => Err(Trouble(remote_error(&error))),
+    };
+    let written = match read {
+        Ok(written) => written,
+        Err(Trouble(error)) if error.class == ErrorClass::Untrusted => return Err(Trouble(error)),
+        Err(Trouble(error)) => return Ok((Existence::Unreadable(error.text), None, None)),
+    };
+    let config: &GuestConfig = &written.config;
+    let existence = Existence::Container(Box::new(config.clone()));
+    if config.is_create_stub() || config.is_destroyed_stub() {
+        return Ok((existence, None, Some(written)));
+    }
+    Ok((existence, Some(state?), Some(written)))
+}

@@ -1,0 +1,101 @@
+//! What stays the same though it may clash with the original or with others, and what reaches the host.
+
+use std::collections::BTreeMap;
+
+use crate::restore_run::property;
+use crate::restore_run::records::{Identity, RestoreRunRequest};
+use crate::restore_run::subject::{Original, RestoreSubject, net_values};
+
+/// One line each.
+pub(super) fn clashes(
+    request: &RestoreRunRequest,
+    subject: &RestoreSubject,
+    set: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let config = &subject.archived.config;
+    let vmid = request.to;
+    let mut lines = Vec::new();
+    for (key, net) in net_values(set) {
+        lines
+            .extend(addresses(net).map(|address| clash_of_address(request, subject, key, address)));
+        if let (Some(bridge), Some(seen)) = (property::value(net, "bridge"), &subject.bridges)
+            && !seen.contains(bridge)
+        {
+            lines.push(format!(
+                "{key} is on `{bridge}`, which this node does not have: the guest does not start until {key} is changed"
+            ));
+        }
+    }
+    if request.identity == Identity::Keep && subject.original != Original::Gone {
+        lines.push(
+            "MAC addresses and host name are those of the original: never start both".to_owned(),
+        );
+    }
+    lines.push(
+        "machine-id and SSH host keys are inside the archive and stay: a DHCP server that goes by the machine-id gives \
+         both guests one address"
+            .to_owned(),
+    );
+    lines.push(
+        "what the guest does by itself (cron jobs, mail queues, synchronisation) goes on with the first start"
+            .to_owned(),
+    );
+    lines.push(format!(
+        "firewall rules that the archive holds become /etc/pve/firewall/{vmid}.fw as they are, the addresses in them too"
+    ));
+    if let Some(script) = &config.hookscript {
+        lines.push(format!(
+            "`hookscript: {script}` comes back and runs as root on the node with every start; to take it off first: \
+             `pct set {vmid} --delete hookscript`"
+        ));
+    }
+    for device in &config.devices {
+        let what = subject.archived.values.get(device);
+        let what = what.map(String::as_str).unwrap_or_default();
+        lines.push(format!(
+            "`{device}: {what}` comes back: a device of the node, also the original's; to take it off first: \
+             `pct set {vmid} --delete {device}`"
+        ));
+    }
+    lines
+}
+
+/// Addresses that are written into the guest.
+fn addresses(net: &str) -> impl Iterator<Item = &str> {
+    let fixed = |key: &str| {
+        property::value(net, key).filter(|value| !matches!(*value, "dhcp" | "manual" | "auto"))
+    };
+    [fixed("ip"), fixed("ip6")].into_iter().flatten()
+}
+
+/// Whether an interface that is up would take an address that the running original has.
+pub(super) fn takes_an_address_in_use(
+    request: &RestoreRunRequest,
+    subject: &RestoreSubject,
+    set: &BTreeMap<String, String>,
+) -> bool {
+    let runs = matches!(subject.original, Original::Container { running: true, .. });
+    runs && !request.link_down
+        && net_values(set)
+            .any(|(_, net)| !property::is_on(net, "link_down") && addresses(net).next().is_some())
+}
+
+fn clash_of_address(
+    request: &RestoreRunRequest,
+    subject: &RestoreSubject,
+    key: &str,
+    address: &str,
+) -> String {
+    let when = match &subject.original {
+        Original::Container { running: true, .. } if request.link_down => {
+            "the original runs with it, so its link stays down until that is settled"
+        }
+        Original::Container { running: true, .. } => {
+            "it clashes while the original runs; `--link-down` keeps it off the network"
+        }
+        Original::Container { running: false, .. } => "it clashes when the original is started",
+        Original::Unreadable(_) => "it clashes while the original runs",
+        Original::Gone => "the original is gone",
+    };
+    format!("{key} has the fixed address {address}: {when}")
+}

@@ -1,0 +1,157 @@
+//! How a restore ends: there as planned, there and different, refused, or failed and taken back.
+
+use crate::finding::{Finding, codes};
+use crate::mutating::Ended;
+use crate::outcome::TaskVerdict;
+use crate::restore_run::plan::RestoreRunPlan;
+use crate::restore_run::records::RestoreEnd;
+use crate::restore_run::subject::RestoredFacts;
+use crate::restore_run::{RestoreRunJob, State};
+use crate::scratch::{CleanUp, CleanUpEnd};
+
+impl RestoreRunJob {
+    /// Nothing was begun.
+    pub(super) fn refuse(&mut self, reasons: Vec<String>) {
+        self.report.reasons = reasons;
+        self.report.nothing_left = true;
+        self.finish(RestoreEnd::Refused);
+    }
+
+    pub(super) fn finish(&mut self, end: RestoreEnd) {
+        self.report.end = end;
+        // What is written down for good holds nothing that a guest keeps to itself.
+        self.report.plan = self.report.plan.as_ref().map(RestoreRunPlan::told);
+        self.state = State::Finished;
+    }
+
+    /// Takes back what the restore may have made.
+    pub(super) fn clean_up(&mut self, reason: String) {
+        self.report.end = RestoreEnd::Failed;
+        self.report.reasons.push(reason);
+        let clean_up = self.report.plan.as_ref().and_then(|plan| {
+            CleanUp::of_restore(
+                &plan.storages(),
+                &self.request.policy,
+                plan.mark.clone(),
+                self.report.restore_upid.clone(),
+            )
+        });
+        match clean_up {
+            Some(clean_up) => self.state = State::CleaningUp(Box::new(clean_up)),
+            None => self.finish(RestoreEnd::Failed),
+        }
+    }
+
+    pub(super) fn cleaned_up(&mut self, end: CleanUpEnd) {
+        match end {
+            CleanUpEnd::Gone => self.report.nothing_left = true,
+            CleanUpEnd::GoneUnseen(finding) => {
+                self.report.nothing_left = true;
+                self.report.findings.push(finding);
+            }
+            CleanUpEnd::LeftBehind(finding) => self.report.findings.push(finding),
+        }
+        self.finish(RestoreEnd::Failed);
+    }
+
+    /// Raw `lxc.*` lines are dropped with a warning, as the plan says; any other warning is told.
+    pub(super) fn note_warnings(&mut self, verdict: &TaskVerdict, log: &[String]) {
+        let TaskVerdict::Warnings(count) = verdict else {
+            return;
+        };
+        let warned: Vec<&str> = log
+            .iter()
+            .filter_map(|line| {
+                line.strip_prefix("WARN: ")
+                    .or_else(|| line.strip_prefix("WARNING: "))
+            })
+            .filter(|line| !line.contains("skipping custom lxc options"))
+            .collect();
+        let expected = self
+            .report
+            .plan
+            .as_ref()
+            .is_some_and(|plan| plan.missing.iter().any(|one| one.key.starts_with("lxc.")));
+        if expected && *count == 1 && warned.is_empty() {
+            return;
+        }
+        let detail = format!(
+            "the restore ended with {count} warning(s): {}",
+            warned.join("; ")
+        );
+        let subject = format!("guest {}", self.request.to);
+        self.report
+            .findings
+            .push(Finding::new(codes::TASK_WARNINGS, subject, detail));
+    }
+
+    /// The data is back and the configuration is another one: that is for a person to judge, and nothing to destroy.
+    pub(super) fn differs(&mut self, differences: Vec<String>) {
+        let to = self.request.to;
+        self.report.findings.push(
+            Finding::new(
+                codes::RESTORE_DIFFERS,
+                format!("guest {to}"),
+                differences.join("; "),
+            )
+            .hint(format!(
+                "look at it with `pct config {to}` before it is started"
+            )),
+        );
+        self.report.reasons = differences;
+        self.finish(RestoreEnd::Differs);
+    }
+
+    pub(super) fn as_planned(&mut self, plan: &RestoreRunPlan) {
+        let keys = plan.set.len().saturating_add(plan.kept.len());
+        self.report.checks = vec![
+            format!("{keys} keys re-read against the plan"),
+            format!("{} volumes re-read against the plan", plan.volumes.len()),
+        ];
+    }
+
+    /// The guest is there as planned; only its start is missing.
+    pub(super) fn not_started(&mut self, why: &str) {
+        let to = self.request.to;
+        if self.request.start {
+            self.report.findings.push(
+                Finding::new(
+                    codes::RESTORED_NOT_STARTED,
+                    format!("guest {to}"),
+                    why.to_owned(),
+                )
+                .hint(format!("when the cause is gone: pct start {to}")),
+            );
+        }
+        self.finish(RestoreEnd::Restored);
+    }
+
+    /// Takes up how the start's task ended. Whether the guest runs is looked at, unless nothing was begun.
+    pub(super) fn start_ended(&mut self, ended: &Ended) {
+        self.start_trouble = match ended {
+            Ended::Refused(error) => return self.not_started(&error.text),
+            Ended::Task {
+                verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
+                ..
+            }
+            | Ended::EffectOnly => None,
+            Ended::Task { verdict, .. } => Some(verdict.to_string()),
+            Ended::Stopped { reason, .. } => Some(reason.clone()),
+            Ended::Undetermined(text) => Some(text.clone()),
+        };
+        self.state = State::Confirming;
+    }
+
+    /// Whether the guest runs.
+    pub(super) fn confirm(&mut self, facts: &RestoredFacts) {
+        self.tries = 0;
+        let state = facts.guest.state.as_ref();
+        if state.is_some_and(|state| state.running) {
+            self.report.started = true;
+            self.finish(RestoreEnd::Restored);
+        } else {
+            let why = self.start_trouble.take();
+            self.not_started(&why.unwrap_or_else(|| "after the start it does not run".to_owned()));
+        }
+    }
+}
