@@ -1,6 +1,7 @@
 //! Reports on Docker volumes: taken up, compared with the last one, shown, and never inherited; what follows from them.
 
 mod engine;
+mod matrix;
 
 use felhom_agent::exit::Exit;
 use felhom_agent::journal::Journal;
