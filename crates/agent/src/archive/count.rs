@@ -121,8 +121,8 @@ impl<'a> Counter<'a> {
         let root = asked.or_else(|| self.found_root(path));
         if let Some(root) = root {
             let volume = self.volumes.get_mut(root)?;
-            // A bind mount may be of a single file.
-            volume.root_present = true;
+            // A bind mount may be of a single file; behind a link the bytes lie elsewhere.
+            volume.root_present |= matches!(member.kind, Kind::Directory | Kind::File);
             return None;
         }
         let at = self.above.volume?;

@@ -353,6 +353,17 @@ pub(crate) fn restore_job(
 }
 
 pub(crate) fn backup_job(bench: &Bench, journal: &Journal, number: u32, bits: u64) -> Job {
+    backup_job_after(None, bench, journal, number, bits)
+}
+
+/// The same after a good backup that held this.
+pub(crate) fn backup_job_after(
+    former: Option<ArchiveContent>,
+    bench: &Bench,
+    journal: &Journal,
+    number: u32,
+    bits: u64,
+) -> Job {
     let id = JobId::from_bits(bits);
     let config = config::load(&bench.config).unwrap();
     let mark = Mark {
@@ -364,9 +375,11 @@ pub(crate) fn backup_job(bench: &Bench, journal: &Journal, number: u32, bits: u6
         vmid: vmid(number),
         mark,
         policy: config.backup,
-        forecast_bytes: None,
+        forecast_bytes: former.as_ref().map(|content| content.bytes),
         volumes: None,
-        before: Vec::new(),
+        before: former
+            .map(|content| content.docker_volumes)
+            .unwrap_or_default(),
     };
     let kind = JobKind::Backup(Box::new(BackupJob::new(request)));
     Job {

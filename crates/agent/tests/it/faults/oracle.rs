@@ -155,7 +155,7 @@ pub(super) fn production(bench: &Bench) -> BTreeMap<String, Value> {
         let config = guest[0].as_str().unwrap_or_default();
         let before = config.split("\n[vzdump]\n").next().unwrap_or_default();
         let kept = before.replace("parent: vzdump\n", "");
-        guest[0] = kept.into();
+        guest[0] = kept.trim_end().into();
     }
     guests
 }

@@ -111,12 +111,12 @@ async fn six_sentinels_go_through_plan_log_archive_and_restore_as_on_a_real_node
     std::fs::write(&file, report()).unwrap();
     let import = ["volumes", "import", "9010", file.to_str().unwrap()];
     bench.run(&import).await;
-    let planted = bench
+    let found = bench
         .world
         .control("guest-files", json!({ "vmid": 9010, "list": "/" }))
         .await
         .unwrap();
-    let planted: BTreeSet<String> = serde_json::from_value(planted["files"].clone()).unwrap();
+    let sown: BTreeSet<String> = serde_json::from_value(found["files"].clone()).unwrap();
 
     let backed = bench
         .run(&["backup", "run", "9010", "--mode", "stop"])
@@ -150,7 +150,7 @@ async fn six_sentinels_go_through_plan_log_archive_and_restore_as_on_a_real_node
 
     for sentinel in &SENTINELS {
         let name = sentinel.name;
-        assert!(planted.contains(sentinel.path), "{name} was planted");
+        assert!(sown.contains(sentinel.path), "{name} was planted");
         let (planned, logged) = planned_and_logged(&proof, sentinel.about);
         assert_eq!(planned, sentinel.held, "{name} by plan");
         assert_eq!(logged, sentinel.held, "{name} by vzdump's log");

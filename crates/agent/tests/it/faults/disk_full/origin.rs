@@ -116,10 +116,14 @@ impl Origin {
     }
 
     /// The job that the command makes.
-    fn job(&self, subject: Subject, bench: &Bench, journal: &Journal) -> Job {
+    async fn job(&self, subject: Subject, bench: &Bench, journal: &Journal) -> Job {
         let bits = u64::MAX;
         match subject {
-            Subject::Backup => backup_job(bench, journal, 9010, bits),
+            Subject::Backup => {
+                let rows = journal.backups(Some(vmid(9010))).await.unwrap();
+                let former = rows.into_iter().find_map(|row| row.report.content);
+                backup_job_after(former, bench, journal, 9010, bits)
+            }
             Subject::Exercise => exercise_job(bench, journal, 9001, bits),
             Subject::Prune => Job {
                 id: JobId::from_bits(bits),
@@ -182,7 +186,7 @@ pub(super) async fn measure(subject: Subject, origin: &Origin) -> (Vec<u64>, Cou
         performer: &performer,
         progress: &ruler,
     };
-    let job = origin.job(subject, &bench, &journal);
+    let job = origin.job(subject, &bench, &journal).await;
     let job = runner.start(job).await.unwrap();
     assert_eq!(end_of(&job), End::Right, "{subject:?}: {}", why(&job));
     let counts = fresh(&before, &bench);
