@@ -186,7 +186,7 @@ async fn die(case: &Case, bench: &Bench, origins: &Origins) -> Result<(), String
         runner
             .start(job)
             .await
-            .map(|_| ())
+            .map(|job| format!("{:?}", job.findings()))
             .map_err(|error| error.to_string())
     });
     if case.death == Death::Unread {
