@@ -165,6 +165,9 @@ pub enum Action {
         device: String,
         /// Its labels.
         labels: BTreeMap<String, String>,
+        /// Labels that reports do not tell the values of.
+        #[serde(default)]
+        untold: Vec<String>,
     },
     /// Let containers mount another directory.
     Repoint {

@@ -85,10 +85,12 @@ fn action(action: &engine::PlacementAction) -> told::Action {
             name,
             device,
             labels,
+            untold,
         } => To::RecreateVolume {
             name,
             device,
             labels,
+            untold,
         },
         From::Repoint { from, to, projects } => To::Repoint { from, to, projects },
         From::StartContainers { projects, names } => To::StartContainers { projects, names },

@@ -80,6 +80,8 @@ pub enum PlacementAction {
         device: String,
         /// The labels it had, and its class.
         labels: BTreeMap<String, String>,
+        /// Labels that reports do not tell the values of: a person adds them.
+        untold: Vec<String>,
     },
     /// Let the containers mount another directory.
     Repoint {

@@ -53,6 +53,7 @@ impl PlacementAction {
                 name,
                 device,
                 labels,
+                untold: _,
             } => vec![
                 format!("docker volume rm {}", quoted(name)),
                 format!(
@@ -121,8 +122,19 @@ impl PlacementAction {
                 )
             }
             Self::SetAside { from, to } => format!("move the old copy from `{from}` to `{to}`"),
-            Self::RecreateVolume { name, device, .. } => {
-                format!("make the volume `{name}` anew, on `{device}`")
+            Self::RecreateVolume {
+                name,
+                device,
+                untold,
+                ..
+            } => {
+                let by_hand = if untold.is_empty() {
+                    String::new()
+                } else {
+                    let names = untold.join(", ");
+                    format!("; add its label(s) {names}, whose values no report tells")
+                };
+                format!("make the volume `{name}` anew, on `{device}`{by_hand}")
             }
             Self::Repoint { from, to, projects } => {
                 let wherever = if projects.is_empty() {

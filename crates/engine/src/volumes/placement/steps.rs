@@ -1,5 +1,7 @@
 //! The steps of one volume's way, in order.
 
+use std::collections::BTreeMap;
+
 use felhom_ids::Vmid;
 
 use super::{PlacementAction, PlacementSetting, PlacementStep, Side};
@@ -8,6 +10,9 @@ use crate::volumes::judge::{JudgedVolume, VolumeKind};
 
 /// Where old copies are set aside, inside the guest.
 pub(super) const SET_ASIDE: &str = "/var/lib/felhom/set-aside";
+
+/// What a report says instead of a secret.
+const UNTOLD: &str = "[redacted]";
 
 /// What the steps are made from.
 pub(super) struct Steps<'a> {
@@ -84,12 +89,15 @@ impl Steps<'_> {
                 "make the removed containers anew: they still find the old copy",
             ));
         }
-        let mut labels = self
+        let labels = self
             .setting
             .labels
             .get(&self.volume.name)
             .cloned()
             .unwrap_or_default();
+        let (untold, mut labels): (BTreeMap<_, _>, BTreeMap<_, _>) = labels
+            .into_iter()
+            .partition(|(_, value)| value.contains(UNTOLD));
         labels.insert("felhom.class".to_owned(), self.class.to_string());
         steps.push(self.aside());
         steps.push(step(
@@ -98,6 +106,7 @@ impl Steps<'_> {
                 name: self.volume.name.clone(),
                 device: self.to.to_owned(),
                 labels,
+                untold: untold.into_keys().collect(),
             },
             "both copies are whole; go on with this step, or move the old one back",
         ));

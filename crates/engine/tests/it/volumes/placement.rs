@@ -233,3 +233,26 @@ fn a_name_that_docker_would_not_give_never_becomes_a_command() {
         assert!(plan(&project, &setting()).moves.is_empty(), "{odd:?}");
     }
 }
+
+#[test]
+fn a_label_that_no_report_tells_is_left_to_a_person() {
+    let mut setting = setting();
+    let labels = [("token", "[redacted]"), ("keep", "me")];
+    let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    setting.labels.insert("films".into(), labels.into());
+    let plan = plan(&Case::with(Case::films), &setting);
+    let steps = plan.moves[0].steps.iter();
+    let mut made =
+        steps.filter(|step| matches!(step.action, PlacementAction::RecreateVolume { .. }));
+    let action = &made.next().unwrap().action;
+    assert!(
+        action.what().contains("add its label(s) token"),
+        "{}",
+        action.what()
+    );
+    let commands = action.commands(vmid(9010)).concat();
+    assert!(
+        commands.contains("keep=me") && !commands.contains("redacted"),
+        "{commands}"
+    );
+}
