@@ -12,7 +12,7 @@ use crate::job::Next;
 use crate::mark::Mark;
 use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
-use crate::outcome::{ErrorClass, Outcome, RemoteError, TaskVerdict};
+use crate::outcome::{ErrorClass, Outcome, RemoteError};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::SnapshotFacts;
@@ -260,18 +260,8 @@ impl ExerciseJob {
         if let Ended::Refused(error) = ended {
             self.report.trouble = Some(error.class);
         }
-        let failure = match ended {
-            Ended::Task {
-                verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
-                ..
-            }
-            | Ended::EffectOnly => None,
-            Ended::Task { verdict, .. } => Some(verdict.to_string()),
-            Ended::Refused(error) => Some(error.text.clone()),
-            Ended::Stopped { reason, .. } => Some(reason.clone()),
-            Ended::Undetermined(text) => Some(text.clone()),
-        };
-        self.report.reason = self.report.reason.take().or(failure);
+        let reason = self.report.reason.take();
+        self.report.reason = reason.or_else(|| ended.trouble());
         // Whatever the task said, only the list says whether there is a snapshot to remove.
         self.state = if matches!(self.state, State::Creating(_)) {
             State::Created

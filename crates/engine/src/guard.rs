@@ -359,7 +359,7 @@ impl GuardJob {
         );
         match &self.state {
             State::Snapshotting(_) => {
-                match failure(&ended) {
+                match ended.trouble() {
                     None => self.vouched = true,
                     Some(why) => self.because(&why),
                 }
@@ -418,20 +418,5 @@ impl GuardJob {
         self.report.end = end;
         self.report.stays = stays;
         self.state = State::Finished;
-    }
-}
-
-/// Why a task is no word that all is well; `None` when it is.
-fn failure(ended: &Ended) -> Option<String> {
-    match ended {
-        Ended::Task {
-            verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
-            ..
-        }
-        | Ended::EffectOnly => None,
-        Ended::Task { verdict, .. } => Some(verdict.to_string()),
-        Ended::Refused(error) => Some(error.text.clone()),
-        Ended::Stopped { reason, .. } => Some(reason.clone()),
-        Ended::Undetermined(text) => Some(text.clone()),
     }
 }

@@ -50,6 +50,23 @@ pub enum Ended {
     Undetermined(String),
 }
 
+impl Ended {
+    /// Why the task is no word that all is well; `None` when it is. Only the effect, read again, is more than a word.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Task {
+                verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
+                ..
+            }
+            | Self::EffectOnly => None,
+            Self::Task { verdict, .. } => Some(verdict.to_string()),
+            Self::Refused(error) => Some(error.text.clone()),
+            Self::Stopped { reason, .. } => Some(reason.clone()),
+            Self::Undetermined(text) => Some(text.clone()),
+        }
+    }
+}
+
 /// How often a request that certainly did not happen is sent again.
 const MAX_SENDS: u8 = 3;
 /// How often a step that could not be performed is tried again before the job pauses.

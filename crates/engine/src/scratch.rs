@@ -313,7 +313,7 @@ impl CleanUp {
                 }
                 if let Some(ended) = mutating.ended() {
                     self.destroyed = destroys && did(ended);
-                    self.trouble = trouble(ended).or(self.trouble.take());
+                    self.trouble = ended.trouble().or(self.trouble.take());
                     self.stage = Stage::Look;
                 }
             }
@@ -472,20 +472,6 @@ fn did(ended: &Ended) -> bool {
             ..
         }
     )
-}
-
-fn trouble(ended: &Ended) -> Option<String> {
-    match ended {
-        Ended::Task {
-            verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
-            ..
-        }
-        | Ended::EffectOnly => None,
-        Ended::Task { verdict, .. } => Some(verdict.to_string()),
-        Ended::Refused(error) => Some(error.text.clone()),
-        Ended::Stopped { reason, .. } => Some(reason.clone()),
-        Ended::Undetermined(text) => Some(text.clone()),
-    }
 }
 
 fn unseen(subject: String, vmid: Vmid, storage: &StorageId) -> Finding {

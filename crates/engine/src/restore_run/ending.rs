@@ -128,17 +128,10 @@ impl RestoreRunJob {
 
     /// Takes up how the start's task ended. Whether the guest runs is looked at, unless nothing was begun.
     pub(super) fn start_ended(&mut self, ended: &Ended) {
-        self.start_trouble = match ended {
-            Ended::Refused(error) => return self.not_started(&error.text),
-            Ended::Task {
-                verdict: TaskVerdict::Succeeded | TaskVerdict::Warnings(_),
-                ..
-            }
-            | Ended::EffectOnly => None,
-            Ended::Task { verdict, .. } => Some(verdict.to_string()),
-            Ended::Stopped { reason, .. } => Some(reason.clone()),
-            Ended::Undetermined(text) => Some(text.clone()),
-        };
+        if let Ended::Refused(error) = ended {
+            return self.not_started(&error.text);
+        }
+        self.start_trouble = ended.trouble();
         self.state = State::Confirming;
     }
 
