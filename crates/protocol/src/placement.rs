@@ -192,10 +192,12 @@ pub enum Action {
         /// The archive; `None` when none is known yet.
         volid: Option<String>,
     },
-    /// Remove the copy that was set aside: only when a person says so and names the volume.
+    /// Remove the old copy: only when a person says so and names the volume.
     DropOld {
-        /// Where it was set aside.
+        /// Where it is.
         path: String,
+        /// Whether the directory itself stays.
+        emptied: bool,
     },
 }
 
@@ -207,7 +209,7 @@ impl Action {
     /// The directories that it works on.
     fn paths(&self) -> Vec<&str> {
         match self {
-            Self::AddMount { path, .. } | Self::DropOld { path } => vec![path],
+            Self::AddMount { path, .. } | Self::DropOld { path, .. } => vec![path],
             Self::PrepareMount { path, data } => vec![path, data],
             Self::CopyTree { from, to }
             | Self::CompareTrees { from, to }

@@ -98,6 +98,6 @@ fn action(action: &engine::PlacementAction) -> told::Action {
         From::ProtectArchive { node: _, volid } => To::ProtectArchive {
             volid: volid.map(|volid| volid.to_string()),
         },
-        From::DropOld { path } => To::DropOld { path },
+        From::DropOld { path, emptied } => To::DropOld { path, emptied },
     }
 }

@@ -1,7 +1,7 @@
 //! The plan that puts a volume where its class belongs: every step, what it needs, and what is true when it stops there.
 //!
-//! Nothing is lost by stopping anywhere: the old copy is set aside whole, is hashed against the new one file by file, and goes
-//! only by a step of its own, after the last archive that still holds it was set protected.
+//! Nothing is lost by stopping anywhere: the old copy stays whole, is hashed against the new one file by file, and goes only by
+//! a step of its own, after the last archive that still holds it was set protected.
 
 mod action;
 mod commands;
@@ -243,13 +243,16 @@ fn way(
     let path = format!("{MOUNTED_BELOW}/{short}");
     let to = format!("{path}/data");
     let stops: Vec<String> = unique(volume.uses.iter().map(|one| one.container.clone()));
+    // Docker's own directory goes when the volume is made anew; whatever else holds a volume's bytes stays as it is.
+    let own = volume.kind != VolumeKind::Bind && volume.mountpoint.is_none();
+    let aside = format!("{SET_ASIDE}/{short}");
     let way = Steps {
         vmid,
         volume,
         class,
         from,
         to: &to,
-        aside: &format!("{SET_ASIDE}/{short}"),
+        aside: own.then_some(aside.as_str()),
         stops: &stops,
         setting,
     };

@@ -111,10 +111,12 @@ pub enum PlacementAction {
         /// The archive; `None` when none is known yet: the proof before is one.
         volid: Option<VolumeId>,
     },
-    /// Remove the copy that was set aside: only when a person says so and names the volume.
+    /// Remove the old copy: only when a person says so and names the volume.
     DropOld {
-        /// Where it was set aside.
+        /// Where it is.
         path: String,
+        /// Whether the directory itself stays: it may be a mount point, or somebody else's.
+        emptied: bool,
     },
 }
 

@@ -79,7 +79,14 @@ impl PlacementAction {
                     format!("pvesh set {} --protected 1", quoted(&path))
                 })
                 .collect(),
-            Self::DropOld { path } => vec![format!("rm -rf --one-file-system {}", quoted(path))],
+            Self::DropOld {
+                path,
+                emptied: false,
+            } => vec![format!("rm -rf --one-file-system {}", quoted(path))],
+            Self::DropOld {
+                path,
+                emptied: true,
+            } => vec![format!("find {} -xdev -mindepth 1 -delete", quoted(path))],
         }
     }
 
@@ -157,9 +164,11 @@ impl PlacementAction {
                 "protect the last archive that holds the old copy (the one of the step before does)"
                     .to_owned()
             }
-            Self::DropOld { path } => format!(
-                "remove the old copy in `{path}`: only when all is well, and the archive is protected"
-            ),
+            Self::DropOld { path, .. } => {
+                format!(
+                    "remove the old copy in `{path}`: only when all is well, and the archive is protected"
+                )
+            }
         }
     }
 }

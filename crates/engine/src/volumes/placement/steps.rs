@@ -21,7 +21,8 @@ pub(super) struct Steps<'a> {
     pub(super) class: VolumeClass,
     pub(super) from: &'a str,
     pub(super) to: &'a str,
-    pub(super) aside: &'a str,
+    /// Where the old copy is moved, where it cannot stay: Docker removes its own directories.
+    pub(super) aside: Option<&'a str>,
     pub(super) stops: &'a [String],
     pub(super) setting: &'a PlacementSetting,
 }
@@ -99,7 +100,7 @@ impl Steps<'_> {
             .into_iter()
             .partition(|(_, value)| value.contains(UNTOLD));
         labels.insert("felhom.class".to_owned(), self.class.to_string());
-        steps.push(self.aside());
+        steps.extend(self.set_aside());
         steps.push(step(
             Side::Guest,
             PlacementAction::RecreateVolume {
@@ -114,29 +115,28 @@ impl Steps<'_> {
     }
 
     fn switching_bind(&self) -> Vec<PlacementStep> {
-        vec![
-            step(
-                Side::Person,
-                PlacementAction::Repoint {
-                    from: self.from.to_owned(),
-                    to: self.to.to_owned(),
-                    projects: self.projects(),
-                },
-                "as before: both copies are whole, and the containers find the old one",
-            ),
-            self.aside(),
-        ]
+        vec![step(
+            Side::Person,
+            PlacementAction::Repoint {
+                from: self.from.to_owned(),
+                to: self.to.to_owned(),
+                projects: self.projects(),
+            },
+            "as before: both copies are whole, and the containers find the old one",
+        )]
     }
 
-    fn aside(&self) -> PlacementStep {
-        step(
+    fn set_aside(&self) -> Option<PlacementStep> {
+        let to = self.aside?.to_owned();
+        let action = PlacementAction::SetAside {
+            from: self.from.to_owned(),
+            to,
+        };
+        Some(step(
             Side::Guest,
-            PlacementAction::SetAside {
-                from: self.from.to_owned(),
-                to: self.aside.to_owned(),
-            },
+            action,
             "both copies are whole; move the old one back, or go on with this step",
-        )
+        ))
     }
 
     fn projects(&self) -> Vec<String> {
@@ -172,20 +172,24 @@ impl Steps<'_> {
             PlacementAction::Prove { vmid: self.vmid },
             "the volume is at its new place, and no backup has proven it yet",
         ));
-        steps.push(step(
-            Side::Node,
-            PlacementAction::ProtectArchive {
-                node: self.setting.node.clone(),
-                volid: self.setting.last_archives.get(&self.volume.name).cloned(),
-            },
-            "the old copy is set aside, and takes its space",
-        ));
+        // A hot volume that lay wrong was in no archive, and is in every one from now on.
+        if self.class == VolumeClass::Bulk {
+            steps.push(step(
+                Side::Node,
+                PlacementAction::ProtectArchive {
+                    node: self.setting.node.clone(),
+                    volid: self.setting.last_archives.get(&self.volume.name).cloned(),
+                },
+                "the old copy is still there, and takes its space",
+            ));
+        }
         steps.push(step(
             Side::Guest,
             PlacementAction::DropOld {
-                path: self.aside.to_owned(),
+                path: self.aside.unwrap_or(self.from).to_owned(),
+                emptied: self.aside.is_none(),
             },
-            "the old copy is set aside, and takes its space in the guest and in every backup",
+            "the old copy is still there, and takes its space as long as it is",
         ));
         steps
     }

@@ -120,9 +120,23 @@ fn a_hot_volume_goes_onto_a_mount_point_that_is_in_the_backup() {
     });
     let plan = plan(&case, &setting());
     assert_eq!(plan.moves[0].key, "mp1");
+    let commands = commands(&plan.moves[0]);
     assert_eq!(
-        commands(&plan.moves[0])[0],
+        commands[0],
         "pct set 9010 --mp1 local-lvm:8,mp=/mnt/felhom/pgdata,backup=1"
+    );
+    assert!(
+        !commands.iter().any(|command| command.starts_with("pvesh")),
+        "{commands:?}"
+    );
+    // What Docker does not own stays where it is until the very end.
+    assert!(
+        !commands.iter().any(|command| command.starts_with("mv ")),
+        "{commands:?}"
+    );
+    assert_eq!(
+        commands.last().unwrap(),
+        "find /mnt/db -xdev -mindepth 1 -delete"
     );
 }
 
