@@ -53,7 +53,7 @@ fn form(name: &str) -> Option<(Form, Packing)> {
 }
 
 /// Reads the whole archive. Blocking: minutes for a large archive. `progress` is told how many bytes of the file were read,
-/// at least once for each [`PIECE`] that is unpacked, and can stop it.
+/// at least once for each 256 KiB that is unpacked, and can stop it.
 ///
 /// An archive that breaks off or is damaged is no error but content that is not `complete`.
 ///
