@@ -3,6 +3,7 @@
 mod contents;
 mod docker;
 mod engine;
+mod negative;
 mod scenarios;
 
 use felhom_agent::exit::Exit;
