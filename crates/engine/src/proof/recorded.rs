@@ -140,7 +140,9 @@ mod tests {
             assert_eq!(standing, ProofStanding::Failed, "{reasons:?}");
             reasons.join("\n")
         };
-        let gone = change(|now| drop(now.mounts.remove("mp1")));
+        let gone = change(|now| {
+            now.mounts.remove("mp1");
+        });
         assert_eq!(
             gone,
             "mp1: 0 members, 0 bytes; when the backup was made it held 3 members, 100 bytes"

@@ -21,6 +21,7 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
         "guest-files" => Some(read(body).and_then(|order| guest_files::change(sim, &order))),
         "pct-set" => Some(read(body).and_then(|order| pct_set(sim, order))),
         "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
+        "protect-archive" => Some(read(body).and_then(|order| protect_archive(sim, &order))),
         "vzdump-omits" => Some(read(body).map(|order| vzdump_omits(sim, order))),
         _ => None,
     }
@@ -113,6 +114,19 @@ fn pct_set(sim: &Sim, order: PctSet) -> Result<Value, String> {
     changed.map_err(|error| error.message)?;
     let guest = world.lxc(order.vmid).map_err(|error| error.message)?;
     Ok(json!({ "config": guest.config.print() }))
+}
+
+/// An archive that root protects from removal.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProtectArchive {
+    volid: String,
+}
+
+fn protect_archive(sim: &Sim, order: &ProtectArchive) -> Result<Value, String> {
+    let protected = sim.lock().protect(&order.volid, true, true);
+    protected.map_err(|error| error.message)?;
+    Ok(json!({}))
 }
 
 /// The next archive lacks these paths of its guest, and the log does not say so.

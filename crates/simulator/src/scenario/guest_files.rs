@@ -130,7 +130,9 @@ fn names(folder: &Path) -> io::Result<BTreeSet<OsString>> {
 
 fn rot(path: &Path) -> io::Result<()> {
     let mut content = fs::read(path)?;
-    content.iter_mut().for_each(|byte| *byte = !*byte);
+    for byte in &mut content {
+        *byte = !*byte;
+    }
     let dated = fs::metadata(path)?.modified()?;
     fs::write(path, content)?;
     fs::File::options()

@@ -78,6 +78,24 @@ async fn a_volume_of_more_than_twice_its_size_is_off_its_forecast() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volume_that_was_moved_out_of_the_backup_is_not_missed_in_it() {
+    let bench = album().await;
+    let mount = json!({ "mp0": "local-lvm:1,mp=/mnt/photos,backup=0" });
+    bench.pct_set(9001, mount).await;
+    let moved = json!([
+        { "do": "move", "from": DATA, "to": "/mnt/photos/data" },
+        { "do": "mkdir", "path": DATA },
+    ]);
+    bench.files(9001, moved).await;
+    let docker = used("photos")
+        .volume("pgdata", HOT)
+        .volume("uploads", HOT)
+        .bound("photos", "/mnt/photos/data", COVERED);
+    bench.told(9001, &docker).await;
+    assert_eq!(bench.backed_up(9001, PHOTOS).await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_volume_in_the_archive_that_no_report_knows_is_named() {
     let bench = album().await;
     assert_eq!(bench.backed_up(9001, GUEST).await, NOTHING);
