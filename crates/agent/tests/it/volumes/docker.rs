@@ -103,7 +103,7 @@ impl Docker {
     }
 
     pub(super) fn volume(self, name: &str, labels: &[(&str, &str)]) -> Self {
-        self.made(name, labels, Value::Null)
+        self.made(name, labels, &Value::Null)
     }
 
     /// A volume whose bytes lie in another directory of the guest.
@@ -111,11 +111,11 @@ impl Docker {
         self.made(
             name,
             labels,
-            json!({ "type": "none", "o": "bind", "device": device }),
+            &json!({ "type": "none", "o": "bind", "device": device }),
         )
     }
 
-    fn made(mut self, name: &str, labels: &[(&str, &str)], options: Value) -> Self {
+    fn made(mut self, name: &str, labels: &[(&str, &str)], options: &Value) -> Self {
         let labels: BTreeMap<_, _> = labels.iter().copied().collect();
         self.volumes.push(json!({
             "CreatedAt": "2026-11-23T08:00:00Z", "Driver": "local", "Labels": labels, "Name": name,

@@ -208,12 +208,12 @@ async fn a_backup_that_lacks_a_volume_or_holds_bulk_fails_at_once() {
     failed("volume b2vol: should be in").await;
     good().await;
     // Docker started before the mount point was there, and wrote below it.
-    let wrote = format!("{BULK_OWN}/stray.mkv");
-    let write = json!([{ "do": "write", "path": wrote, "text": "movie" }]);
+    let stray = format!("{BULK_OWN}/stray.mkv");
+    let write = json!([{ "do": "write", "path": stray, "text": "movie" }]);
     bench.files(9010, write).await;
     failed("volume films: should be out").await;
     bench
-        .files(9010, json!([{ "do": "remove", "path": wrote }]))
+        .files(9010, json!([{ "do": "remove", "path": stray }]))
         .await;
     good().await;
     let (_, reasons) = bench.posture(9010).await;

@@ -7,6 +7,27 @@ use crate::support::*;
 
 const NOTHING: [&str; 0] = [];
 
+/// All that can be found about volumes; the last five by a backup only.
+const CODES: [&str; 17] = [
+    "volume-bulk-in-backup",
+    "volume-hot-not-in-backup",
+    "volume-unclassified",
+    "volume-bulk-uncovered",
+    "volume-in-excluded-path",
+    "volume-idle",
+    "data-root-on-mount",
+    "container-without-restart",
+    "bind-not-in-backup",
+    "snapshot-impossible",
+    "rollback-takes-back",
+    "volumes-incomplete",
+    "volume-report-old",
+    "volume-unreported",
+    "sampled-file-absent",
+    "content-changed-silently",
+    "size-off-forecast",
+];
+
 /// Somebody runs that uses the volume, so that it is not idle.
 fn used(docker: Docker, volume: &str) -> Docker {
     docker.with(container("app", "example.org/app:1").mounts(volume, "/data"))
@@ -354,4 +375,19 @@ async fn a_report_that_leaves_something_out_says_so() {
     // What nobody described may be anywhere: nothing is said of the volume itself.
     let late = "guest 9001 volume late";
     assert_eq!(bench.shown(9001, &named, late).await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_tells_what_mends_each_finding_and_the_program_explains_it() {
+    let page = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/operations/volumes.md"
+    );
+    let page = std::fs::read_to_string(page).unwrap();
+    let bench = Bench::new().await;
+    for code in CODES {
+        assert!(page.contains(&format!("| `{code}` |")), "{code}");
+        let explained = bench.run(&["findings", "explain", code]).await;
+        assert_eq!(explained.exit.code(), 0, "{code}: {explained:?}");
+    }
 }
