@@ -157,8 +157,12 @@ impl Teller<'_> {
                 done.map(drop).map_err(anyhow::Error::msg)
             }
             "drop-old" => {
-                let remove = json!([{ "do": "remove", "path": text("path") }]);
-                self.inside(remove).await
+                let mut changes = vec![json!({ "do": "remove", "path": text("path") })];
+                // The directory itself may be more than the old copy's place.
+                if step["emptied"] == json!(true) {
+                    changes.push(json!({ "do": "mkdir", "path": text("path") }));
+                }
+                self.inside(json!(changes)).await
             }
             other => bail!("nobody knows how to play `{other}`"),
         }
