@@ -105,31 +105,19 @@ impl Teller<'_> {
     /// Carries one step of a plan out, by what the document says to programs.
     async fn play(&mut self, step: &Value, engine: &mut Engine, old: &str) -> anyhow::Result<()> {
         let text = |key: &str| step[key].as_str().unwrap_or_default();
+        if let Some(changes) = file_changes(step) {
+            let changed = self.inside(changes).await;
+            if text("action") == "compare-trees" {
+                self.promise("both copies hold the same, byte for byte", changed.is_ok());
+            }
+            return changed;
+        }
         match text("action") {
             "add-mount" => self.add_mount(step).await,
-            "prepare-mount" => {
-                let mkdir = json!([{ "do": "mkdir", "path": text("data") }]);
-                self.inside(mkdir).await
-            }
             // Removed containers are as good as stopped ones until compose makes them anew.
             "stop-containers" | "remove-containers" => {
                 engine.set_running(&names(step, "names"), false);
                 Ok(())
-            }
-            "copy-tree" => {
-                let copy = json!([{ "do": "copy", "from": text("from"), "to": text("to") }]);
-                self.inside(copy).await
-            }
-            "compare-trees" => {
-                let compare = json!([{ "do": "compare", "from": text("from"), "to": text("to") }]);
-                let compared = self.inside(compare).await;
-                self.promise("both copies hold the same, byte for byte", compared.is_ok());
-                compared
-            }
-            "set-aside" => {
-                let moved = json!({ "do": "move", "from": text("from"), "to": text("to") });
-                let mkdir = json!({ "do": "mkdir", "path": text("from") });
-                self.inside(json!([moved, mkdir])).await
             }
             "recreate-volume" => {
                 let labels = step["labels"].as_object().cloned().unwrap_or_default();
@@ -155,14 +143,6 @@ impl Teller<'_> {
                 let protect = json!({ "volid": old });
                 let done = self.world.control("protect-archive", protect).await;
                 done.map(drop).map_err(anyhow::Error::msg)
-            }
-            "drop-old" => {
-                let mut changes = vec![json!({ "do": "remove", "path": text("path") })];
-                // The directory itself may be more than the old copy's place.
-                if step["emptied"] == json!(true) {
-                    changes.push(json!({ "do": "mkdir", "path": text("path") }));
-                }
-                self.inside(json!(changes)).await
             }
             other => bail!("nobody knows how to play `{other}`"),
         }
@@ -202,6 +182,28 @@ impl Teller<'_> {
         engine.recreate(name, device, labels);
         Ok(())
     }
+}
+
+/// What a step does to files inside the guest, where it does nothing else.
+fn file_changes(step: &Value) -> Option<Value> {
+    let text = |key: &str| step[key].as_str().unwrap_or_default();
+    let (from, to, path) = (text("from"), text("to"), text("path"));
+    Some(match text("action") {
+        "prepare-mount" => json!([{ "do": "mkdir", "path": text("data") }]),
+        "copy-tree" => json!([{ "do": "copy", "from": from, "to": to }]),
+        "compare-trees" => json!([{ "do": "compare", "from": from, "to": to }]),
+        "set-aside" => json!([
+            { "do": "move", "from": from, "to": to },
+            { "do": "mkdir", "path": from },
+        ]),
+        // The directory itself may be more than the old copy's place.
+        "drop-old" if step["emptied"] == json!(true) => json!([
+            { "do": "remove", "path": path },
+            { "do": "mkdir", "path": path },
+        ]),
+        "drop-old" => json!([{ "do": "remove", "path": path }]),
+        _ => return None,
+    })
 }
 
 /// Containers by the names of their services; projects by their own.
