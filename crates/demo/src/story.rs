@@ -1,5 +1,8 @@
 //! `felhom-sim demo`: the project's main job in one go, told with the agent's own commands and measured times.
 
+mod docker;
+mod trap;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -17,7 +20,9 @@ use crate::{equip, serve};
 
 /// Patience of the demo: short where a real box needs long, because simulated tasks end soon.
 const CONFIG: &str = "[limits]\nsettle = \"2s\"\n\n[restore-test]\nstable_for = \"1s\"\nmemory_mib = 256\n\n\
-                      [restore-test.floors]\nroot_mib = 256\n";
+                      [restore-test.floors]\nroot_mib = 256\n\n\
+                      [[volumes.rules]]\nname = \"films\"\nclass = \"bulk\"\n\
+                      protected_by = \"the discs on the shelf\"\n";
 
 /// Tells the story on a fresh world. Returns whether everything ended as it should.
 ///
@@ -58,6 +63,8 @@ fn say(line: &str) {
 
 struct Teller<'a> {
     world: &'a Running,
+    /// Where the agent's things lie.
+    directory: PathBuf,
     config: PathBuf,
     say: &'a mut dyn FnMut(&str),
     chapters: Vec<Value>,
@@ -91,6 +98,7 @@ pub async fn tell(
     ));
     let mut teller = Teller {
         world: &world,
+        directory: directory.to_owned(),
         config,
         say,
         chapters: Vec::new(),
@@ -116,6 +124,7 @@ pub async fn tell(
 impl Teller<'_> {
     async fn chapters(&mut self) -> anyhow::Result<()> {
         self.main_job().await?;
+        self.trap().await?;
         self.trouble().await?;
         self.chapter("One page that tells the truth");
         self.agent(&["status"], Exit::Findings).await.map(drop)
@@ -217,10 +226,20 @@ impl Teller<'_> {
 
     /// Runs a command of the agent in this process, as a person would on the box.
     async fn agent(&mut self, args: &[&str], expected: Exit) -> anyhow::Result<Value> {
+        self.agent_as(args, args, expected).await
+    }
+
+    /// The same, told with other words: a path of this run is nothing to tell.
+    async fn agent_as(
+        &mut self,
+        args: &[&str],
+        told: &[&str],
+        expected: Exit,
+    ) -> anyhow::Result<Value> {
         let began = Instant::now();
         let (exit, printed) = run(&self.config, args).await?;
         let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (self.say)(&format!("$ felhom-agent {}", args.join(" ")));
+        (self.say)(&format!("$ felhom-agent {}", told.join(" ")));
         let mut data = Value::Null;
         for one in printed {
             match one {
@@ -235,7 +254,7 @@ impl Teller<'_> {
                     data = document;
                 }
                 Printed::Failure(code, message) => {
-                    bail!("`{}` failed: {message} [{code}]", args.join(" "))
+                    bail!("`{}` failed: {message} [{code}]", told.join(" "))
                 }
             }
         }
@@ -243,10 +262,10 @@ impl Teller<'_> {
         ensure!(
             exit == expected,
             "`{}` ended with {exit:?}, not {expected:?}: {data}",
-            args.join(" ")
+            told.join(" ")
         );
         self.chapters
-            .push(json!({ "command": args, "exit": exit.code(), "took_ms": took, "data": data }));
+            .push(json!({ "command": told, "exit": exit.code(), "took_ms": took, "data": data }));
         Ok(data)
     }
 

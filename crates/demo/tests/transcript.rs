@@ -1,4 +1,6 @@
 //! The README's transcript is what the demo really prints: times, sizes and random addresses aside.
+//!
+//! After a change of what is printed, `FELHOM_TRANSCRIPT=write cargo test -p felhom-demo --test transcript` writes it anew.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,18 +8,23 @@
     reason = "helpers of tests may fail loudly"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use felhom_demo::story;
 
 /// Simulated time of the test: fast, but slow enough that a task that is told to stop can clean up.
 const SPEED: f64 = 4.0;
 
+/// The demo's own, so that the README tells its times.
+const SHOWN_SPEED: f64 = 2.0;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_readme_shows_what_the_demo_prints() {
+    let writing = std::env::var_os("FELHOM_TRANSCRIPT").is_some_and(|word| word == "write");
+    let speed = if writing { SHOWN_SPEED } else { SPEED };
     let directory = tempfile::tempdir().unwrap();
     let mut told = Vec::new();
-    let story = story::tell(directory.path(), SPEED, &mut |line| {
+    let story = story::tell(directory.path(), speed, &mut |line| {
         told.push(line.to_owned());
     })
     .await
@@ -28,8 +35,11 @@ async fn the_readme_shows_what_the_demo_prints() {
         told.join("\n")
     );
 
+    if writing {
+        write(&told.join("\n"));
+    }
     let printed = normalised(&told.join("\n"));
-    let shown = normalised(&transcript());
+    let shown = normalised(&parts().1);
     if let Some((line, (shown, printed))) = shown
         .iter()
         .zip(&printed)
@@ -60,17 +70,30 @@ async fn the_readme_shows_what_the_demo_prints() {
     }
 }
 
-fn transcript() -> String {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let (_, behind) = readme
-        .split_once("<!-- transcript -->\n```text\n")
+fn readme() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")
+}
+
+/// The README before its transcript, the transcript, and the README behind it.
+fn parts() -> (String, String, String) {
+    let readme = std::fs::read_to_string(readme()).unwrap();
+    let begin = "<!-- transcript -->\n```text\n";
+    let (before, behind) = readme
+        .split_once(begin)
         .expect("the README has no transcript");
-    behind
+    let (transcript, rest) = behind
         .split_once("\n```")
-        .expect("the transcript has no end")
-        .0
-        .to_owned()
+        .expect("the transcript has no end");
+    (
+        format!("{before}{begin}"),
+        transcript.to_owned(),
+        format!("\n```{rest}"),
+    )
+}
+
+fn write(told: &str) {
+    let (before, _, behind) = parts();
+    std::fs::write(readme(), format!("{before}{told}{behind}")).unwrap();
 }
 
 /// Numbers become `#` (VMIDs stay), units of time `t`, units of size `b`, runs of blanks one.

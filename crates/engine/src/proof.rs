@@ -1,6 +1,8 @@
 //! The proof of an archive at any later time: the plan of its configuration or of our record, vzdump's log where there is one,
 //! and what is in the archive.
 
+mod recorded;
+
 use felhom_ids::VolumeId;
 use serde::{Deserialize, Serialize};
 

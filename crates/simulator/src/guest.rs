@@ -34,6 +34,9 @@ pub(crate) struct Guests {
     /// Holder of `/var/run/vzdump.lock`: dies with the process that holds it.
     #[serde(skip)]
     pub(crate) vzdump_lock: Option<String>,
+    /// What the next archive lacks, though its log says nothing of it.
+    #[serde(skip)]
+    pub(crate) vzdump_omits: Vec<String>,
     /// Lock files of guests that somebody holds.
     #[serde(skip)]
     pub(crate) lock_files: BTreeSet<(u32, lock_file::Kind)>,

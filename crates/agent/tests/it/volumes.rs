@@ -1,7 +1,11 @@
 //! Reports on Docker volumes: taken up, compared with the last one, shown, and never inherited; what follows from them.
 
+mod contents;
+mod docker;
 mod engine;
 mod matrix;
+mod negative;
+mod scenarios;
 
 use felhom_agent::exit::Exit;
 use felhom_agent::journal::Journal;

@@ -14,7 +14,8 @@ use crate::volumes::{
 };
 use crate::vzdump_log::VzdumpLog;
 use crate::world::{
-    ArchiveContent, BackupResult, BackupSubject, GuestConfig, GuestFingerprint, WantedContent,
+    ArchiveContent, ArchivedVolume, BackupResult, BackupSubject, GuestConfig, GuestFingerprint,
+    WantedContent,
 };
 
 /// What is known of a guest's Docker volumes.
@@ -166,7 +167,14 @@ pub(super) fn prove(
         }
     }
     let subject = format!("guest {}", report.vmid);
-    let changed = content_findings(&subject, &request.before, &content.docker_volumes);
+    // Of one that is planned out nothing should be there, wherever it was before.
+    let out = |volume: &&ArchivedVolume| {
+        let mut planned = prepared.volumes.iter().flatten();
+        planned.any(|one| one.name == volume.name && !one.included)
+    };
+    let now = content.docker_volumes.iter();
+    let now: Vec<ArchivedVolume> = now.filter(|volume| !out(volume)).cloned().collect();
+    let changed = content_findings(&subject, &request.before, &now);
     report.findings.extend(changed);
 }
 

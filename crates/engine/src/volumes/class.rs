@@ -170,11 +170,12 @@ pub(super) struct Subject<'a> {
 
 /// The class by label, else by the policy's rules, else by a preset for a well-known image.
 pub(super) fn class(subject: &Subject<'_>, policy: &VolumePolicy) -> Classed {
+    let mut rules = policy.rules.iter().enumerate();
+    let rule = rules.find(|(_, rule)| matches(rule, subject));
     if let Some(word) = (subject.label)(LABEL) {
-        return by_label(subject, word);
+        return by_label(subject, word, rule.map(|(_, rule)| rule));
     }
-    let rule = policy.rules.iter().enumerate();
-    if let Some((place, rule)) = rule.into_iter().find(|(_, rule)| matches(rule, subject)) {
+    if let Some((place, rule)) = rule {
         return Classed::As {
             class: rule.class,
             why: format!("rule {} of the configuration", place + 1),
@@ -184,12 +185,15 @@ pub(super) fn class(subject: &Subject<'_>, policy: &VolumePolicy) -> Classed {
     by_preset(subject)
 }
 
-fn by_label(subject: &Subject<'_>, word: &str) -> Classed {
+/// A label says the class; what protects the volume the box's own configuration may say as well, of that class.
+fn by_label(subject: &Subject<'_>, word: &str, rule: Option<&VolumeRule>) -> Classed {
     match word.parse() {
         Ok(class) => Classed::As {
             class,
             why: format!("its label `{LABEL}`"),
-            cover: (subject.label)(LABEL_COVER).map(|what| Cover::ProtectedBy(what.to_owned())),
+            cover: (subject.label)(LABEL_COVER)
+                .map(|what| Cover::ProtectedBy(what.to_owned()))
+                .or_else(|| rule.filter(|rule| rule.class == class)?.cover.clone()),
         },
         Err(error) => {
             let error: ParseVolumeClassError = error;

@@ -293,6 +293,21 @@ fn bulk_needs_somebodys_word_for_what_protects_it() {
         case.policy.rules[0].cover = Some(Cover::AcceptedLoss(accepted));
     });
     assert_eq!(covered.codes(), ["rollback-takes-back"]);
+    // The volume says its class by itself; the box's configuration may still say what protects it.
+    let label = |class: &str| {
+        Case::with(|case| {
+            *case = covered.clone();
+            let labels = &mut case.inventory.volumes[0].labels;
+            labels.insert("felhom.class".into(), class.into());
+        })
+    };
+    assert_eq!(label("bulk").codes(), ["rollback-takes-back"]);
+    let judged = label("hot").judged();
+    let films = judged.find("films").unwrap();
+    assert_eq!(
+        (films.class(), films.classed.cover()),
+        (Some(VolumeClass::Hot), None)
+    );
 }
 
 #[test]

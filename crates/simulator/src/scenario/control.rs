@@ -7,18 +7,22 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::guest_files;
+use crate::access::Principal;
+use crate::guest::change::Request;
 use crate::guest::init;
 use crate::guest::tree;
 use crate::sim::Sim;
 
-/// Commands of `/_sim/NAME` that concern guests and storages (`fill-pool`, `corrupt-archive`, `poke-guest`);
-/// none for a name that is not known here.
+/// Commands of `/_sim/NAME` that concern guests and storages; none for a name that is not known here.
 pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result<Value, String>> {
     match name {
         "fill-pool" => Some(read(body).map(|order| fill_pool(sim, &order))),
         "corrupt-archive" => Some(read(body).and_then(|order| corrupt_archive(sim, &order))),
         "guest-files" => Some(read(body).and_then(|order| guest_files::change(sim, &order))),
+        "pct-set" => Some(read(body).and_then(|order| pct_set(sim, order))),
         "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
+        "protect-archive" => Some(read(body).and_then(|order| protect_archive(sim, &order))),
+        "vzdump-omits" => Some(read(body).map(|order| vzdump_omits(sim, order))),
         _ => None,
     }
 }
@@ -82,6 +86,61 @@ fn corrupt_archive(sim: &Sim, order: &CorruptArchive) -> Result<Value, String> {
     }
     fs::write(&backup.path, &bytes).map_err(|error| error.to_string())?;
     Ok(json!({ "size": bytes.len() }))
+}
+
+/// `pct set` in root's shell: options as the API takes them, volumes are made where they are asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PctSet {
+    vmid: u32,
+    #[serde(default)]
+    set: std::collections::BTreeMap<String, String>,
+    #[serde(default)]
+    delete: Vec<String>,
+}
+
+fn pct_set(sim: &Sim, order: PctSet) -> Result<Value, String> {
+    let (now, date) = (sim.clock.now_f64(), sim.clock.now());
+    let mut world = sim.lock();
+    world.settle(now);
+    world.reap(now);
+    let request = Request {
+        vmid: order.vmid,
+        set: order.set,
+        delete: order.delete,
+        digest: None,
+    };
+    let changed = world.change_config(&Principal::new("root@pam"), &request, date);
+    changed.map_err(|error| error.message)?;
+    let guest = world.lxc(order.vmid).map_err(|error| error.message)?;
+    Ok(json!({ "config": guest.config.print() }))
+}
+
+/// An archive that root protects from removal.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProtectArchive {
+    volid: String,
+}
+
+fn protect_archive(sim: &Sim, order: &ProtectArchive) -> Result<Value, String> {
+    let protected = sim.lock().protect(&order.volid, true, true);
+    protected.map_err(|error| error.message)?;
+    Ok(json!({}))
+}
+
+/// The next archive lacks these paths of its guest, and the log does not say so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VzdumpOmits {
+    paths: Vec<String>,
+}
+
+fn vzdump_omits(sim: &Sim, order: VzdumpOmits) -> Value {
+    let paths = order.paths.into_iter();
+    let paths = paths.map(|path| path.trim_start_matches('/').to_owned());
+    sim.lock().guests.vzdump_omits = paths.collect();
+    json!({})
 }
 
 /// A change of a guest behind the API's back.

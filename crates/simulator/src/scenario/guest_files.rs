@@ -1,5 +1,7 @@
 //! What somebody does to files inside a guest, on whichever of its mount points they lie.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,10 @@ enum Change {
     Move { from: String, to: String },
     /// Remove a file or a directory with all that is in it.
     Remove { path: String },
+    /// Fail unless two directories hold the same: names, kinds, modes, content, and where links lead.
+    Compare { from: String, to: String },
+    /// Flip the bits of a file; its size and date stay as they were.
+    Rot { path: String },
 }
 
 pub(super) fn change(sim: &Sim, order: &GuestFiles) -> Result<Value, String> {
@@ -84,7 +90,55 @@ fn perform(world: &World, vmid: u32, change: &Change) -> io::Result<()> {
                 fs::remove_file(path)
             }
         }
+        Change::Compare { from, to } => compare(&at(from)?, &at(to)?),
+        Change::Rot { path } => rot(&at(path)?),
     }
+}
+
+fn compare(from: &Path, to: &Path) -> io::Result<()> {
+    let differs = |what: &str| {
+        let text = format!("{what} differs: {} and {}", from.display(), to.display());
+        Err(io::Error::other(text))
+    };
+    let (one, other) = (fs::symlink_metadata(from)?, fs::symlink_metadata(to)?);
+    if one.file_type() != other.file_type() || one.permissions() != other.permissions() {
+        return differs("kind or mode");
+    }
+    if one.is_symlink() && fs::read_link(from)? != fs::read_link(to)? {
+        return differs("where a link leads");
+    }
+    if one.is_file() && fs::read(from)? != fs::read(to)? {
+        return differs("content");
+    }
+    if !one.is_dir() {
+        return Ok(());
+    }
+    let (names, others) = (names(from)?, names(to)?);
+    if names != others {
+        return differs("what is in it");
+    }
+    names
+        .iter()
+        .try_for_each(|name| compare(&from.join(name), &to.join(name)))
+}
+
+fn names(folder: &Path) -> io::Result<BTreeSet<OsString>> {
+    fs::read_dir(folder)?
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect()
+}
+
+fn rot(path: &Path) -> io::Result<()> {
+    let mut content = fs::read(path)?;
+    for byte in &mut content {
+        *byte = !*byte;
+    }
+    let dated = fs::metadata(path)?.modified()?;
+    fs::write(path, content)?;
+    fs::File::options()
+        .write(true)
+        .open(path)?
+        .set_modified(dated)
 }
 
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {

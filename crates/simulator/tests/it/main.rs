@@ -14,6 +14,7 @@ mod client;
 mod confined;
 mod faults;
 mod guests;
+mod hands;
 mod http;
 mod machines;
 mod matrix;

@@ -44,7 +44,10 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
         log,
         content: read(context, &performer, &volid, &wanted).await?,
     };
-    let proof = prove_archive(&volid, witnesses);
+    let mut proof = prove_archive(&volid, witnesses);
+    if let Some(recorded) = record.as_ref().and_then(|row| row.report.content.as_ref()) {
+        proof = proof.held_against(recorded);
+    }
     tell(context, &proof);
     Ok(match proof.standing {
         ProofStanding::Proven => Exit::Done,

@@ -330,13 +330,15 @@ impl Run<'_> {
     }
 
     fn plan(&self, sources: Vec<Source>) -> Plan {
-        let world = self.worker.sim.lock();
+        let mut world = self.worker.sim.lock();
         let guest = world
             .guests
             .lxc
             .get(&self.vmid)
             .cloned()
             .unwrap_or_default();
+        let omitted = std::mem::take(&mut world.guests.vzdump_omits);
+        drop(world);
         let mut current = guest.config.current;
         for key in ["lock", "parent", "digest"] {
             current.values.remove(key);
@@ -346,7 +348,7 @@ impl Run<'_> {
             ..Config::default()
         }
         .print();
-        let mut excludes = Vec::new();
+        let mut excludes = omitted;
         if self.job.stdexcludes {
             excludes.extend(["tmp/?*", "var/tmp/?*", "var/run/?*.pid"].map(ToOwned::to_owned));
         }
