@@ -64,6 +64,19 @@ pub(crate) fn state(sim: &Sim) -> Value {
             (vmid.to_string(), seen)
         })
         .collect();
+    let machines: serde_json::Map<String, Value> = world
+        .qemu
+        .iter()
+        .map(|(vmid, guest)| {
+            let seen = json!({
+                "name": guest.name(*vmid),
+                "status": if guest.run.is_some() { "running" } else { "stopped" },
+                "lock": guest.config.lock(),
+                "config": guest.config.print(),
+            });
+            (vmid.to_string(), seen)
+        })
+        .collect();
     let volumes: serde_json::Map<String, Value> = world
         .storage
         .volumes
@@ -79,6 +92,7 @@ pub(crate) fn state(sim: &Sim) -> Value {
     let pool = &world.storage.pool;
     json!({
         "guests": guests,
+        "machines": machines,
         "volumes": volumes,
         "pool": {
             "size": pool.size,
