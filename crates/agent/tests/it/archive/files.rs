@@ -45,7 +45,7 @@ fn what_is_not_ours_to_read_is_an_error_and_no_verdict() {
         "a.tar.lzo",
         "a.tgz",
         "a.tar.bz2",
-        "a.vma.zst",
+        "a.vma.lzo",
         "a.tar.dat",
         "a",
     ] {
