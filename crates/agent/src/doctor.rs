@@ -53,21 +53,21 @@ pub async fn examine(
             .filter_map(|resource| resource.vmid.and_then(|number| Vmid::new(number).ok()))
             .collect()
     };
-    let (containers, machines) = (here("lxc"), here("qemu"));
-    let mut guests: BTreeSet<Vmid> = &containers | &ours;
+    let here = &here("lxc") | &here("qemu");
+    let mut guests: BTreeSet<Vmid> = &here | &ours;
     for vmid in rights::guests_with_grants(&rules) {
         // What no list shows may still be there; whether a VMID is taken is told to everybody.
         if !guests.contains(&vmid) && !agent.is_free(vmid).await? {
             guests.insert(vmid);
         }
     }
-    guests.retain(|vmid| !scratch.contains(vmid) && !machines.contains(vmid));
+    guests.retain(|vmid| !scratch.contains(vmid));
     let setting = setting(config, guests);
     let holders = rights::holders(config, remotes, &setting).await?;
     let lacks = privileges::assess(&setting, &holders, &rules);
     let mut findings = privileges::findings(&lacks);
     findings.extend(privileges::excess(&setting, &holders));
-    let taken = containers.union(&machines).copied();
+    let taken = here.into_iter();
     let taken: Vec<Vmid> = taken.filter(|vmid| scratch.contains(vmid)).collect();
     let foreign = if config.restore_tests {
         foreign(agent, journal, taken).await
@@ -103,8 +103,8 @@ fn setting(config: &Config, guests: BTreeSet<Vmid>) -> Setting {
 async fn foreign(agent: &Pve, journal: Option<&Journal>, taken: Vec<Vmid>) -> Vec<Vmid> {
     let mut foreign = Vec::new();
     for vmid in taken {
-        let config = agent.lxc_config(vmid).await.ok();
-        let config = config.and_then(|config| observe::guest_config(&config).ok());
+        let config = observe::either_config(agent, vmid).await.ok();
+        let config = config.and_then(Result::ok);
         let mark = config
             .and_then(|config| config.description)
             .and_then(|text| Mark::find(&text));

@@ -12,14 +12,15 @@ mod subject;
 use felhom_engine::{
     ArchiveFacts, ErrorClass, NodeFacts, RemoteError, Retention, StorageFacts, ThinPool,
 };
-use felhom_ids::{StorageId, Vmid};
+use felhom_ids::{GuestKind, StorageId, Vmid};
 use felhom_proxmox::property::InvalidProperty;
+use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::pve::storage::{StorageConfig, StorageStatus, StoredVolume};
 use felhom_proxmox::pve::tasks::{ListTasks, TaskSource};
 use felhom_proxmox::{Delivery, Error, Pve};
 
-pub(crate) use backup::{archive, backup_result, backup_subject};
-pub(crate) use config::guest_config;
+pub(crate) use backup::{archive, archived_config, backup_result, backup_subject, either_config};
+pub(crate) use config::{guest_config, machine_config};
 pub(crate) use evidence::{Probe, evidence};
 pub(crate) use guard::{clocks, guard_subject};
 pub(crate) use restore::{archived_vmid_is_free, restore_subject, restored};
@@ -169,6 +170,18 @@ async fn thin_pool(pve: &Pve, config: &StorageConfig) -> Option<ThinPool> {
         metadata_size: found.metadata_size,
         metadata_used: found.metadata_used,
     })
+}
+
+/// The guests of both kinds that this token sees, by VMID.
+pub(crate) async fn guests(pve: &Pve) -> Result<Vec<(GuestKind, GuestStatus)>, Error> {
+    let containers = pve.lxc_list().await?.into_iter();
+    let machines = pve.qemu_list().await?.into_iter();
+    let mut all: Vec<_> = containers
+        .map(|guest| (GuestKind::Lxc, guest))
+        .chain(machines.map(|guest| (GuestKind::Qemu, guest)))
+        .collect();
+    all.sort_by_key(|(_, guest)| guest.vmid);
+    Ok(all)
 }
 
 /// The backups on every storage that takes some, of one guest or of all. What this token may not see is left out silently.

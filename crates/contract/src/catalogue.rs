@@ -54,7 +54,7 @@ pub enum CatalogueError {
     Name(String),
 }
 
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 13] = [
     ("fixtures", include_str!("../questions/fixtures.toml")),
     ("wire", include_str!("../questions/wire.toml")),
     ("bad-input", include_str!("../questions/bad-input.toml")),
@@ -64,6 +64,7 @@ const PAGES: [(&str, &str); 12] = [
     ("phase3", include_str!("../questions/phase3.toml")),
     ("backup", include_str!("../questions/backup.toml")),
     ("restore", include_str!("../questions/restore.toml")),
+    ("machines", include_str!("../questions/machines.toml")),
     ("confined", include_str!("../questions/confined.toml")),
     ("locks", include_str!("../questions/locks.toml")),
     ("privileges", include_str!("../questions/privileges.toml")),

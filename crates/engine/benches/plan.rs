@@ -92,6 +92,7 @@ fn choose(site: &Site) -> Option<Vmid> {
             vmid,
             newest: archive.volid.clone(),
             last_verdict: verdict(vmid).map(Timestamp::from_secs),
+            last_error: None,
         })
         .collect();
     least_recently_proven(&candidates).map(|chosen| chosen.vmid)
@@ -105,6 +106,7 @@ fn postures(site: &Site) -> Vec<(Posture, Vec<String>)> {
             list_may_be_shortened: false,
             last_backup: None,
             last_proof: proven.map(|at| (Verdict::Passed, NOW - at)),
+            kind: config.kind,
             outside: config.mounts.iter().filter(|mount| !mount.backup).count(),
             hot_outside: 0,
             bulk_uncovered: 0,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use felhom_ids::GuestKind;
 use serde::{Deserialize, Serialize};
 
 use crate::backup::BackupVerdict;
@@ -43,7 +44,9 @@ pub struct GuestRecord {
     pub last_backup: Option<BackupVerdict>,
     /// The last verdict *passed* or *failed*, and its age in seconds, when the guest is still the same one.
     pub last_proof: Option<(Verdict, i64)>,
-    /// Mount points whose data no backup holds, and of which nobody says that it is meant so.
+    /// Of which kind it is.
+    pub kind: GuestKind,
+    /// Mount points, or drives, whose data no backup holds, and of which nobody says that it is meant so.
     pub outside: usize,
     /// Hot Docker volumes that no backup holds.
     pub hot_outside: usize,
@@ -121,8 +124,12 @@ pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
 
 /// What no backup holds, counted.
 fn outside(record: &GuestRecord) -> impl Iterator<Item = String> {
+    let of_guest = match record.kind {
+        GuestKind::Lxc => "mount point(s) are in no backup",
+        GuestKind::Qemu => "drive(s) are in no backup",
+    };
     let counts = [
-        (record.outside, "mount point(s) are in no backup"),
+        (record.outside, of_guest),
         (record.hot_outside, "hot volume(s) are in no backup"),
         (
             record.bulk_uncovered,
@@ -143,6 +150,7 @@ mod tests {
             list_may_be_shortened: false,
             last_backup: Some(BackupVerdict::Good),
             last_proof: Some((Verdict::Passed, 3600)),
+            kind: GuestKind::Lxc,
             outside: 0,
             hot_outside: 0,
             bulk_uncovered: 0,

@@ -315,6 +315,18 @@ pub const NEEDS: &[Need] = {
         ),
         need("start", Test, Tester, Pool, &["VM.PowerMgmt"]),
         need("gather-evidence", Test, Tester, Pool, VM_AUDIT),
+        // The sign of life of a virtual machine (qemu-server API2/Qemu/Agent.pm). `VM.GuestAgent.Unrestricted` would do as well,
+        // and opens the whole guest.
+        but(
+            Blind,
+            need(
+                "gather-evidence",
+                Test,
+                Tester,
+                Pool,
+                &["VM.GuestAgent.Audit"],
+            ),
+        ),
         // Whether the node was restarted meanwhile.
         need("gather-evidence", Test, Agent, Node, SYS_AUDIT),
         need("stop", Test, Tester, Pool, &["VM.PowerMgmt"]),

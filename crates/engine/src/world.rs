@@ -100,6 +100,9 @@ pub struct GuestConfig {
     pub nics: Vec<Nic>,
     /// `rootfs` first, then `mpN` by index; or the drives in PVE's order, CD drives left out.
     pub mounts: Vec<Mount>,
+    /// When it was created, in seconds: `meta` of a virtual machine; PVE notes it of no container.
+    #[serde(default)]
+    pub created_s: Option<i64>,
     /// Every key that stands in the configuration, `digest` left out.
     pub keys: BTreeSet<String>,
 }
@@ -138,6 +141,7 @@ impl GuestConfig {
                 .iter()
                 .filter_map(|nic| nic.hwaddr.clone())
                 .collect(),
+            created_s: self.created_s,
         }
     }
 }
@@ -145,10 +149,13 @@ impl GuestConfig {
 /// Tells a guest from another one that was given the same VMID later.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GuestFingerprint {
-    /// The volume id of the rootfs.
+    /// The volume id of the rootfs; of a virtual machine, of its first drive.
     pub rootfs: Option<String>,
     /// MAC addresses by interface index.
     pub macs: Vec<String>,
+    /// When a virtual machine was created: one that was made anew can have the same volumes and addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_s: Option<i64>,
 }
 
 /// How a guest runs right now.

@@ -15,6 +15,7 @@ mod claims;
 mod docker_inspect;
 mod guest_config;
 mod leak;
+mod machine_archive;
 mod property;
 mod pve_envelope;
 mod task_log;
@@ -26,6 +27,7 @@ pub use agent_config::agent_config;
 pub use archive::archive;
 pub use docker_inspect::docker_inspect;
 pub use guest_config::guest_config;
+pub use machine_archive::machine_archive;
 pub use property::property;
 pub use pve_envelope::pve_envelope;
 pub use task_log::task_log;
@@ -42,6 +44,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("docker_inspect", docker_inspect),
     ("archive", archive),
     ("guest_config", guest_config),
+    ("machine_archive", machine_archive),
     ("property", property),
     ("pve_envelope", pve_envelope),
     ("task_log", task_log),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::qemu::Qemu;
 use crate::sim::Sim;
+use crate::world::World;
 
 mod built_in;
 mod control;
@@ -35,6 +37,20 @@ pub(crate) fn build(sim: &Arc<Sim>, scenario: &Scenario) -> Result<(), String> {
         Scenario::Virgin => virgin::build(sim),
     };
     built.map_err(|error| error.to_string())
+}
+
+/// What `/_sim/state` says of virtual machines.
+fn machines(world: &World) -> serde_json::Map<String, Value> {
+    let seen = |(vmid, guest): (&u32, &Qemu)| {
+        let seen = json!({
+            "name": guest.name(*vmid),
+            "status": if guest.run.is_some() { "running" } else { "stopped" },
+            "lock": guest.config.lock(),
+            "config": guest.config.print(),
+        });
+        (vmid.to_string(), seen)
+    };
+    world.qemu.iter().map(seen).collect()
 }
 
 /// What `/_sim/state` says of guests and storages.
@@ -79,6 +95,7 @@ pub(crate) fn state(sim: &Sim) -> Value {
     let pool = &world.storage.pool;
     json!({
         "guests": guests,
+        "machines": machines(&world),
         "volumes": volumes,
         "pool": {
             "size": pool.size,

@@ -5,7 +5,7 @@
 //! devices, then extents with checksums of their own that name every cluster of every device, also the empty ones. Numbers are
 //! big-endian, except the lengths of blobs. Only headers have checksums; the data has that of the compressor.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use felhom_engine::{ArchiveContent, MountTally};
@@ -21,6 +21,8 @@ const CLUSTER: u64 = 65_536;
 const BLOCK: u64 = 4096;
 /// 16 TiB: what all devices together may have, so that damaged sizes ask for no memory beyond reason (32 MiB).
 const MOST_CLUSTERS: u64 = 1 << 28;
+/// `virtio15`, `efidisk0`: none comes near.
+const LONGEST_KEY: usize = 32;
 
 fn refused(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
@@ -55,12 +57,9 @@ struct Device {
 }
 
 impl Device {
-    fn new(name: &str, size: u64) -> Self {
+    fn new(key: &str, size: u64) -> Self {
         let clusters = size.div_ceil(CLUSTER);
         let words = usize::try_from(clusters.div_ceil(64)).unwrap_or(usize::MAX);
-        // The TPM's state is a device of its own for the backup only (qemu-server VZDump/QemuServer.pm).
-        let key = name.strip_prefix("drive-").unwrap_or(name);
-        let key = key.strip_suffix("-backup").unwrap_or(key);
         Self {
             key: key.to_owned(),
             seen: vec![0; words],
@@ -108,6 +107,42 @@ fn text(buffer: &[u8], pointer: u32) -> Option<&str> {
     std::str::from_utf8(blob(buffer, pointer)?.strip_suffix(b"\0")?).ok()
 }
 
+/// The drive that a device is called after: `drive-scsi0`, and `drive-tpmstate0-backup`, since the TPM's state is a device of its
+/// own for the backup only (qemu-server VZDump/QemuServer.pm). Names are told in texts, so odd ones are refused.
+fn drive(name: &str) -> io::Result<&str> {
+    let key = name.strip_prefix("drive-").unwrap_or(name);
+    let key = key.strip_suffix("-backup").unwrap_or(key);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if key.is_empty() || key.len() > LONGEST_KEY || !key.bytes().all(plain) {
+        return Err(refused("a drive has a name that is none"));
+    }
+    Ok(key)
+}
+
+/// The drives that the header lists.
+fn devices(buffer: &[u8]) -> io::Result<BTreeMap<u8, Device>> {
+    let mut devices = BTreeMap::new();
+    let mut keys = BTreeSet::new();
+    let mut clusters = 0_u64;
+    for id in 1..=255_u8 {
+        let at = 4096 + 32 * usize::from(id);
+        let size = u64::from_be_bytes(bytes(buffer, at + 8)?);
+        let Some(name) = text(buffer, number(buffer, at)?).filter(|_| size > 0) else {
+            continue;
+        };
+        let key = drive(name)?;
+        if !keys.insert(key) {
+            return Err(refused(format!("there are two drives `{key}`")));
+        }
+        clusters = clusters.saturating_add(size.div_ceil(CLUSTER));
+        if clusters > MOST_CLUSTERS {
+            return Err(refused("the drives are too big to be true"));
+        }
+        devices.insert(id, Device::new(key, size));
+    }
+    Ok(devices)
+}
+
 fn front(input: &mut impl Read) -> io::Result<Front> {
     let mut buffer = vec![0; TABLES];
     input.read_exact(&mut buffer)?;
@@ -128,25 +163,13 @@ fn front(input: &mut impl Read) -> io::Result<Front> {
     let mut front = Front {
         uuid: bytes(&buffer, 8)?,
         has_config: false,
-        devices: BTreeMap::new(),
+        devices: devices(&buffer)?,
     };
     for place in 0..256 {
         let name = number(&buffer, 2044 + 4 * place)?;
         let data = number(&buffer, 3068 + 4 * place)?;
         let held = blob(&buffer, data).is_some_and(|data| !data.is_empty());
         front.has_config |= name > 0 && held && text(&buffer, name) == Some("qemu-server.conf");
-    }
-    let mut clusters = 0_u64;
-    for id in 1..=255_u8 {
-        let at = 4096 + 32 * usize::from(id);
-        let size = u64::from_be_bytes(bytes(&buffer, at + 8)?);
-        if let Some(name) = text(&buffer, number(&buffer, at)?).filter(|_| size > 0) {
-            clusters = clusters.saturating_add(size.div_ceil(CLUSTER));
-            if clusters > MOST_CLUSTERS {
-                return Err(refused("the drives are too big to be true"));
-            }
-            front.devices.insert(id, Device::new(name, size));
-        }
     }
     Ok(front)
 }
@@ -287,6 +310,49 @@ mod tests {
             content.mounts,
             BTreeMap::from([("scsi0".to_owned(), tally)])
         );
+    }
+
+    #[test]
+    fn cut_at_any_place_it_is_not_complete() {
+        let good = archive();
+        let ends = [12_288, 12_800, 13_312, good.len()];
+        let near = ends.into_iter().flat_map(|end| end - 3..end + 3);
+        for cut in (0..good.len()).step_by(997).chain(near) {
+            let cut = cut.min(good.len() - 1);
+            let content = tally(&good[..cut]);
+            assert!(!content.complete && content.error.is_some(), "{cut}");
+        }
+    }
+
+    /// The archive with other text in place of a drive's name, which has as many bytes.
+    fn named(name: &[u8; 12]) -> Vec<u8> {
+        let mut bytes = archive();
+        put(&mut bytes, TABLES + 32, name);
+        bytes[32..48].fill(0);
+        let sum = Md5::digest(&bytes[..TABLES + 512]);
+        put(&mut bytes, 32, &sum);
+        bytes
+    }
+
+    #[test]
+    fn names_that_are_none_and_names_that_are_there_twice_are_refused() {
+        for name in [
+            b"drive-scs\x1b0\0",
+            b"drive-scsi \0",
+            b"drive-../..\0",
+            b"drive-\0\0\0\0\0\0",
+        ] {
+            let error = tally(named(name).as_slice()).error.unwrap();
+            assert_eq!(error, "a drive has a name that is none");
+        }
+        let mut twice = archive();
+        let entry = twice[4096 + 32..4096 + 64].to_vec();
+        put(&mut twice, 4096 + 64, &entry);
+        twice[32..48].fill(0);
+        let sum = Md5::digest(&twice[..TABLES + 512]);
+        put(&mut twice, 32, &sum);
+        let error = tally(twice.as_slice()).error.unwrap();
+        assert_eq!(error, "there are two drives `scsi0`");
     }
 
     #[test]

@@ -115,11 +115,10 @@ pub(crate) async fn archived_config(
     pve: &Pve,
     volid: &VolumeId,
 ) -> Result<felhom_engine::GuestConfig, Failure> {
-    let config = pve
-        .extract_lxc_config(volid)
+    let config = observe::archived_config(pve, volid)
         .await
         .map_err(|error| pve_failure(&error))?;
-    observe::guest_config(&config).map_err(|error| {
+    config.map_err(|error| {
         Failure::new(
             Exit::Remote,
             "garbage",
@@ -197,8 +196,18 @@ pub(crate) async fn require_guest(pve: &Pve, vmid: Vmid) -> Result<(), Failure> 
 
 /// The same where only a container will do.
 pub(crate) async fn require_container(pve: &Pve, vmid: Vmid) -> Result<(), Failure> {
-    match pve.lxc_config(vmid).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(pve_failure(&error)),
+    let Err(error) = pve.lxc_config(vmid).await else {
+        return Ok(());
+    };
+    if pve.qemu_status(vmid).await.is_ok() {
+        let message = format!(
+            "guest {vmid} is a virtual machine: its snapshots are neither made nor removed here"
+        );
+        let hint = format!(
+            "on the node: `qm snapshot {vmid} NAME` before the change, `qm rollback {vmid} NAME` to take it back; \
+             `felhom-agent backup run {vmid}` works for both kinds"
+        );
+        return Err(Failure::new(Exit::Refused, "refused", message).hint(hint));
     }
+    Err(pve_failure(&error))
 }

@@ -1,22 +1,24 @@
-//! `guests`: the containers of the node that this token can see.
+//! `guests`: the containers and virtual machines of the node that this token can see.
 
 use felhom_engine::Principal;
 use serde_json::json;
 
 use super::context::{Context, pve_failure};
 use crate::exit::{Exit, Failure};
+use crate::observe;
 use crate::output::{size, table};
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
-    let mut guests = pve.lxc_list().await.map_err(|error| pve_failure(&error))?;
-    guests.sort_by_key(|guest| guest.vmid);
+    let guests = observe::guests(pve)
+        .await
+        .map_err(|error| pve_failure(&error))?;
     let data: Vec<_> = guests
         .iter()
-        .map(|guest| {
+        .map(|(kind, guest)| {
             json!({
-                "vmid": guest.vmid.get(), "kind": "lxc", "name": guest.name, "running": guest.is_running(),
+                "vmid": guest.vmid.get(), "kind": kind, "name": guest.name, "running": guest.is_running(),
                 "uptime_s": guest.uptime, "lock": guest.lock, "memory": guest.maxmem, "disk": guest.maxdisk,
                 "template": guest.template, "tags": guest.tags,
             })
@@ -28,9 +30,10 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         }
         let rows: Vec<_> = guests
             .iter()
-            .map(|guest| {
+            .map(|(kind, guest)| {
                 vec![
                     guest.vmid.to_string(),
+                    kind.to_string(),
                     guest.name.clone().unwrap_or_default(),
                     if guest.is_running() {
                         "running".to_owned()
@@ -43,7 +46,10 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
                 ]
             })
             .collect();
-        table(&["VMID", "NAME", "STATUS", "MEMORY", "DISK", "LOCK"], &rows)
+        table(
+            &["VMID", "KIND", "NAME", "STATUS", "MEMORY", "DISK", "LOCK"],
+            &rows,
+        )
     });
     Ok(Exit::Done)
 }

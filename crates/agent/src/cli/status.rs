@@ -5,7 +5,7 @@ use felhom_engine::{
     ArchiveFacts, Finding, GuardStanding, GuestConfig, GuestRecord, MountSource, OpenGuard,
     Posture, Principal, Verdict, posture,
 };
-use felhom_ids::{NodeName, Vmid};
+use felhom_ids::{GuestKind, NodeName, Vmid};
 use felhom_proxmox::Pve;
 use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::pve::nodes::NodeStatus;
@@ -25,6 +25,7 @@ use crate::volumes::{Known, inventory, known};
 /// One guest's line.
 struct GuestLine {
     vmid: Vmid,
+    kind: GuestKind,
     name: String,
     running: bool,
     posture: Posture,
@@ -71,12 +72,15 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         volumes: &config.volumes,
         node_now: node_now(pve).await,
     };
-    let mut listed = pve.lxc_list().await.map_err(|error| pve_failure(&error))?;
-    listed.sort_by_key(|guest| guest.vmid);
+    let listed = observe::guests(pve)
+        .await
+        .map_err(|error| pve_failure(&error))?;
     let mut guests = Vec::new();
     let scratch = config.restore_test_policy.range();
-    for guest in listed.iter().filter(|guest| !scratch.contains(&guest.vmid)) {
-        guests.push(look.at(guest).await?);
+    for (kind, guest) in &listed {
+        if !scratch.contains(&guest.vmid) {
+            guests.push(look.at(*kind, guest).await?);
+        }
     }
     let guards = match &journal {
         Some(journal) => snapshot::open(journal, pve, &config.guard).await?,
@@ -173,13 +177,19 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    async fn at(&self, guest: &GuestStatus) -> Result<GuestLine, Failure> {
-        let stored = self
-            .pve
-            .lxc_config(guest.vmid)
-            .await
-            .map_err(|error| pve_failure(&error))?;
-        let stored = observe::guest_config(&stored).unwrap_or_default();
+    async fn at(&self, kind: GuestKind, guest: &GuestStatus) -> Result<GuestLine, Failure> {
+        let stored = match kind {
+            GuestKind::Lxc => {
+                let stored = self.pve.lxc_config(guest.vmid).await;
+                stored.map(|stored| observe::guest_config(&stored))
+            }
+            GuestKind::Qemu => {
+                let stored = self.pve.qemu_config(guest.vmid).await;
+                stored.map(|stored| observe::machine_config(&stored))
+            }
+        };
+        let stored = stored.map_err(|error| pve_failure(&error))?;
+        let stored = stored.unwrap_or_default();
         let path = format!("/vms/{}", guest.vmid);
         let held = self
             .pve
@@ -191,6 +201,7 @@ impl Look<'_> {
         let (posture, reasons) = posture(&record);
         Ok(GuestLine {
             vmid: guest.vmid,
+            kind,
             name: guest.name.clone().unwrap_or_default(),
             running: guest.is_running(),
             posture,
@@ -243,6 +254,7 @@ impl Look<'_> {
         let mut record = GuestRecord {
             newest_archive_s: newest.map(|ctime| self.node_now.saturating_sub(ctime)),
             list_may_be_shortened,
+            kind: config.kind,
             outside: config.mounts.iter().filter(outside).count(),
             hot_outside: judged.as_ref().map_or(0, JudgedVolumes::hot_outside),
             bulk_uncovered: judged.as_ref().map_or(0, JudgedVolumes::bulk_uncovered),
@@ -279,7 +291,7 @@ impl Look<'_> {
 
 fn guest_json(line: &GuestLine) -> serde_json::Value {
     json!({
-        "vmid": line.vmid.get(), "name": line.name, "running": line.running, "posture": line.posture,
+        "vmid": line.vmid.get(), "kind": line.kind, "name": line.name, "running": line.running, "posture": line.posture,
         "reasons": line.reasons, "newest_backup_s": line.newest_s,
         "last_proof": line.proof.map(|(verdict, age)| json!({ "verdict": verdict, "age_s": age })),
     })

@@ -39,6 +39,7 @@ pub(crate) fn guest_config(config: &LxcConfig) -> Result<GuestConfig, InvalidPro
             .map(|(index, net)| nic(index, &net))
             .collect(),
         mounts: mounts(config)?,
+        created_s: None,
         keys,
     })
 }
@@ -83,6 +84,7 @@ pub(crate) fn machine_config(config: &QemuConfig) -> Result<GuestConfig, Invalid
             .filter(|(_, drive)| !drive.is_cdrom())
             .map(|(key, drive)| machine_drive(key, &drive, ovmf))
             .collect(),
+        created_s: config.created_s(),
         keys: config.raw.keys().cloned().collect(),
         ..GuestConfig::default()
     })

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::support::*;
 
 /// Role, path, principal and token of each grant of the built-in box.
-const GRANTS: [(&str, &str, &str, &str); 7] = [
+const GRANTS: [(&str, &str, &str, &str); 8] = [
     ("FelhomAgent", "/", "agent", AGENT),
     (
         "FelhomRestoreTest",
@@ -22,6 +22,7 @@ const GRANTS: [(&str, &str, &str, &str); 7] = [
     ),
     ("FelhomSource", "/vms/9001", "restore-test", TESTER),
     ("FelhomSource", "/vms/9010", "restore-test", TESTER),
+    ("FelhomSource", "/vms/9000", "restore-test", TESTER),
     ("FelhomTarget", "/storage/local", "restore-test", TESTER),
     ("FelhomTarget", "/storage/local-lvm", "restore-test", TESTER),
     (
@@ -349,8 +350,9 @@ async fn what_the_doctor_says_will_fail_fails() {
         (1, "Pool.Audit", "user"),
         (1, "VM.Config.Network", "token"),
         (2, "VM.Backup", "user"),
-        (4, "Datastore.Audit", "user"),
-        (6, "SDN.Use", "token"),
+        (5, "Datastore.Audit", "user"),
+        (1, "VM.GuestAgent.Audit", "user"),
+        (7, "SDN.Use", "token"),
     ];
     let bench = Bench::new().await;
     let root = bench.root();

@@ -16,6 +16,7 @@ use std::time::Duration;
 use felhom_agent::progress::{Event, Progress};
 use felhom_agent::runner::Runner;
 use felhom_engine::*;
+use felhom_ids::GuestKind;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::block_in_place;
@@ -26,9 +27,11 @@ use oracle::{Before, End, check, due, end_of, why};
 use trouble::{Trouble, accompany, begin, mend};
 
 /// The jobs of the matrix. A floor that is reached is trouble by itself.
-const JOBS: [Subject; 10] = [
+const JOBS: [Subject; 12] = [
     Subject::Backup,
     Subject::RestoreTest,
+    Subject::MachineBackup,
+    Subject::MachineTest,
     Subject::Reap,
     Subject::Exercise,
     Subject::Prune,
@@ -119,6 +122,11 @@ async fn cases(origins: &Origins) -> Vec<Case> {
     let mut cases = Vec::new();
     for subject in JOBS {
         for (seq, step) in steps(subject, origins).await {
+            // What virtual machines have in common with containers is tormented with these.
+            let of_machine = step.is_mutation() || step.name() == "gather-evidence";
+            if subject.kind() == GuestKind::Qemu && !of_machine {
+                continue;
+            }
             let troubles = Trouble::ALL.into_iter().filter(|one| one.hits(&step));
             cases.extend(troubles.map(|trouble| Case {
                 subject,

@@ -1,5 +1,7 @@
 //! Virtual machines: backed up and proven, restored and asked, refused where they reach the host, and what a failed restore leaves.
 
+mod everyday;
+
 use std::collections::BTreeMap;
 
 use felhom_agent::exit::Exit;
@@ -12,7 +14,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 /// A running machine with an agent, one drive in its backups and one out of them.
-async fn machine(bench: &Bench, more: Value) {
+pub(crate) async fn machine(bench: &Bench, more: Value) {
     let mut config = json!({
         "name": "shop", "memory": "1024", "cores": "2", "ostype": "l26", "onboot": "1", "agent": "1",
         "boot": "order=scsi0", "scsihw": "virtio-scsi-single", "ide2": "none,media=cdrom",
@@ -34,13 +36,9 @@ async fn machine(bench: &Bench, more: Value) {
     grant(bench).await;
 }
 
-/// What the confined principal needs for this guest: its archives, and the sign of life of a copy.
+/// What the confined principal needs for this guest: its archives.
 async fn grant(bench: &Bench) {
     let root = bench.root();
-    let role = Request::new(Method::Put, &[&"access", &"roles", &"FelhomRestoreTest"])
-        .with("privs", "VM.GuestAgent.Audit")
-        .with("append", "1");
-    let _answer: Value = root.client().send(&role).await.unwrap();
     for (key, who) in [("users", "felhom-test@pve"), ("tokens", TESTER)] {
         let acl = Request::new(Method::Put, &[&"access", &"acl"])
             .with("path", "/vms/9200")

@@ -10,11 +10,12 @@ use felhom_agent::perform::Performer;
 use felhom_agent::progress::Silent;
 use felhom_agent::runner::Runner;
 use felhom_engine::*;
-use felhom_ids::VolumeId;
+use felhom_ids::{GuestKind, VolumeId};
 use felhom_simulator::{Fault, FaultKind};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::machines::machine;
 use crate::support::*;
 
 /// A job.
@@ -22,6 +23,10 @@ use crate::support::*;
 pub(crate) enum Subject {
     Backup,
     RestoreTest,
+    /// A backup of the virtual machine 9200.
+    MachineBackup,
+    /// A restore test of it.
+    MachineTest,
     /// A restore test whose pool is filled by somebody else, so that its task is stopped.
     FloorReached,
     /// The removal of what an earlier test left running.
@@ -44,6 +49,14 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
+    /// Of what kind the guest is that it is about.
+    pub(crate) fn kind(self) -> GuestKind {
+        match self {
+            Self::MachineBackup | Self::MachineTest => GuestKind::Qemu,
+            _ => GuestKind::Lxc,
+        }
+    }
+
     /// A task that is told to stop has five seconds before it is killed: in time that runs too fast a busy machine would
     /// kill a worker that was about to clean up.
     pub(crate) fn is_guard(self) -> bool {
@@ -62,9 +75,11 @@ impl Subject {
     }
 }
 
-pub(crate) const SUBJECTS: [Subject; 12] = [
+pub(crate) const SUBJECTS: [Subject; 14] = [
     Subject::Backup,
     Subject::RestoreTest,
+    Subject::MachineBackup,
+    Subject::MachineTest,
     Subject::FloorReached,
     Subject::Reap,
     Subject::Exercise,
@@ -78,9 +93,12 @@ pub(crate) const SUBJECTS: [Subject; 12] = [
 ];
 
 /// The request of a mutation, for holding its answer. A mutation without one here is not covered, and fails the test.
-pub(crate) fn request_of(mutation: &str) -> Option<(&'static str, &'static str)> {
+pub(crate) fn request_of(mutation: &str, kind: GuestKind) -> Option<(&'static str, &'static str)> {
+    let machine = kind == GuestKind::Qemu;
     Some(match mutation {
         "backup" => ("POST", "*/vzdump"),
+        "restore" if machine => ("POST", "*/qemu"),
+        "destroy" if machine => ("DELETE", "*/qemu/*"),
         "restore" | "restore-guest" => ("POST", "*/lxc"),
         "start" | "start-restored" => ("POST", "*/status/start"),
         "stop" => ("POST", "*/status/stop"),
@@ -103,6 +121,8 @@ pub(crate) struct Origins {
     leftover: Leftover,
     superseded: PruneRequest,
     guard: OpenGuard,
+    /// Of the virtual machine, and who made it.
+    machine: (VolumeId, InstallationId),
 }
 
 impl Origins {
@@ -133,6 +153,7 @@ impl Origins {
         copy(&path, &left);
         let superseded = several(&directory.path().join("several")).await;
         let guard = guarded(&directory.path().join("guarded")).await;
+        let machine = with_machine(&directory.path().join("machine")).await;
         Self {
             directory,
             volid,
@@ -140,6 +161,7 @@ impl Origins {
             leftover,
             superseded,
             guard,
+            machine,
         }
     }
 
@@ -147,11 +169,24 @@ impl Origins {
         let name = match subject {
             Subject::Reap => "left",
             Subject::Prune => "several",
+            Subject::MachineBackup | Subject::MachineTest => "machine",
             Subject::GuardConfirm | Subject::GuardAbort | Subject::GuardExpire => "guarded",
             _ => "plain",
         };
         self.directory.path().join(name)
     }
+}
+
+/// A world with a virtual machine and a backup of it.
+async fn with_machine(directory: &std::path::Path) -> (VolumeId, InstallationId) {
+    let bench = Bench::new().await;
+    machine(&bench, serde_json::json!({})).await;
+    let volid = bench.backup(9200).await;
+    let installation = bench.journal().await.installation().clone();
+    let path = bench.world.state_dir().to_owned();
+    bench.world.stop().await.unwrap();
+    copy(&path, directory);
+    (volid, installation)
 }
 
 /// A world with three backups of 9001, and the request to remove all but the last.
@@ -233,7 +268,14 @@ async fn until_started(journal: &Journal, performer: &Performer, mut job: Job) -
 pub(crate) fn make(subject: Subject, bench: &Bench, journal: &Journal, origins: &Origins) -> Job {
     match subject {
         Subject::Backup => backup_job(bench, journal, 9010, 1),
-        Subject::RestoreTest | Subject::FloorReached => protecting_test_job(bench, origins),
+        Subject::RestoreTest | Subject::FloorReached => {
+            protecting_test_job(bench, &origins.volid, &origins.installation)
+        }
+        Subject::MachineBackup => backup_job(bench, journal, 9200, 1),
+        Subject::MachineTest => {
+            let (volid, installation) = &origins.machine;
+            protecting_test_job(bench, volid, installation)
+        }
         Subject::Prune => Job {
             id: JobId::from_bits(5),
             created: felhom_agent::clock::now(),
@@ -260,12 +302,12 @@ pub(crate) fn make(subject: Subject, bench: &Bench, journal: &Journal, origins: 
 }
 
 /// As the installation that made the archive, so that its mark is ours.
-fn protecting_test_job(bench: &Bench, origins: &Origins) -> Job {
+fn protecting_test_job(bench: &Bench, volid: &VolumeId, installation: &InstallationId) -> Job {
     let config = felhom_agent::config::load(&bench.config).unwrap();
     let id = JobId::from_bits(2);
     let request = RestoreTestRequest {
-        volid: origins.volid.clone(),
-        installation: origins.installation.clone(),
+        volid: volid.clone(),
+        installation: installation.clone(),
         job: id.clone(),
         nonce: 77,
         policy: config.restore_test_policy,
@@ -345,6 +387,22 @@ pub(crate) fn restored_or_nothing(bench: &Bench, report: &RestoreRunReport) -> R
         "left behind: {guest} {volumes:?}, told: {:?}",
         report.findings
     ))
+}
+
+/// What no token can remove of a scratch guest: the command of the admin's that does. Anything else that is left is a fault.
+pub(crate) fn left_to_the_admin(bench: &Bench, vmid: &str) -> Result<&'static str, String> {
+    let state = bench.world.state();
+    let world = &state["world"];
+    let container = world["guests"][vmid]["config"].as_str();
+    let machine = world["machines"][vmid]["config"].as_str();
+    let volumes = bench.scratch_volumes();
+    match (container, machine) {
+        (Some("lock: destroyed\n"), None) if volumes.is_empty() => {
+            Ok("pct unlock 9100 && pct destroy 9100")
+        }
+        (None, Some("" | "\n" | "lock: create\n" | "memory: 128\n")) => Ok("qm destroy 9100"),
+        other => Err(format!("{other:?} {volumes:?}")),
+    }
 }
 
 /// Starts again, as often as it takes: a job that has to pause goes on at the next start. The job that ended last.
@@ -439,5 +497,6 @@ pub(crate) fn archives(bench: &Bench) -> BTreeSet<String> {
     let dump = bench.world.state_dir().join("storage/local/dump");
     let entries = std::fs::read_dir(dump).into_iter().flatten();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names.filter(|name| name.ends_with(".tar.zst")).collect()
+    let is_archive = |name: &String| name.ends_with(".tar.zst") || name.ends_with(".vma.zst");
+    names.filter(is_archive).collect()
 }

@@ -116,12 +116,10 @@ impl Bench {
 
     /// Scratch guests that the world knows, read from the world itself.
     pub(crate) fn scratch_guests(&self) -> Vec<String> {
-        let state = self.world.state();
-        let guests = state["world"]["guests"].as_object().unwrap();
+        let guests = self.world.guests().into_iter();
         guests
-            .keys()
+            .map(|vmid| vmid.to_string())
             .filter(|vmid| vmid.starts_with("91"))
-            .cloned()
             .collect()
     }
 
@@ -148,9 +146,10 @@ impl Bench {
     /// What production guests look like: configuration and status, digests of what nobody may change.
     pub(crate) fn production(&self) -> BTreeMap<String, Value> {
         let state = self.world.state();
-        let guests = state["world"]["guests"].as_object().unwrap();
-        guests
+        let of = |kind: &str| state["world"][kind].as_object().unwrap();
+        of("guests")
             .iter()
+            .chain(of("machines"))
             .filter(|(vmid, _)| !vmid.starts_with("91") && **vmid != RESTORED.to_string())
             .map(|(vmid, guest)| {
                 let seen = serde_json::json!([

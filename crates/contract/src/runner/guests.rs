@@ -38,28 +38,33 @@ impl Runner<'_> {
         Ok(())
     }
 
-    async fn is_running(&mut self, vmid: &str) -> Result<bool, Halt> {
-        let path = format!("/nodes/{}/lxc/{vmid}/status/current", self.target.node);
-        let answer = self.send("maker", &Request::get(&path)).await?;
-        let data = answer.data();
-        match data.get("status").and_then(serde_json::Value::as_str) {
-            Some(status) => Ok(status == "running"),
-            None => Err(Halt::Broken(format!(
-                "guest {vmid}: {} {}",
-                answer.status,
-                answer.text()
-            ))),
+    /// Of which kind a guest is, as paths say it, and whether it runs.
+    async fn power(&mut self, vmid: &str) -> Result<(&'static str, bool), Halt> {
+        let mut answers = Vec::new();
+        for kind in ["lxc", "qemu"] {
+            let path = format!("/nodes/{}/{kind}/{vmid}/status/current", self.target.node);
+            let answer = self.send("maker", &Request::get(&path)).await?;
+            let data = answer.data();
+            match data.get("status").and_then(serde_json::Value::as_str) {
+                Some(status) => return Ok((kind, status == "running")),
+                None => answers.push(format!("{} {}", answer.status, answer.text())),
+            }
         }
+        Err(Halt::Broken(format!(
+            "guest {vmid}: {}",
+            answers.join("; ")
+        )))
     }
 
     /// Starts or stops a guest, by name, where it is not so already.
     pub(crate) async fn ensure(&mut self, name: &str, running: bool) -> Result<(), Halt> {
         let vmid = self.text(&format!("{{{name}}}"))?;
-        if self.is_running(&vmid).await? == running {
+        let (kind, is_running) = self.power(&vmid).await?;
+        if is_running == running {
             return Ok(());
         }
         let verb = if running { "start" } else { "stop" };
-        let ask = format!("POST /nodes/{{node}}/lxc/{vmid}/status/{verb}");
+        let ask = format!("POST /nodes/{{node}}/{kind}/{vmid}/status/{verb}");
         let came = self.own(&ask, &Table::new()).await?;
         let exit = came.task.and_then(|task| task.exit);
         if exit.as_deref() == Some("OK") {

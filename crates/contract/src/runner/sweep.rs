@@ -84,6 +84,8 @@ impl Runner<'_> {
                 let vm = format!("/nodes/{{node}}/qemu/{vmid}");
                 let (status, _) = self.tried(&format!("GET {vm}/config"), &[]).await?;
                 if status == 200 {
+                    // Fails where it does not run, which is as well.
+                    self.tried(&format!("POST {vm}/status/stop"), &[]).await?;
                     return self.gone(&format!("DELETE {vm}")).await;
                 }
                 return Ok(());

@@ -44,6 +44,7 @@ fn made(days: i64) -> (ArchiveFacts, ArchiveRecord) {
         finished: Timestamp::from_secs(ctime + 30),
         size: Some(100),
         fingerprint: GuestFingerprint {
+            created_s: None,
             rootfs: Some("local-lvm:vm-9010-disk-0".into()),
             macs: Vec::new(),
         },

@@ -91,6 +91,7 @@ impl Storage {
             encrypted: None,
         };
         let fingerprint = GuestFingerprint {
+            created_s: None,
             rootfs: Some(format!("local-lvm:vm-9010-disk-{}", self.guest)),
             macs: Vec::new(),
         };

@@ -1,7 +1,7 @@
 //! Changing seeds: a small generator whose every step follows from a printed number.
 
 /// Longer inputs are not made.
-const LONGEST: usize = 8 << 10;
+const LONGEST: usize = 16 << 10;
 
 /// Bytes at which parsers turn.
 const TURNS: &[u8] = b"\0\n\r\t ,:;=!@/\\\"'#%[]{}().-_+x09AZ\x1b\x7f\x80\xc3\xff";

@@ -5,6 +5,9 @@
 //! request with one such parameter is answered 403 by a server that does not allow it, 400 by one that would, and is carried
 //! out by none. Only routes with a declared permission are asked; those that check in their own code would answer 400 to
 //! everybody.
+//!
+//! Of a virtual machine a container's routes are asked, too: the permission is that on `/vms/ID`, and is checked before
+//! anybody looks of what kind the guest is.
 
 use felhom_ids::{NodeName, StorageId, Vmid};
 

@@ -32,7 +32,7 @@ const SELF_BACKUP: [&str; 5] = [
     "Datastore.Audit",
 ];
 /// On the scratch pool: enough to restore, boot, look at and remove a scratch guest, and nothing else.
-const RESTORE_TEST: [&str; 9] = [
+const RESTORE_TEST: [&str; 10] = [
     "VM.Allocate",
     "VM.Audit",
     "VM.Config.Disk",
@@ -41,6 +41,7 @@ const RESTORE_TEST: [&str; 9] = [
     "VM.Config.Network",
     "VM.Config.Options",
     "VM.PowerMgmt",
+    "VM.GuestAgent.Audit",
     "Pool.Audit",
 ];
 

@@ -94,7 +94,12 @@ pub(crate) fn build(sim: &Sim) -> io::Result<()> {
             ..Qemu::default()
         };
         world.qemu.insert(9000, machine);
-        world.add_demo_principals(&[9001, 9010], &["local", "local-lvm"], SCRATCH_POOL, ISLAND);
+        world.add_demo_principals(
+            &[9001, 9010, 9000],
+            &["local", "local-lvm"],
+            SCRATCH_POOL,
+            ISLAND,
+        );
     }
     files_9001(sim)?;
     files_9010(sim)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use felhom_engine::{
     ArchiveFacts, Candidate, Principal, Timestamp, Verdict, least_recently_proven,
 };
-use felhom_ids::{GuestKind, Vmid, VolumeId};
+use felhom_ids::{Vmid, VolumeId};
 
 use super::super::context::{journal_failure, parse, parse_backup, pve_failure};
 use crate::exit::{Exit, Failure};
@@ -34,12 +34,18 @@ pub(super) async fn subject(
         None => {
             let newest = newest(performer, None).await?;
             let mut candidates = Vec::new();
+            let scratch = performer.config().restore_test_policy.range();
             for (vmid, archive) in newest {
-                let last_verdict = last_verdict(performer, journal, vmid).await?;
+                // What lies under such a number was made for a test, or by somebody who tried something out.
+                if scratch.contains(&vmid) {
+                    continue;
+                }
+                let (last_verdict, last_error) = last_tests(performer, journal, vmid).await?;
                 candidates.push(Candidate {
                     vmid,
                     newest: archive.volid,
                     last_verdict,
+                    last_error,
                 });
             }
             Ok(least_recently_proven(&candidates).map(|candidate| candidate.newest.clone()))
@@ -65,7 +71,7 @@ pub(in crate::cli) async fn require_archive(
         .hint("`felhom-agent backup list` shows what there is"))
 }
 
-/// The newest container backup of each guest, over all storages.
+/// The newest backup of each guest, over all storages.
 async fn newest(
     performer: &Performer,
     vmid: Option<Vmid>,
@@ -76,11 +82,7 @@ async fn newest(
         .await
         .map_err(|error| pve_failure(&error))?
     {
-        let of_container = archive
-            .volid
-            .backup()
-            .is_none_or(|backup| backup.kind != GuestKind::Qemu);
-        let Some(vmid) = archive.vmid.filter(|_| of_container) else {
+        let Some(vmid) = archive.vmid else {
             continue;
         };
         if newest
@@ -93,14 +95,15 @@ async fn newest(
     Ok(newest)
 }
 
-/// When this very guest last passed or failed; an *error* leaves the previous verdict standing.
-async fn last_verdict(
+/// When this very guest last passed or failed, and when a test of it last ended as an *error*, which leaves the previous verdict
+/// standing.
+async fn last_tests(
     performer: &Performer,
     journal: Option<&Journal>,
     vmid: Vmid,
-) -> Result<Option<Timestamp>, Failure> {
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Failure> {
     let Some(journal) = journal else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let tests = journal
         .tests(Some(vmid))
@@ -108,21 +111,17 @@ async fn last_verdict(
         .map_err(|error| journal_failure(&error))?;
     let said = |verdict| matches!(verdict, Verdict::Passed | Verdict::Failed);
     // What was proven of another guest that had this VMID before says nothing. Of a guest that is gone all counts.
-    let live = performer
-        .remotes()
-        .of(Principal::Agent)
-        .lxc_config(vmid)
-        .await;
-    let who = live
-        .ok()
-        .and_then(|config| observe::guest_config(&config).ok())
-        .map(|config| config.fingerprint());
+    let live = observe::either_config(performer.remotes().of(Principal::Agent), vmid).await;
+    let who = live.ok().and_then(Result::ok);
+    let who = who.map(|config| config.fingerprint());
     let same = |row: &&TestRow| {
         who.as_ref()
             .is_none_or(|who| row.report.fingerprint == *who)
     };
-    Ok(tests
-        .iter()
-        .find(|row| said(row.report.judgement.verdict) && same(row))
-        .map(|row| row.finished))
+    let verdict = |row: &&TestRow| said(row.report.judgement.verdict);
+    let last_verdict = tests.iter().find(|row| verdict(row) && same(row));
+    // Who it was of was perhaps never read.
+    let last_error = tests.iter().find(|row| !verdict(row));
+    let finished = |row: Option<&TestRow>| row.map(|row| row.finished);
+    Ok((finished(last_verdict), finished(last_error)))
 }

@@ -106,7 +106,6 @@ async fn what_is_not_there_is_no_such_thing_and_begins_no_job() {
     for (args, word) in [
         (&["backup", "run", "9999"][..], "9999"),
         (&["backup", "run", "9999", "--dry-run"], "9999"),
-        (&["selftest", "task", "9000"], "9000"),
         (&["backup", "proof", GONE], GONE),
         (&["restore", "plan", GONE], GONE),
         (&["restore-test", "run", GONE], GONE),

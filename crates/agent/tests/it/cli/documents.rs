@@ -36,9 +36,11 @@ async fn commands_that_look_have_their_documents() {
     let bench = Bench::new().await;
     let status = document(&bench, &["status"], 3, "felhom.status").await;
     assert_eq!(status["node"], "demo-felhom");
-    assert_eq!(status["guests"].as_array().unwrap().len(), 2);
+    assert_eq!(status["guests"].as_array().unwrap().len(), 3);
+    assert_eq!(status["guests"][0]["kind"], "qemu");
     let guests = document(&bench, &["guests"], 0, "felhom.guests").await;
-    assert_eq!(guests[1]["name"], "demo-guest");
+    assert_eq!(guests[2]["name"], "demo-guest");
+    assert_eq!(guests[0]["kind"], "qemu");
     let storages = document(&bench, &["storage", "list"], 0, "felhom.storages").await;
     assert_eq!(storages.as_array().unwrap().len(), 2);
     let trust = document(&bench, &["trust", "show"], 0, "felhom.trust").await;

@@ -68,6 +68,13 @@ async fn the_four_postures_each_with_their_reasons() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_all_is_well_the_page_ends_with_zero() {
     let bench = Bench::new().await;
+    let root = bench.root();
+    let machine = felhom_proxmox::pve::guests::DestroyQemu {
+        vmid: vmid(9000),
+        unreferenced_disks: false,
+    };
+    drop(root.destroy_qemu(&machine).await.unwrap());
+    settled(&bench).await;
     // Nothing is left that no backup holds.
     bench.poke(9010, json!({ "delete": ["mp2", "mp3"] })).await;
     for vmid in [9001, 9010] {

@@ -80,6 +80,9 @@ async fn asking_shows_what_would_be_allowed_and_does_nothing() {
     };
     // The founding role of the everyday principal is made for a box without a second principal.
     let deeds = [
+        "destroy guest 9000",
+        "stop guest 9000",
+        "configure guest 9000",
         "destroy guest 9001",
         "stop guest 9001",
         "configure guest 9001",
@@ -149,7 +152,7 @@ async fn what_each_secret_could_destroy_is_counted() {
     assert_eq!(damage(&data, "agent", over)["count"], 3);
     assert_eq!(
         damage(&data, "restore-test", over)["subjects"],
-        json!(["9001", "9010"])
+        json!(["9000", "9001", "9010"])
     );
     assert_eq!(damage(&data, "agent", "destroy guests")["count"], 3);
     let disks = damage(&data, "agent", "delete guests' disks");

@@ -18,6 +18,8 @@ const STEPS: &[(&str, &str, &[&str])] = &[
         &[
             "guest-config",
             "guest-status",
+            "machine-config",
+            "machine-status",
             "snapshots",
             "nodes",
             "node-status",
@@ -29,11 +31,18 @@ const STEPS: &[(&str, &str, &[&str])] = &[
             "archives",
         ],
     ),
-    ("agent", "backup", &["backup"]),
+    ("agent", "backup", &["backup", "machine-backup"]),
     (
         "agent",
         "observe-backup-result",
-        &["archives", "archived-config", "guest-status", "snapshots"],
+        &[
+            "archives",
+            "archived-config",
+            "machine-archived-config",
+            "guest-status",
+            "machine-status",
+            "snapshots",
+        ],
     ),
     (
         "agent",
@@ -74,6 +83,8 @@ const STEPS: &[(&str, &str, &[&str])] = &[
             "free-vmid",
             "copy-status",
             "copy-config",
+            "machine-copy-status",
+            "machine-copy-config",
         ],
     ),
     (
@@ -117,21 +128,31 @@ const STEPS: &[(&str, &str, &[&str])] = &[
     (
         "restore-test",
         "observe-test-subject",
-        &["archived-config", "pool", "permissions"],
+        &[
+            "archived-config",
+            "machine-archived-config",
+            "pool",
+            "permissions",
+        ],
     ),
     ("restore-test", "follow-task", &["own-task", "own-task-log"]),
     ("restore-test", "list-tasks", &["own-tasks"]),
     ("restore-test", "find-task", &["own-tasks"]),
     ("restore-test", "stop-task", &["stop-task"]),
-    ("restore-test", "restore", &["restore"]),
-    ("restore-test", "start", &["start"]),
+    ("restore-test", "restore", &["restore", "machine-restore"]),
+    ("restore-test", "start", &["start", "machine-start"]),
     (
         "restore-test",
         "gather-evidence",
-        &["copy-status", "interfaces"],
+        &[
+            "copy-status",
+            "interfaces",
+            "machine-copy-status",
+            "machine-agent",
+        ],
     ),
-    ("restore-test", "stop", &["stop"]),
-    ("restore-test", "destroy", &["destroy"]),
+    ("restore-test", "stop", &["stop", "machine-stop"]),
+    ("restore-test", "destroy", &["destroy", "machine-destroy"]),
 ];
 
 /// The steps of `restore`, whose rights are given for the occasion: neither doctor nor enrolling asks for them, and the plan
@@ -177,9 +198,10 @@ const OCCASIONAL: &[(&str, &[&str])] = &[
 const LOCAL: [&str; 1] = ["read-archive"];
 
 /// Operations that no step is made of, and who performs them.
-const BESIDE_STEPS: [(&str, &str); 2] = [
+const BESIDE_STEPS: [(&str, &str); 3] = [
     ("version", "`selftest`, outside of any job"),
     ("guests", "`guests` and `status`, outside of any job"),
+    ("machines", "the same, for virtual machines"),
 ];
 
 /// Principal, privilege and step that is told to be hindered though every operation of it succeeds.

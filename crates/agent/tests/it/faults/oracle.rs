@@ -177,7 +177,9 @@ fn once(before: &Before, bench: &Bench) -> Result<(), String> {
         let fresh = count.saturating_sub(before.counts.get(&what).copied().unwrap_or(0));
         // Somebody else's vzdump is of another guest than ours.
         // A production guest is started by the boot as well.
-        let effect = what.starts_with("vz") && !what.starts_with("vzstart 90");
+        let ours = what.starts_with("vz") || what.starts_with("qm");
+        let boots = what.starts_with("vzstart 90") || what.starts_with("qmstart 92");
+        let effect = ours && !boots;
         if effect && fresh > 1 {
             return Err(format!("`{what}` was carried out {fresh} times"));
         }
@@ -196,8 +198,9 @@ fn claims(job: &Job, before: &Before, bench: &Bench) -> Result<(), String> {
     match &job.kind {
         JobKind::Backup(backup) => {
             let report = backup.report().unwrap();
+            let of = format!("-{}-", report.vmid);
             let ours = now.difference(&before.archives);
-            let ours: Vec<_> = ours.filter(|name| name.contains("-9010-")).collect();
+            let ours: Vec<_> = ours.filter(|name| name.contains(&of)).collect();
             match (report.verdict, ours.len()) {
                 (BackupVerdict::Good, 1) if report.volid.as_ref().is_some_and(is_there) => Ok(()),
                 (BackupVerdict::Good, _) => Err(format!("good, and the archives are {ours:?}")),
@@ -251,6 +254,9 @@ async fn told_and_reaped(bench: &Bench) -> Result<(), String> {
     }
     // No token can remove what PVE left half made or half destroyed; the commands say how.
     let hint = one.finding.hint.clone().unwrap_or_default();
+    if stub.is_null() && left_to_the_admin(bench, "9100").is_ok_and(|line| hint.contains(line)) {
+        return Ok(());
+    }
     let locked = ["lock: create", "lock: destroyed"];
     let text = stub.as_str().unwrap_or_default();
     if locked.iter().any(|lock| text.contains(lock))

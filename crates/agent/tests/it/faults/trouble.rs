@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use felhom_engine::{Mutation, Step};
-use felhom_ids::{Upid, Vmid};
+use felhom_ids::{GuestKind, Upid, Vmid};
 use felhom_simulator::{Fault, FaultKind};
 use serde_json::json;
 
@@ -141,6 +141,8 @@ impl Trouble {
             "vzdump" => "vzdump:archive".to_owned(),
             "vzrestore" => "vzrestore:extract".to_owned(),
             "vzdestroy" => "vzdestroy:volumes".to_owned(),
+            "qmrestore" => "qmrestore:extract".to_owned(),
+            "qmdestroy" => "qmdestroy:volumes".to_owned(),
             other => other.to_owned(),
         };
         Some(match self {
@@ -153,6 +155,17 @@ impl Trouble {
             Self::UnexpectedStatusAfterwards => (format!("{kind}:end"), FaultKind::TaskVanish),
             _ => return None,
         })
+    }
+}
+
+/// Of what kind the guest is that a mutation works on, as far as its request depends on that.
+fn kind_of(mutation: &Mutation) -> GuestKind {
+    match mutation {
+        Mutation::Restore(plan) => plan.kind,
+        Mutation::StartMachine(_) | Mutation::StopMachine(_) | Mutation::DestroyMachine(_) => {
+            GuestKind::Qemu
+        }
+        _ => GuestKind::Lxc,
     }
 }
 
@@ -179,7 +192,7 @@ fn guest_of(mutation: &Mutation) -> Option<Vmid> {
 pub(crate) async fn begin(trouble: Trouble, step: &Step, bench: &Bench) {
     if let Some(kind) = trouble.request() {
         let bound = match step {
-            Step::Mutate(mutation) => request_of(mutation.name()),
+            Step::Mutate(mutation) => request_of(mutation.name(), kind_of(mutation)),
             _ => None,
         };
         let (method, path) = bound.unwrap_or(("*", "*"));
@@ -212,7 +225,7 @@ async fn begin_in_world(trouble: Trouble, mutation: Option<&Mutation>, bench: &B
         Trouble::StaleLock => {
             if let Some(vmid) = mutation.and_then(guest_of) {
                 let change = json!({ "set": { "lock": "snapshot" } });
-                bench.poke(vmid.get(), change).await;
+                poke(bench, vmid.get(), change).await;
             }
         }
         Trouble::OtherVzdump | Trouble::OtherVzdumpForHours => other_vzdump(bench).await,
@@ -220,6 +233,17 @@ async fn begin_in_world(trouble: Trouble, mutation: Option<&Mutation>, bench: &B
         Trouble::ClockBack => bench.world.shift_clock(-7200),
         _ => {}
     }
+}
+
+/// Changes a guest of either kind behind everybody's back.
+async fn poke(bench: &Bench, vmid: u32, change: serde_json::Value) {
+    if bench.world.state()["world"]["guests"][vmid.to_string()].is_object() {
+        return bench.poke(vmid, change).await;
+    }
+    let mut order = change;
+    order["vmid"] = vmid.into();
+    let poked = bench.world.control("poke-qemu", order).await;
+    drop(poked.unwrap());
 }
 
 /// The guest that somebody else backs up.
@@ -302,12 +326,9 @@ pub(crate) async fn mend(trouble: Trouble, bench: &Bench) {
             for vmid in bench.world.guests() {
                 // A stub that is half destroyed bears its own lock.
                 let state = bench.world.state();
-                let config = &state["world"]["guests"][vmid.to_string()]["config"];
-                if config
-                    .as_str()
-                    .is_some_and(|text| text.contains("lock: snapshot"))
-                {
-                    bench.poke(vmid, json!({ "delete": ["lock"] })).await;
+                let of = |kind: &str| state["world"][kind][vmid.to_string()]["config"].to_string();
+                if (of("guests") + &of("machines")).contains("lock: snapshot") {
+                    poke(bench, vmid, json!({ "delete": ["lock"] })).await;
                 }
             }
         }

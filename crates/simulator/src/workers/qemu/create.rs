@@ -1,10 +1,13 @@
 //! Making a virtual machine with empty disks.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::{fs, io};
 
 use crate::guest::config::{Config, Section};
 use crate::guest::{formats, props, schema};
 use crate::qemu::drives::{self, Drive};
+use crate::qemu::image;
 use crate::qemu::options::with_mac;
 use crate::storage::volumes;
 use crate::tasks::Worker;
@@ -69,6 +72,13 @@ async fn work(worker: &Worker, order: &Order, made: &mut Vec<String>) -> Result<
     };
     fresh("smbios1", format!("uuid={}", volumes::uuid()), &mut section);
     fresh("vmgenid", volumes::uuid(), &mut section);
+    // QemuServer.pm `new_meta_info_string`.
+    let now = worker.sim.clock.now();
+    fresh(
+        "meta",
+        format!("creation-qemu=10.1.2,ctime={now}"),
+        &mut section,
+    );
     let mut world = worker.sim.lock();
     let guest = world.qemu.entry(vmid).or_default();
     guest.config = Config {
@@ -84,6 +94,14 @@ async fn work(worker: &Worker, order: &Order, made: &mut Vec<String>) -> Result<
             .insert(vmid);
     }
     Ok(())
+}
+
+/// A file without a byte stands for an image without a block.
+fn empty_image(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::File::create(path).map(drop)
 }
 
 /// An order for a new volume becomes one.
@@ -108,11 +126,12 @@ fn disk(
         .allocate(store, vmid, None, bytes, now, &mut lines);
     log_all(worker, lines);
     let volid = volid?;
+    made.push(volid.clone());
+    empty_image(&image(&worker.sim.state_dir, &volid)).map_err(|error| error.to_string())?;
     worker.log(format!(
         "{key}: successfully created disk '{volid},size={}'",
         props::print_size(bytes)
     ));
-    made.push(volid.clone());
     drive.file = volid;
     drive
         .options

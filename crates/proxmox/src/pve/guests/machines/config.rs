@@ -96,6 +96,13 @@ impl QemuConfig {
         self.get("name")
     }
 
+    /// When the machine was created, in seconds: `ctime` of `meta`, which a restore carries over (qemu-server
+    /// QemuServer.pm, `$meta_info_fmt`).
+    pub fn created_s(&self) -> Option<i64> {
+        let mut parts = self.get("meta")?.split(',');
+        parts.find_map(|part| part.strip_prefix("ctime=")?.parse().ok())
+    }
+
     /// Memory; PVE gives 512 MiB where nothing is written. A property string with `current` as its default key.
     pub fn memory(&self) -> ByteSize {
         let text = self.get("memory").unwrap_or_default();
@@ -231,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_archived_text_tells_its_devices_apart_from_its_description() {
-        let text = "#the shop\nagent: 1\nbios: ovmf\nefidisk0: l:vm-1-disk-1,size=4M\nmemory: 2048\nname: shop\n\
+        let text = "#the shop\nagent: 1\nbios: ovmf\nefidisk0: l:vm-1-disk-1,size=4M\nmemory: 2048\nmeta: creation-qemu=9.2.0,ctime=1725000000\nname: shop\n\
                     net0: virtio=BC:24:11:00:90:00,bridge=vmbr0\nscsi1: l:vm-1-disk-2,backup=0,size=2G\n\
                     scsi0: l:vm-1-disk-0,size=8G\nide2: none,media=cdrom\nusb0: host=1234:5678\nserial0: socket\n\
                     #qmdump#map:efidisk0:drive-efidisk0:l:raw:\n#qmdump#map:scsi0:drive-scsi0:l:raw:\n\
@@ -241,6 +248,7 @@ mod tests {
         assert_eq!(config.archived["scsi0"], "drive-scsi0");
         assert_eq!(config.archived.len(), 2);
         assert_eq!(config.memory().to_string(), "2G");
+        assert_eq!(config.created_s(), Some(1_725_000_000));
         assert!(config.has_agent());
         let drives = config.drives().unwrap();
         let keys: Vec<&str> = drives.iter().map(|(key, _)| key.as_str()).collect();
