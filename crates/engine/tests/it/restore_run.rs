@@ -4,6 +4,7 @@ mod broken;
 mod refused;
 
 use felhom_engine::*;
+use felhom_ids::GuestKind;
 
 use crate::fake::*;
 
@@ -157,7 +158,8 @@ fn a_kept_identity_is_let_beside_an_original_that_is_stopped_for_good() {
         ..restore_request()
     };
     let subject = RestoreSubject {
-        original: Original::Container {
+        original: Original::Guest {
+            kind: GuestKind::Lxc,
             running: false,
             onboot: false,
         },
