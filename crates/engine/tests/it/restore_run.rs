@@ -1,6 +1,7 @@
 //! Restores that stay: what the plan says, what is refused, what is compared, and what a failed one leaves.
 
 mod broken;
+mod machine;
 mod refused;
 
 use felhom_engine::*;
