@@ -72,13 +72,9 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             started(pve.rollback_snapshot(&rollback(*vmid, name, *start)).await)
         }
         Mutation::StopTask { upid, .. } => done(pve.stop_task(upid).await),
-        Mutation::SetNotes { volid, notes } => {
-            let change = attributes(volid, Some(notes), None);
-            done(pve.set_volume_attributes(&change).await)
-        }
+        Mutation::SetNotes { volid, notes } => set(pve, attributes(volid, Some(notes), None)).await,
         Mutation::SetProtected { volid, protected } => {
-            let change = attributes(volid, None, Some(*protected));
-            done(pve.set_volume_attributes(&change).await)
+            set(pve, attributes(volid, None, Some(*protected))).await
         }
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
     }
@@ -142,6 +138,10 @@ fn destroy_machine(vmid: Vmid) -> DestroyQemu {
         vmid,
         unreferenced_disks: false,
     }
+}
+
+async fn set(pve: &Pve, change: SetVolumeAttributes) -> Sent {
+    done(pve.set_volume_attributes(&change).await)
 }
 
 fn attributes(
