@@ -1,6 +1,7 @@
 //! Restores of virtual machines that stay: beside the original, in its place, and refused.
 
 mod broken;
+mod crash;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
