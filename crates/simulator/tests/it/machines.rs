@@ -427,6 +427,12 @@ async fn what_a_token_may_not_set_and_may_not_restore() {
     );
     assert_eq!(volumes(&world, 9302), [""; 0]);
     delete(&agent, "/qemu/9302").await.ok();
+}
+
+#[tokio::test]
+async fn what_is_mapped_wants_the_mapping() {
+    let world = built_in().await;
+    let agent = world.as_token(AGENT);
     for (vmid, key, value, path) in [
         (9203, "rng0", "source=/dev/hwrng", "/mapping/hwrng"),
         (9204, "virtiofs0", "share", "/mapping/dir/share"),

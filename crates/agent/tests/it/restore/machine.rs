@@ -258,7 +258,7 @@ async fn what_nobody_checks_comes_back_told_and_is_not_started() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cloud_init_and_disks_of_the_node_come_back_as_volumes() {
+async fn a_cloud_init_drive_is_made_anew_and_links_stay_down() {
     let bench = Bench::new().await;
     machine(&bench, json!({})).await;
     let root = bench.root();
