@@ -186,7 +186,7 @@ struct RestoreChoices {
     /// Where all volumes go, instead of each where it was.
     #[arg(long)]
     storage: Option<String>,
-    /// Leave volumes out that were not backed up, instead of making them anew and empty.
+    /// Leave volumes of a container out that were not backed up, instead of making them anew and empty.
     #[arg(long)]
     without_empty: bool,
     /// Put the link of every interface down, so that the guest can be looked at first.

@@ -39,6 +39,10 @@ pub enum Mutation {
     StartRestored(Vmid),
     /// Destroy what a failed restore made. Never with `purge`, never with `force`.
     DestroyRestored(Vmid),
+    /// Start a virtual machine that a restore brought back.
+    StartRestoredMachine(Vmid),
+    /// Destroy what a failed restore of a virtual machine made. Never with `purge`.
+    DestroyRestoredMachine(Vmid),
     /// Start a scratch guest.
     Start(Vmid),
     /// Stop a scratch guest.
@@ -129,6 +133,22 @@ impl Mutation {
         }
     }
 
+    /// Starts a restored guest of this kind.
+    pub fn start_restored(kind: GuestKind, vmid: Vmid) -> Self {
+        match kind {
+            GuestKind::Lxc => Self::StartRestored(vmid),
+            GuestKind::Qemu => Self::StartRestoredMachine(vmid),
+        }
+    }
+
+    /// Destroys what a failed restore of a guest of this kind made.
+    pub fn destroy_restored(kind: GuestKind, vmid: Vmid) -> Self {
+        match kind {
+            GuestKind::Lxc => Self::DestroyRestored(vmid),
+            GuestKind::Qemu => Self::DestroyRestoredMachine(vmid),
+        }
+    }
+
     /// The names of all mutations there are, for tests that must not leave one out.
     pub const NAMES: [&str; 15] = [
         "backup",
@@ -165,9 +185,11 @@ impl Mutation {
             | Self::StartMachine(_)
             | Self::StopMachine(_)
             | Self::DestroyMachine(_) => Principal::RestoreTest,
-            Self::RestoreGuest(_) | Self::StartRestored(_) | Self::DestroyRestored(_) => {
-                Principal::Restore
-            }
+            Self::RestoreGuest(_)
+            | Self::StartRestored(_)
+            | Self::DestroyRestored(_)
+            | Self::StartRestoredMachine(_)
+            | Self::DestroyRestoredMachine(_) => Principal::Restore,
             Self::StopTask { principal, .. } => *principal,
         }
     }
@@ -176,17 +198,15 @@ impl Mutation {
     pub fn task(&self) -> Option<(&'static str, String)> {
         match self {
             Self::Backup { vmid, .. } => Some(("vzdump", vmid.to_string())),
-            Self::Restore(plan) => {
-                let kind = match plan.kind {
-                    GuestKind::Lxc => "vzrestore",
-                    GuestKind::Qemu => "qmrestore",
-                };
-                Some((kind, plan.vmid.to_string()))
+            Self::Restore(plan) => Some((restore_task(plan.kind), plan.vmid.to_string())),
+            Self::RestoreGuest(plan) => Some((restore_task(plan.kind), plan.vmid.to_string())),
+            Self::StartMachine(vmid) | Self::StartRestoredMachine(vmid) => {
+                Some(("qmstart", vmid.to_string()))
             }
-            Self::StartMachine(vmid) => Some(("qmstart", vmid.to_string())),
             Self::StopMachine(vmid) => Some(("qmstop", vmid.to_string())),
-            Self::DestroyMachine(vmid) => Some(("qmdestroy", vmid.to_string())),
-            Self::RestoreGuest(plan) => Some(("vzrestore", plan.vmid.to_string())),
+            Self::DestroyMachine(vmid) | Self::DestroyRestoredMachine(vmid) => {
+                Some(("qmdestroy", vmid.to_string()))
+            }
             Self::Start(vmid) | Self::StartRestored(vmid) => Some(("vzstart", vmid.to_string())),
             Self::Stop(vmid) => Some(("vzstop", vmid.to_string())),
             Self::Destroy(vmid) | Self::DestroyRestored(vmid) => {
@@ -215,6 +235,8 @@ impl Mutation {
             Self::RestoreGuest(plan) => plan.storages().into_iter().next(),
             Self::StartRestored(_)
             | Self::DestroyRestored(_)
+            | Self::StartRestoredMachine(_)
+            | Self::DestroyRestoredMachine(_)
             | Self::Start(_)
             | Self::Stop(_)
             | Self::Destroy(_)
@@ -237,8 +259,8 @@ impl Mutation {
             Self::Backup { .. } => "backup",
             Self::Restore(_) => "restore",
             Self::RestoreGuest(_) => "restore-guest",
-            Self::StartRestored(_) => "start-restored",
-            Self::DestroyRestored(_) => "destroy-restored",
+            Self::StartRestored(_) | Self::StartRestoredMachine(_) => "start-restored",
+            Self::DestroyRestored(_) | Self::DestroyRestoredMachine(_) => "destroy-restored",
             Self::Start(_) | Self::StartMachine(_) => "start",
             Self::Stop(_) | Self::StopMachine(_) => "stop",
             Self::Destroy(_) | Self::DestroyMachine(_) => "destroy",
@@ -250,5 +272,13 @@ impl Mutation {
             Self::SetProtected { .. } => "set-protected",
             Self::DeleteBackup { .. } => "delete-backup",
         }
+    }
+}
+
+/// The type of the task that restores a guest of this kind.
+pub(crate) fn restore_task(kind: GuestKind) -> &'static str {
+    match kind {
+        GuestKind::Lxc => "vzrestore",
+        GuestKind::Qemu => "qmrestore",
     }
 }

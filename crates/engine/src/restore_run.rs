@@ -5,7 +5,9 @@
 
 mod clashes;
 mod compare;
+mod drives;
 mod ending;
+mod machine;
 mod plan;
 mod preflight;
 mod property;
@@ -363,7 +365,7 @@ impl RestoreRunJob {
             return self.not_started("the start request does not get through");
         }
         let policy = &self.request.policy;
-        let start = Mutation::StartRestored(plan.vmid);
+        let start = Mutation::start_restored(plan.kind, plan.vmid);
         let mutating = Mutating::new(start, policy.no_progress, policy.settle).knowing(tasks);
         self.state = State::Starting(Box::new(mutating));
     }

@@ -19,7 +19,7 @@ use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
 use crate::outcome::{Outcome, TaskVerdict};
 use crate::policy::RestoreTestPolicy;
-use crate::scratch::restored::unfinished_restore;
+use crate::scratch::restored::{is_restore, unfinished_restore};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{Existence, GuestConfig, ScratchFacts};
@@ -132,10 +132,15 @@ fn stub_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     };
     match &lease.restore {
         // Whose it is, its mark will tell when it has ended.
-        None if lease.named && last.running && last.upid.kind() == "vzrestore" => {
+        None if lease.named && last.running && is_restore(&last.upid) => {
             Standing::Restoring(last.upid.clone())
         }
         Some(ours) if *ours == last.upid && last.running => Standing::Restoring(last.upid.clone()),
+        Some(_) if lease.may_destroy_stub(facts) => Standing::Ours {
+            running: false,
+            lock: None,
+            tasks: facts.tasks.clone(),
+        },
         Some(ours) if *ours == last.upid => Standing::Unfinished(last.upid.clone()),
         _ => Standing::Foreign(format!(
             "a stub without a mark, last touched by `{}`",
@@ -221,6 +226,9 @@ pub struct CleanUp {
     /// Since when a restore under a named VMID is waited for.
     #[serde(default)]
     waiting_since: Option<Timestamp>,
+    /// What was to be restored under a named VMID.
+    #[serde(default)]
+    kind: GuestKind,
 }
 
 /// Looks, stops, destroys, and looks again: a guest needs three rounds, the rest is patience with locks.
@@ -243,6 +251,7 @@ impl CleanUp {
             unfinished: None,
             destroyed: false,
             waiting_since: None,
+            kind: GuestKind::Lxc,
         }
     }
 
@@ -388,7 +397,7 @@ impl CleanUp {
 
     fn removal(&self, kind: GuestKind) -> Mutation {
         if self.lease.named {
-            Mutation::DestroyRestored(self.vmid)
+            Mutation::destroy_restored(kind, self.vmid)
         } else {
             Mutation::destroy(kind, self.vmid)
         }
@@ -397,17 +406,14 @@ impl CleanUp {
     fn cut_off(&self, kind: GuestKind, upid: &Upid, facts: &ScratchFacts) -> Finding {
         let subject = self.subject();
         match (self.lease.named, kind) {
-            (true, _) => unfinished_restore(subject, self.vmid, upid, facts.volumes.as_deref()),
+            (true, _) => unfinished_restore(subject, self.vmid, upid, facts),
             (false, GuestKind::Lxc) => unfinished(subject, self.vmid, upid),
             (false, GuestKind::Qemu) => unfinished_machine(subject, self.vmid, upid),
         }
     }
 
     fn foreign(&self, kind: GuestKind, why: String) -> Finding {
-        let tool = match kind {
-            GuestKind::Lxc => "pct",
-            GuestKind::Qemu => "qm",
-        };
+        let tool = kind.tool();
         let code = if self.lease.named {
             codes::RESTORE_LEFTOVER
         } else {
@@ -443,8 +449,9 @@ impl CleanUp {
             .unwrap_or_else(|| "it is still there".to_owned());
         let vmid = self.vmid;
         let (code, hint) = if self.lease.named {
+            let tool = self.kind.tool();
             let hint = format!(
-                "when the cause is gone, and `pct config {vmid}` shows what the failed restore made: pct destroy {vmid}"
+                "when the cause is gone, and `{tool} config {vmid}` shows what the failed restore made: {tool} destroy {vmid}"
             );
             (codes::RESTORE_LEFTOVER, hint)
         } else {

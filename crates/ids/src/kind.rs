@@ -25,6 +25,14 @@ impl GuestKind {
         }
     }
 
+    /// The command on the node that handles such guests.
+    pub fn tool(self) -> &'static str {
+        match self {
+            Self::Lxc => "pct",
+            Self::Qemu => "qm",
+        }
+    }
+
     /// The word that Proxmox Backup Server uses.
     pub fn pbs_type(self) -> &'static str {
         match self {

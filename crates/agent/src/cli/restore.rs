@@ -7,7 +7,7 @@ use felhom_engine::{
     ErrorClass, Identity, InstallationId, Job, JobId, JobKind, Principal, RemoteError, RestoreEnd,
     RestoreRunJob, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest,
 };
-use felhom_ids::{GuestKind, Vmid, VolumeId};
+use felhom_ids::{Vmid, VolumeId};
 use felhom_proxmox::Pve;
 
 use super::context::{Context, engine_failure, journal_failure, parse, parse_backup, pve_failure};
@@ -31,7 +31,7 @@ struct Wish<'a> {
 }
 
 pub(super) async fn plan(context: &Context, args: &RestorePlanArgs) -> Result<Exit, Failure> {
-    let volid = container_backup(&args.volid)?;
+    let volid = parse_backup(&args.volid)?;
     let performer = context.performer()?;
     require_voice(&performer)?;
     require_archive(&performer, &volid).await?;
@@ -60,7 +60,7 @@ pub(super) async fn plan(context: &Context, args: &RestorePlanArgs) -> Result<Ex
 
 pub(super) async fn run(context: &Context, args: &RestoreRunArgs) -> Result<Exit, Failure> {
     let wish = Wish {
-        volid: container_backup(&args.volid)?,
+        volid: parse_backup(&args.volid)?,
         to: parse("--to", &args.to)?,
         identity: parse("--identity", &args.identity)?,
         choices: &args.choices,
@@ -88,22 +88,6 @@ pub(super) async fn run(context: &Context, args: &RestoreRunArgs) -> Result<Exit
         .printer
         .document("felhom.restore", &view, || view.text());
     Ok(exit(report))
-}
-
-/// The archive of a container.
-fn container_backup(text: &str) -> Result<VolumeId, Failure> {
-    let volid = parse_backup(text)?;
-    let of_machine = volid
-        .backup()
-        .is_some_and(|backup| backup.kind == GuestKind::Qemu);
-    if of_machine {
-        let message =
-            format!("`{volid}` is a backup of a virtual machine; only containers are restored");
-        return Err(
-            Failure::new(Exit::Refused, "kind", message).hint("as root on the node: qmrestore")
-        );
-    }
-    Ok(volid)
 }
 
 /// The token that is given for the occasion must be there now.

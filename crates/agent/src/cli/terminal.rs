@@ -103,13 +103,15 @@ fn phase_of(step: &Step) -> &'static str {
         Step::Mutate(mutation) => match mutation {
             Mutation::Backup { .. } => "asking for the backup",
             Mutation::Restore(_) | Mutation::RestoreGuest(_) => "asking for the restore",
-            Mutation::Start(_) | Mutation::StartMachine(_) | Mutation::StartRestored(_) => {
-                "starting"
-            }
+            Mutation::Start(_)
+            | Mutation::StartMachine(_)
+            | Mutation::StartRestored(_)
+            | Mutation::StartRestoredMachine(_) => "starting",
             Mutation::Stop(_) | Mutation::StopMachine(_) => "stopping",
-            Mutation::Destroy(_) | Mutation::DestroyMachine(_) | Mutation::DestroyRestored(_) => {
-                "removing"
-            }
+            Mutation::Destroy(_)
+            | Mutation::DestroyMachine(_)
+            | Mutation::DestroyRestored(_)
+            | Mutation::DestroyRestoredMachine(_) => "removing",
             Mutation::Snapshot { .. } => "snapshotting",
             Mutation::DeleteSnapshot { .. } => "removing the snapshot",
             Mutation::Rollback { .. } => "rolling back",

@@ -6,12 +6,13 @@ use felhom_engine::{
     ErrorClass, Existence, GuestConfig, Original, Principal, RemoteError, RestoreSubject,
     RestoredFacts, ScratchFacts, StorageFacts, WrittenConfig, restore_paths,
 };
-use felhom_ids::{StorageId, Vmid, VolumeId};
-use felhom_proxmox::pve::guests::LxcConfig;
+use felhom_ids::{GuestKind, StorageId, Vmid, VolumeId};
+use felhom_proxmox::pve::guests::{LxcConfig, QemuConfig};
 use felhom_proxmox::pve::tasks::ListTasks;
 use felhom_proxmox::{Error, Pve};
 
-use super::backup::guest_state;
+use super::backup::{archive_kind, guest_state};
+use super::config::machine_config;
 use super::scratch::{last_task, volumes};
 use super::{Trouble, archive, guest_config, node, remote_error, storage_facts, thin_pool};
 use crate::remote::Remotes;
@@ -64,15 +65,31 @@ fn written(config: &LxcConfig) -> Result<WrittenConfig, Trouble> {
     })
 }
 
+fn written_machine(config: &QemuConfig) -> Result<WrittenConfig, Trouble> {
+    Ok(WrittenConfig {
+        config: machine_config(config)?,
+        values: config.raw.clone(),
+        raw_lxc: Vec::new(),
+    })
+}
+
 async fn archived(
     restorer: &Pve,
     volid: &VolumeId,
 ) -> Result<(WrittenConfig, Option<RemoteError>), Trouble> {
-    match restorer.extract_lxc_config(volid).await {
-        Ok(config) => Ok(match written(&config) {
-            Ok(config) => (config, None),
-            Err(Trouble(error)) => (WrittenConfig::default(), Some(error)),
-        }),
+    let read = match archive_kind(volid) {
+        GuestKind::Lxc => restorer
+            .extract_lxc_config(volid)
+            .await
+            .map(|config| written(&config)),
+        GuestKind::Qemu => restorer
+            .extract_qemu_config(volid)
+            .await
+            .map(|config| written_machine(&config)),
+    };
+    match read {
+        Ok(Ok(config)) => Ok((config, None)),
+        Ok(Err(Trouble(error))) => Ok((WrittenConfig::default(), Some(error))),
         Err(error) if error.is_transient() => Err(error.into()),
         Err(error) => Ok((WrittenConfig::default(), Some(remote_error(&error)))),
     }
@@ -112,16 +129,55 @@ async fn original(pve: &Pve, source: Vmid) -> Result<Original, Trouble> {
     if pve.is_free(source).await? {
         return Ok(Original::Gone);
     }
-    let config = match pve.lxc_config(source).await {
-        Ok(config) => config,
+    let (kind, onboot) = match either(pve, source).await {
+        Ok(either) => either.start_with_node(),
         Err(error) if error.is_transient() => return Err(error.into()),
         Err(error) => return Ok(Original::Unreadable(remote_error(&error).text)),
     };
-    let status = pve.lxc_status(source).await?;
-    Ok(Original::Container {
-        running: status.is_running(),
-        onboot: config.is_on("onboot"),
+    let running = match kind {
+        GuestKind::Lxc => pve.lxc_status(source).await?.is_running(),
+        GuestKind::Qemu => pve.qemu_status(source).await?.guest.is_running(),
+    };
+    Ok(Original::Guest {
+        kind,
+        running,
+        onboot,
     })
+}
+
+/// The configuration of a guest, whatever it is.
+enum Either {
+    Container(LxcConfig),
+    Machine(QemuConfig),
+}
+
+impl Either {
+    fn start_with_node(&self) -> (GuestKind, bool) {
+        match self {
+            Self::Container(config) => (GuestKind::Lxc, config.is_on("onboot")),
+            Self::Machine(config) => (GuestKind::Qemu, config.is_on("onboot")),
+        }
+    }
+
+    fn written(&self) -> Result<WrittenConfig, Trouble> {
+        match self {
+            Self::Container(config) => written(config),
+            Self::Machine(config) => written_machine(config),
+        }
+    }
+}
+
+/// A container is asked for first, and what is wrong is told of it when there is no machine either.
+async fn either(pve: &Pve, vmid: Vmid) -> Result<Either, Error> {
+    match pve.lxc_config(vmid).await {
+        Ok(config) => Ok(Either::Container(config)),
+        Err(error @ Error::NotFound { .. }) => match pve.qemu_config(vmid).await {
+            Ok(config) => Ok(Either::Machine(config)),
+            Err(Error::NotFound { .. }) => Err(error),
+            Err(other) => Err(other),
+        },
+        Err(error) => Err(error),
+    }
 }
 
 /// Volumes that bear the VMID, on any storage for disks, as far as the token may see.
@@ -184,7 +240,7 @@ pub(crate) async fn restored(
     let (existence, state, written) = if agent.is_free(vmid).await? {
         (Existence::Absent, None, None)
     } else {
-        container(restorer, vmid).await?
+        guest(restorer, vmid).await?
     };
     Ok(RestoredFacts {
         guest: ScratchFacts {
@@ -204,11 +260,11 @@ type Seen = (
     Option<WrittenConfig>,
 );
 
-async fn container(pve: &Pve, vmid: Vmid) -> Result<Seen, Trouble> {
+async fn guest(pve: &Pve, vmid: Vmid) -> Result<Seen, Trouble> {
     // A stub has no state worth asking for, and answers with an error.
     let state = guest_state(pve, vmid).await;
-    let read = match pve.lxc_config(vmid).await {
-        Ok(config) => written(&config),
+    let read = match either(pve, vmid).await {
+        Ok(either) => either.written(),
         Err(error) if error.is_transient() => return Err(error.into()),
         Err(error) => Err(Trouble(remote_error(&error))),
     };

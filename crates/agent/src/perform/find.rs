@@ -110,8 +110,9 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
         Mutation::RestoreGuest(plan) => pve.is_free(plan.vmid).await.map(|free| !free),
         Mutation::Destroy(vmid)
         | Mutation::DestroyMachine(vmid)
-        | Mutation::DestroyRestored(vmid) => pve.is_free(*vmid).await,
-        Mutation::StartMachine(vmid) => pve
+        | Mutation::DestroyRestored(vmid)
+        | Mutation::DestroyRestoredMachine(vmid) => pve.is_free(*vmid).await,
+        Mutation::StartMachine(vmid) | Mutation::StartRestoredMachine(vmid) => pve
             .qemu_status(*vmid)
             .await
             .map(|status| status.guest.is_running()),

@@ -44,13 +44,14 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             started(pve.vzdump(&backup).await)
         }
         Mutation::Restore(plan) => restore(pve, plan).await,
-        Mutation::RestoreGuest(plan) => match restore_guest(plan) {
-            Ok(request) => started(pve.restore_lxc(&request).await),
-            Err(text) => local(text),
-        },
-        Mutation::StartMachine(vmid) => started(pve.start_qemu(*vmid).await),
+        Mutation::RestoreGuest(plan) => restore_for_good(pve, plan).await,
+        Mutation::StartMachine(vmid) | Mutation::StartRestoredMachine(vmid) => {
+            started(pve.start_qemu(*vmid).await)
+        }
         Mutation::StopMachine(vmid) => started(pve.stop_qemu(*vmid).await),
-        Mutation::DestroyMachine(vmid) => started(pve.destroy_qemu(&destroy_machine(*vmid)).await),
+        Mutation::DestroyMachine(vmid) | Mutation::DestroyRestoredMachine(vmid) => {
+            started(pve.destroy_qemu(&destroy_machine(*vmid)).await)
+        }
         Mutation::Start(vmid) | Mutation::StartRestored(vmid) => {
             started(pve.start_lxc(*vmid).await)
         }
@@ -71,13 +72,9 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             started(pve.rollback_snapshot(&rollback(*vmid, name, *start)).await)
         }
         Mutation::StopTask { upid, .. } => done(pve.stop_task(upid).await),
-        Mutation::SetNotes { volid, notes } => {
-            let change = attributes(volid, Some(notes), None);
-            done(pve.set_volume_attributes(&change).await)
-        }
+        Mutation::SetNotes { volid, notes } => set(pve, attributes(volid, Some(notes), None)).await,
         Mutation::SetProtected { volid, protected } => {
-            let change = attributes(volid, None, Some(*protected));
-            done(pve.set_volume_attributes(&change).await)
+            set(pve, attributes(volid, None, Some(*protected))).await
         }
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
     }
@@ -113,6 +110,20 @@ async fn restore(pve: &Pve, plan: &RestorePlan) -> Sent {
     }
 }
 
+/// Under the VMID that was asked for.
+async fn restore_for_good(pve: &Pve, plan: &RestoreRunPlan) -> Sent {
+    match plan.kind {
+        GuestKind::Lxc => match restore_guest(plan) {
+            Ok(request) => started(pve.restore_lxc(&request).await),
+            Err(text) => local(text),
+        },
+        GuestKind::Qemu => match restore_whole_machine(plan) {
+            Ok(request) => started(pve.restore_qemu(&request).await),
+            Err(text) => local(text),
+        },
+    }
+}
+
 /// What cannot be written as a request was never sent.
 fn local(text: String) -> Sent {
     Sent::Refused(RemoteError {
@@ -127,6 +138,10 @@ fn destroy_machine(vmid: Vmid) -> DestroyQemu {
         vmid,
         unreferenced_disks: false,
     }
+}
+
+async fn set(pve: &Pve, change: SetVolumeAttributes) -> Sent {
+    done(pve.set_volume_attributes(&change).await)
 }
 
 fn attributes(
@@ -260,7 +275,6 @@ fn restore_container(plan: &RestorePlan) -> Result<RestoreLxc, InvalidProperty> 
 /// The one request of a restore that stays: every volume and every key that the plan sets, and neither `force` nor `unique`.
 fn restore_guest(plan: &RestoreRunPlan) -> Result<RestoreLxc, String> {
     let told = |error: InvalidProperty| error.to_string();
-    let unplanned = |key: &str| format!("no request sets `{key}`");
     let mut settings = LxcSettings::default();
     for (key, value) in &plan.set {
         match key.as_str() {
@@ -269,8 +283,7 @@ fn restore_guest(plan: &RestoreRunPlan) -> Result<RestoreLxc, String> {
             "onboot" => settings.onboot = Some(value == "1"),
             "protection" => settings.protection = Some(value == "1"),
             _ => {
-                let number = key.strip_prefix("net").and_then(|n| n.parse().ok());
-                let number = number.ok_or_else(|| unplanned(key))?;
+                let number = net_number(key)?;
                 settings.nets.insert(number, value.parse().map_err(told)?);
             }
         }
@@ -295,6 +308,43 @@ fn restore_guest(plan: &RestoreRunPlan) -> Result<RestoreLxc, String> {
         vmid: plan.vmid,
         archive: plan.volid.clone(),
         storage: plan.storages().into_iter().next(),
+        settings,
+        bwlimit: None,
+    })
+}
+
+fn unplanned(key: &str) -> String {
+    format!("no request sets `{key}`")
+}
+
+fn net_number(key: &str) -> Result<u16, String> {
+    let number = key.strip_prefix("net").and_then(|n| n.parse().ok());
+    number.ok_or_else(|| unplanned(key))
+}
+
+/// The same of a virtual machine, whose drives no request can name. `unique` gives it a UUID of its own, and leaves the
+/// interfaces alone that are named: all are.
+fn restore_whole_machine(plan: &RestoreRunPlan) -> Result<RestoreQemu, String> {
+    let mut settings = QemuSettings::default();
+    for (key, value) in &plan.set {
+        match key.as_str() {
+            "name" => settings.name = Some(value.clone()),
+            "description" => settings.description = Some(value.clone()),
+            "onboot" => settings.onboot = Some(value == "1"),
+            "protection" => settings.protection = Some(value == "1"),
+            _ => {
+                let net: Result<MachineNic, InvalidProperty> = value.parse();
+                let net = net.map_err(|error| error.to_string())?;
+                settings.nets.insert(net_number(key)?, net);
+            }
+        }
+    }
+    Ok(RestoreQemu {
+        vmid: plan.vmid,
+        archive: plan.volid.clone(),
+        storage: plan.storage.clone(),
+        pool: None,
+        unique: plan.unique,
         settings,
         bwlimit: None,
     })

@@ -1,6 +1,7 @@
 //! Restores that stay, through the command line: what is said before, what is there afterwards, and what is never done.
 
 mod broken;
+mod machine;
 mod occasion;
 mod refused;
 

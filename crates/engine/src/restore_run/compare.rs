@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use felhom_ids::GuestKind;
+
 use crate::restore_run::plan::{PlannedVolume, RestoreRunPlan};
 use crate::restore_run::property::{self, meaning, plain};
 use crate::restore_run::records::Identity;
+use crate::restore_run::settings::mac;
 use crate::restore_run::subject::{WrittenConfig, is_numbered};
-use crate::world::{GuestConfig, MountSource};
+use crate::restore_run::{drives, machine};
+use crate::world::{GuestConfig, MountSource, is_drive};
 
 /// Keys that PVE writes into every container where the archive holds none (pve-container API2/LXC.pm `create_vm`).
 const BY_DEFAULT: [&str; 6] = [
@@ -31,10 +35,15 @@ pub(super) fn differences(plan: &RestoreRunPlan, found: &WrittenConfig) -> Vec<S
             });
         }
     }
+    for (key, archived) in &plan.renewed {
+        let is = found.values.get(key).map(String::as_str);
+        all.extend(machine::not_renewed(key, archived, is));
+    }
     for key in found.values.keys() {
-        let planned = plan.set.contains_key(key) || plan.carried.contains_key(key);
-        let mount = key == "rootfs" || is_numbered(key, "mp");
-        if !planned && !mount && key != "digest" && !BY_DEFAULT.contains(&key.as_str()) {
+        let planned = plan.set.contains_key(key)
+            || plan.carried.contains_key(key)
+            || plan.renewed.contains_key(key);
+        if !planned && !is_judged_apart(plan.kind, key) {
             all.push(format!("`{key}` was not planned"));
         }
     }
@@ -42,14 +51,31 @@ pub(super) fn differences(plan: &RestoreRunPlan, found: &WrittenConfig) -> Vec<S
         all.push(format!("`{key}` was not planned"));
     }
     all.extend(macs(plan, &found.values));
-    all.extend(volumes(plan, found));
+    all.extend(match plan.kind {
+        GuestKind::Lxc => volumes(plan, found),
+        GuestKind::Qemu => drives::differences(plan, found),
+    });
     all
+}
+
+/// Volumes are compared with what was planned of them, and what PVE writes by itself with nothing.
+fn is_judged_apart(kind: GuestKind, key: &str) -> bool {
+    key == "digest"
+        || match kind {
+            GuestKind::Lxc => {
+                key == "rootfs" || is_numbered(key, "mp") || BY_DEFAULT.contains(&key)
+            }
+            GuestKind::Qemu => is_drive(key),
+        }
 }
 
 /// Keys whose values may be told. Others, and those of a later PVE, may hold what a guest keeps to itself.
 fn is_told(key: &str) -> bool {
-    const TOLD: [&str; 18] = [
+    const TOLD: [&str; 24] = [
+        "agent",
         "arch",
+        "bios",
+        "boot",
         "cmode",
         "console",
         "cores",
@@ -57,11 +83,14 @@ fn is_told(key: &str) -> bool {
         "cpuunits",
         "features",
         "hostname",
+        "machine",
         "memory",
+        "name",
         "nameserver",
         "onboot",
         "ostype",
         "protection",
+        "scsihw",
         "searchdomain",
         "startup",
         "swap",
@@ -79,15 +108,24 @@ fn same(plan: &RestoreRunPlan, key: &str, wanted: &str, is: Option<&str>) -> boo
     if is_numbered(key, "net") {
         let fresh = plan.identity == Identity::Fresh;
         let read = |text: &str| {
-            let mut net = meaning(text);
-            net.entry("type".to_owned())
-                .or_insert_with(|| "veth".to_owned());
+            let mut net = match plan.kind {
+                GuestKind::Lxc => meaning(text),
+                GuestKind::Qemu => machine::net_meaning(text),
+            };
+            if plan.kind == GuestKind::Lxc {
+                net.entry("type".to_owned())
+                    .or_insert_with(|| "veth".to_owned());
+            }
             if fresh {
                 net.remove("hwaddr");
+                net.remove("macaddr");
             }
             net
         };
         return read(wanted) == read(is);
+    }
+    if plan.kind == GuestKind::Qemu && is_drive(key) {
+        return meaning(wanted) == meaning(is);
     }
     if key == "description" {
         return wanted.trim_end() == is.trim_end();
@@ -105,7 +143,7 @@ fn macs(plan: &RestoreRunPlan, found: &BTreeMap<String, String>) -> Vec<String> 
     }
     let nets = found.iter().filter(|(key, _)| is_numbered(key, "net"));
     nets.filter_map(|(key, net)| {
-        let mac = property::value(net, "hwaddr").map(str::to_ascii_uppercase);
+        let mac = mac(plan.kind, net).map(str::to_ascii_uppercase);
         match mac {
             Some(mac) if plan.former_macs.contains(&mac) => {
                 Some(format!("{key} still has the archived MAC address {mac}"))

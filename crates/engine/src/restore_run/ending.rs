@@ -30,6 +30,7 @@ impl RestoreRunJob {
         self.report.reasons.push(reason);
         let clean_up = self.report.plan.as_ref().and_then(|plan| {
             CleanUp::of_restore(
+                plan.kind,
                 &plan.storages(),
                 &self.request.policy,
                 plan.mark.clone(),
@@ -87,7 +88,7 @@ impl RestoreRunJob {
 
     /// The data is back and the configuration is another one: that is for a person to judge, and nothing to destroy.
     pub(super) fn differs(&mut self, differences: Vec<String>) {
-        let to = self.request.to;
+        let (to, tool) = (self.request.to, self.request.kind().tool());
         self.report.findings.push(
             Finding::new(
                 codes::RESTORE_DIFFERS,
@@ -95,7 +96,7 @@ impl RestoreRunJob {
                 differences.join("; "),
             )
             .hint(format!(
-                "look at it with `pct config {to}` before it is started"
+                "look at it with `{tool} config {to}` before it is started"
             )),
         );
         self.report.reasons = differences;
@@ -112,7 +113,7 @@ impl RestoreRunJob {
 
     /// The guest is there as planned; only its start is missing.
     pub(super) fn not_started(&mut self, why: &str) {
-        let to = self.request.to;
+        let (to, tool) = (self.request.to, self.request.kind().tool());
         if self.request.start {
             self.report.findings.push(
                 Finding::new(
@@ -120,7 +121,7 @@ impl RestoreRunJob {
                     format!("guest {to}"),
                     why.to_owned(),
                 )
-                .hint(format!("when the cause is gone: pct start {to}")),
+                .hint(format!("when the cause is gone: {tool} start {to}")),
             );
         }
         self.finish(RestoreEnd::Restored);

@@ -3,31 +3,35 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_ids::{ByteSize, StorageId, Vmid, VolumeId};
+use felhom_ids::{ByteSize, GuestKind, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::mark::Mark;
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::space::Space;
-use crate::restore_run::subject::{RestoreSubject, is_numbered};
-use crate::restore_run::{clashes, refusals, settings, space, volumes};
+use crate::restore_run::subject::{RestoreSubject, WrittenConfig, is_numbered};
+use crate::restore_run::{clashes, drives, machine, refusals, settings, space, volumes};
 use crate::restore_test::plan::Refusal;
+use crate::world::is_drive;
 
 /// A volume that is made for the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedVolume {
-    /// `rootfs` or `mpN`.
+    /// `rootfs`, `mpN`, or a drive's key.
     pub key: String,
-    /// Path inside the guest.
+    /// Path inside the guest; of a drive, what was behind it.
     pub path: String,
     /// Where it is made.
     pub storage: StorageId,
     /// Its size.
     pub size: ByteSize,
-    /// Every other option as it goes into the request: the archived ones, `mp=` among them.
+    /// Every other option as it will be: the archived ones, `mp=` among them.
     pub options: String,
     /// Whether the archive fills it. One that it does not fill is made anew and empty.
     pub filled: bool,
+    /// Whether PVE writes it itself: a cloud-init drive.
+    #[serde(default)]
+    pub generated: bool,
 }
 
 /// Something of the archived guest that does not come back.
@@ -57,6 +61,9 @@ pub struct Lacking {
 /// A restore of a guest, fully determined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRunPlan {
+    /// What is restored.
+    #[serde(default)]
+    pub kind: GuestKind,
     /// The archive.
     pub volid: VolumeId,
     /// The guest it is of.
@@ -65,6 +72,9 @@ pub struct RestoreRunPlan {
     pub vmid: Vmid,
     /// Who it will be.
     pub identity: Identity,
+    /// Where the request puts all drives of a virtual machine; without it each goes where it was.
+    #[serde(default)]
+    pub storage: Option<StorageId>,
     /// Volumes that are made, `rootfs` first.
     pub volumes: Vec<PlannedVolume>,
     /// Every other key that the request sets, with its value.
@@ -73,6 +83,12 @@ pub struct RestoreRunPlan {
     pub kept: BTreeSet<String>,
     /// The same with the values there, while they are needed: they hold what guests are told, passwords too.
     pub carried: BTreeMap<String, String>,
+    /// Keys to which PVE gives a value of its own, with the archived one; of the same discretion.
+    #[serde(default)]
+    pub renewed: BTreeMap<String, String>,
+    /// Whether PVE is asked to make the machine another one than the original.
+    #[serde(default)]
+    pub unique: bool,
     /// MAC addresses of the archive that the guest must not have.
     pub former_macs: Vec<String>,
     /// Stands in the description: by it the guest of a failed restore is known.
@@ -101,23 +117,42 @@ fn is_left_behind(key: &str) -> bool {
         || is_numbered(key, "unused")
 }
 
+/// The same of a virtual machine (qemu-server QemuServer.pm `restore_update_config_line`); drives are judged one by one.
+fn is_left_behind_by_machines(archived: &WrittenConfig, key: &str) -> bool {
+    matches!(key, "digest" | "lock" | "parent")
+        || is_numbered(key, "unused")
+        || is_drive(key) && !drives::is_carried(archived, key)
+}
+
 /// Plans the restore that is asked for.
 pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -> RestoreRunPlan {
     let archived = &subject.archived;
     let set = settings::set(request, archived);
-    let carried: BTreeMap<String, String> = archived
+    let kind = request.kind();
+    let stays = |key: &str| match kind {
+        GuestKind::Lxc => !is_left_behind(key),
+        GuestKind::Qemu => !is_left_behind_by_machines(archived, key),
+    };
+    let (renewed, carried): (BTreeMap<String, String>, BTreeMap<String, String>) = archived
         .values
-        .iter()
-        .filter(|(key, _)| !is_left_behind(key) && !set.contains_key(*key))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
-    let (volumes, mut missing) = volumes::plan(request, subject);
+        .clone()
+        .into_iter()
+        .filter(|(key, _)| stays(key) && !set.contains_key(key))
+        .partition(|(key, value)| machine::is_renewed(request, key, value));
+    let (volumes, mut missing) = match kind {
+        GuestKind::Lxc => volumes::plan(request, subject),
+        GuestKind::Qemu => drives::plan(request, subject),
+    };
     missing.extend(volumes::raw_lines(request.to, archived));
     let mut plan = RestoreRunPlan {
+        kind,
         volid: request.volid.clone(),
         source: request.volid.guest(),
         vmid: request.to,
         identity: request.identity,
+        storage: request.storage.clone(),
+        renewed,
+        unique: machine::is_unique(request),
         former_macs: settings::former_macs(request, archived),
         changes: settings::changes(request, archived, &set, &volumes),
         clashes: clashes::clashes(request, subject, &set),
@@ -142,6 +177,7 @@ impl RestoreRunPlan {
     pub fn told(&self) -> Self {
         let mut told = self.clone();
         told.carried.clear();
+        told.renewed.clear();
         told.set.remove("description");
         told
     }

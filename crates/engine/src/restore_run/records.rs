@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{GuestKind, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
@@ -105,6 +105,15 @@ pub struct RestoreRunRequest {
     pub policy: RestoreRunPolicy,
     /// Bytes that the archive unpacks to, where an earlier proof tells.
     pub content_bytes: Option<u64>,
+}
+
+impl RestoreRunRequest {
+    /// What the archive is of.
+    pub fn kind(&self) -> GuestKind {
+        self.volid
+            .backup()
+            .map_or_else(GuestKind::default, |backup| backup.kind)
+    }
 }
 
 /// How a restore ended.

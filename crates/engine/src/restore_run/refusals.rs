@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_ids::Vmid;
+use felhom_ids::{GuestKind, Vmid};
 
 use crate::restore_run::clashes::takes_an_address_in_use;
-use crate::restore_run::plan::{Lacking, RestoreRunPlan};
+use crate::restore_run::drives;
+use crate::restore_run::machine::{self, Reach};
+use crate::restore_run::plan::{Lacking, PlannedVolume, RestoreRunPlan};
 use crate::restore_run::records::{Identity, RestoreRunRequest};
+use crate::restore_run::settings::name_key;
 use crate::restore_run::space::node_shortages;
 use crate::restore_run::subject::{
-    Original, RestoreSubject, bridge_paths, guest_path, net_values, storage_path,
+    Original, RestoreSubject, bridge_paths, guest_path, mapping_paths, net_values, storage_path,
 };
 use crate::restore_test::plan::Refusal;
 
@@ -32,7 +35,10 @@ pub(super) fn refusals(
     plan: &RestoreRunPlan,
 ) -> Vec<Refusal> {
     let mut refused = Refusals(Vec::new());
-    of_the_guest(request, subject, &mut refused);
+    match plan.kind {
+        GuestKind::Lxc => of_the_guest(request, subject, &mut refused),
+        GuestKind::Qemu => of_the_machine(request, subject, plan, &mut refused),
+    }
     of_the_vmid(request, subject, &mut refused);
     of_the_identity(request, subject, plan, &mut refused);
     of_the_start(request, subject, plan, &mut refused);
@@ -66,14 +72,54 @@ pub(super) fn refusals(
 
 /// The command by which root restores what a token cannot.
 fn as_root(request: &RestoreRunRequest) -> String {
+    let (to, volid) = (request.to, &request.volid);
+    if request.kind() == GuestKind::Qemu {
+        // Without a storage each drive goes where it was.
+        let storage = request.storage.as_ref();
+        let storage = storage.map_or_else(String::new, |one| format!(" --storage {one}"));
+        let unique = match request.identity {
+            Identity::Fresh => " --unique 1",
+            Identity::Keep => "",
+        };
+        return format!("as root on the node: qmrestore {volid} {to}{storage}{unique}");
+    }
     let storage = request
         .storage
         .as_ref()
         .map_or_else(|| "STORAGE".to_owned(), ToString::to_string);
-    format!(
-        "as root on the node: pct restore {} {} --storage {storage}",
-        request.to, request.volid
-    )
+    format!("as root on the node: pct restore {to} {volid} --storage {storage}")
+}
+
+fn of_the_machine(
+    request: &RestoreRunRequest,
+    subject: &RestoreSubject,
+    plan: &RestoreRunPlan,
+    refused: &mut Refusals,
+) {
+    let (archived, to) = (&subject.archived, request.to);
+    if archived.config.template {
+        refused.add(
+            "the guest is a template, and would be one again",
+            as_root(request),
+        );
+    }
+    for (key, what, reach) in machine::reaching(archived) {
+        if reach == Reach::RootOnly {
+            refused.add(
+                format!("`{key}: {what}` is a device of the node: no token restores a guest that has one"),
+                format!("{} && qm set {to} --delete {key}", as_root(request)),
+            );
+        }
+    }
+    for (key, volume) in drives::still_of_another(archived) {
+        refused.add(
+            format!("{key} is in no backup, and the restored guest would have `{volume}` itself, which is another guest's"),
+            format!("{} && qm set {to} --delete {key}", as_root(request)),
+        );
+    }
+    if !plan.volumes.iter().any(|volume| volume.filled) {
+        refused.add("the archive holds no drive", as_root(request));
+    }
 }
 
 fn of_the_guest(request: &RestoreRunRequest, subject: &RestoreSubject, refused: &mut Refusals) {
@@ -143,7 +189,8 @@ fn of_the_identity(
     plan: &RestoreRunPlan,
     refused: &mut Refusals,
 ) {
-    if let Some(name) = plan.set.get("hostname").filter(|name| !is_hostname(name)) {
+    let name = plan.set.get(name_key(request));
+    if let Some(name) = name.filter(|name| !is_hostname(name)) {
         refused.add(
             format!("`{name}` is no host name"),
             "letters, digits and `-`, at most 63 between two dots",
@@ -163,16 +210,20 @@ fn of_the_identity(
     };
     match &subject.original {
         Original::Gone
-        | Original::Container {
+        | Original::Guest {
             running: false,
             onboot: false,
+            ..
         } => {}
-        Original::Container { .. } => refused.add(
-            format!("guest {source} is there: two of one identity must never run"),
-            format!(
-                "take `--identity fresh`, or first: pct shutdown {source} && pct set {source} --onboot 0"
-            ),
-        ),
+        Original::Guest { kind, .. } => {
+            let tool = kind.tool();
+            refused.add(
+                format!("guest {source} is there: two of one identity must never run"),
+                format!(
+                    "take `--identity fresh`, or first: {tool} shutdown {source} && {tool} set {source} --onboot 0"
+                ),
+            );
+        }
         Original::Unreadable(why) => refused.add(
             format!("guest {source} is there and cannot be looked at: {why}"),
             "take `--identity fresh`",
@@ -190,7 +241,11 @@ fn of_the_start(
         return;
     }
     let config = &subject.archived.config;
-    if config.hookscript.is_some() || !config.devices.is_empty() {
+    let reaches = match plan.kind {
+        GuestKind::Lxc => !config.devices.is_empty(),
+        GuestKind::Qemu => machine::reaching(&subject.archived).next().is_some(),
+    };
+    if config.hookscript.is_some() || reaches {
         refused.add(
             "started, the guest would run its hookscript as root or take devices of the node",
             "leave `--start` out, look at it, and start it by hand",
@@ -211,7 +266,11 @@ fn of_the_start(
 }
 
 fn of_the_storages(subject: &RestoreSubject, plan: &RestoreRunPlan, refused: &mut Refusals) {
-    let hint = "name a storage that takes containers with `--storage`";
+    let (content, guests) = match plan.kind {
+        GuestKind::Lxc => ("rootdir", "containers"),
+        GuestKind::Qemu => ("images", "virtual machines"),
+    };
+    let hint = &format!("name a storage that takes {guests} with `--storage`");
     for id in plan.storages() {
         match subject.storages.iter().find(|one| one.id == id) {
             None => refused.add(
@@ -221,17 +280,22 @@ fn of_the_storages(subject: &RestoreSubject, plan: &RestoreRunPlan, refused: &mu
             Some(facts) if !facts.active => {
                 refused.add(format!("storage `{id}` is not active"), hint);
             }
-            Some(facts) if !facts.content.contains("rootdir") => refused.add(
-                format!("storage `{id}` does not take containers (content `rootdir` is missing)"),
+            Some(facts) if !facts.content.contains(content) => refused.add(
+                format!("storage `{id}` does not take {guests} (content `{content}` is missing)"),
                 hint,
             ),
             Some(_) => {}
         }
     }
-    for volume in plan.volumes.iter().filter(|one| one.size.bytes() == 0) {
+    let unsized_one = |one: &&PlannedVolume| one.size.bytes() == 0 && !one.generated;
+    for volume in plan.volumes.iter().filter(unsized_one) {
+        let hint = match plan.kind {
+            GuestKind::Lxc => "as root on the node: pct restore, with the size given by hand",
+            GuestKind::Qemu => "as root on the node: qmrestore, when the storage has room for it",
+        };
         refused.add(
             format!("{} has no size in the archived configuration", volume.key),
-            "as root on the node: pct restore, with the size given by hand",
+            hint,
         );
     }
 }
@@ -270,6 +334,7 @@ pub(super) fn lacking(
     for (_, net) in net_values(&plan.set) {
         wanted.extend(bridge_paths(net).into_iter().map(|path| (path, "SDN.Use")));
     }
+    wanted.extend(mapping_paths(&subject.archived).map(|path| (path, "Mapping.Use")));
     let mut by_path: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for (path, privilege) in wanted {
         by_path.entry(path).or_default().insert(privilege);

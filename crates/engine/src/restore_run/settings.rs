@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use felhom_ids::Vmid;
+use felhom_ids::GuestKind;
 
 use crate::mark::Mark;
 use crate::restore_run::plan::PlannedVolume;
-use crate::restore_run::property;
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::subject::{WrittenConfig, net_values};
+use crate::restore_run::{drives, machine, property};
 use crate::world::MountSource;
 
 /// The longest part of a host name between its dots (RFC 1035).
 const LABEL: usize = 63;
 
 /// The keys that the request sets. Every interface is among them, also one that stays as it is: without its bridge PVE would
-/// lose it for a token (pve-container LXC.pm `check_bridge_access`), and an interface that is given without `hwaddr` gets a
-/// new one (LXC/Config.pm `parse_lxc_network`). `unique` is not used: it would put the archived interfaces in their place.
+/// lose it for a token (pve-container LXC.pm `check_bridge_access`), and an interface that is given without an address gets a
+/// new one (LXC/Config.pm `parse_lxc_network`, qemu-server Network.pm `add_random_macs`). `unique` is not used for a container: it
+/// would put the archived interfaces in their place.
 pub(super) fn set(
     request: &RestoreRunRequest,
     archived: &WrittenConfig,
@@ -25,7 +26,7 @@ pub(super) fn set(
         .map(|(key, net)| (key.clone(), interface(request, net)))
         .collect();
     if let Some(name) = hostname(request, archived) {
-        set.insert("hostname".to_owned(), name);
+        set.insert(name_key(request).to_owned(), name);
     }
     if request.identity == Identity::Fresh {
         set.insert("onboot".to_owned(), "0".to_owned());
@@ -36,7 +37,18 @@ pub(super) fn set(
     set
 }
 
+/// The key of the guest's name.
+pub(super) fn name_key(request: &RestoreRunRequest) -> &'static str {
+    match request.kind() {
+        GuestKind::Lxc => "hostname",
+        GuestKind::Qemu => "name",
+    }
+}
+
 fn interface(request: &RestoreRunRequest, net: &str) -> String {
+    if request.kind() == GuestKind::Qemu {
+        return machine_interface(request, net);
+    }
     let net = match request.identity {
         Identity::Fresh => property::without(net, &["hwaddr"]),
         Identity::Keep => net.to_owned(),
@@ -48,23 +60,47 @@ fn interface(request: &RestoreRunRequest, net: &str) -> String {
     }
 }
 
+fn machine_interface(request: &RestoreRunRequest, net: &str) -> String {
+    let net = match request.identity {
+        Identity::Fresh => machine::without_mac(net),
+        Identity::Keep => net.to_owned(),
+    };
+    if request.link_down {
+        machine::with_link_down(&net)
+    } else {
+        net
+    }
+}
+
+/// The MAC address of an interface of a guest of this kind.
+pub(super) fn mac(kind: GuestKind, net: &str) -> Option<&str> {
+    match kind {
+        GuestKind::Lxc => property::value(net, "hwaddr"),
+        GuestKind::Qemu => machine::mac(net),
+    }
+}
+
 /// The new host name; `None` when it stays.
 fn hostname(request: &RestoreRunRequest, archived: &WrittenConfig) -> Option<String> {
     match (request.identity, &request.hostname) {
         (Identity::Keep, _) => None,
         (Identity::Fresh, Some(name)) => Some(name.clone()),
-        (Identity::Fresh, None) => Some(restored_name(
-            archived.config.hostname.as_deref(),
-            request.volid.guest().unwrap_or(request.to),
-        )),
+        (Identity::Fresh, None) => {
+            Some(restored_name(archived.config.hostname.as_deref(), request))
+        }
     }
 }
 
 /// The old name with `-restored` in its first part, which stays short enough.
-fn restored_name(old: Option<&str>, source: Vmid) -> String {
+fn restored_name(old: Option<&str>, request: &RestoreRunRequest) -> String {
     const SUFFIX: &str = "-restored";
-    // PVE's own name for a container without one.
-    let old = old.map_or_else(|| format!("CT{source}"), str::to_owned);
+    // PVE's own name for a container without one; a machine without one is shown as `VM 100`.
+    let prefix = match request.kind() {
+        GuestKind::Lxc => "CT",
+        GuestKind::Qemu => "VM",
+    };
+    let source = request.volid.guest().unwrap_or(request.to);
+    let old = old.map_or_else(|| format!("{prefix}{source}"), str::to_owned);
     let (first, rest) = old
         .split_once('.')
         .map_or((old.as_str(), None), |(first, rest)| (first, Some(rest)));
@@ -112,7 +148,7 @@ pub(super) fn former_macs(request: &RestoreRunRequest, archived: &WrittenConfig)
         return Vec::new();
     }
     net_values(&archived.values)
-        .filter_map(|(_, net)| property::value(net, "hwaddr"))
+        .filter_map(|(_, net)| mac(request.kind(), net))
         .map(str::to_ascii_uppercase)
         .collect()
 }
@@ -124,26 +160,26 @@ pub(super) fn changes(
     set: &BTreeMap<String, String>,
     volumes: &[PlannedVolume],
 ) -> Vec<String> {
-    let vmid = request.to;
+    let (vmid, tool) = (request.to, request.kind().tool());
     let mut lines = Vec::new();
     if request.volid.guest() != Some(vmid) {
         lines.push(format!("the VMID is {vmid}"));
     }
     for (key, net) in net_values(&archived.values) {
         if request.identity == Identity::Fresh {
-            let old = property::value(net, "hwaddr").unwrap_or("none");
+            let old = mac(request.kind(), net).unwrap_or("none");
             lines.push(format!(
                 "{key} gets a new MAC address (archived: {old}); a lease or a rule for the old one does not follow"
             ));
         }
         if request.link_down && !property::is_on(net, "link_down") {
             lines.push(format!(
-                "{key} has its link down; to put it up: `pct set {vmid} --{key} …` with its line of `pct config {vmid}`, \
+                "{key} has its link down; to put it up: `{tool} set {vmid} --{key} …` with its line of `{tool} config {vmid}`, \
                  but for link_down=1"
             ));
         }
     }
-    if let Some(name) = set.get("hostname") {
+    if let Some(name) = set.get(name_key(request)) {
         let old = archived.config.hostname.as_deref().unwrap_or("none");
         lines.push(format!(
             "the host name is `{name}` (archived: `{old}`); what knows the guest by name does not find it"
@@ -151,15 +187,31 @@ pub(super) fn changes(
     }
     if archived.config.onboot && request.identity == Identity::Fresh {
         lines.push(format!(
-            "it does not start with the node (archived: onboot=1); when it shall: `pct set {vmid} --onboot 1`"
+            "it does not start with the node (archived: onboot=1); when it shall: `{tool} set {vmid} --onboot 1`"
         ));
     }
     if archived.config.protection {
         lines.push(format!(
-            "it is not protected from removal (archived: protection=1); when all is well: `pct set {vmid} --protection 1`"
+            "it is not protected from removal (archived: protection=1); when all is well: `{tool} set {vmid} --protection 1`"
         ));
     }
     lines.push("the description gains a line that says what it was restored from".to_owned());
+    lines.extend(moved(request, archived, volumes));
+    lines
+}
+
+/// Volumes that go elsewhere, and what PVE makes anew of a machine.
+fn moved(
+    request: &RestoreRunRequest,
+    archived: &WrittenConfig,
+    volumes: &[PlannedVolume],
+) -> Vec<String> {
+    if request.kind() == GuestKind::Qemu {
+        let mut lines = machine::changes(request, archived);
+        lines.extend(drives::changes(archived, volumes));
+        return lines;
+    }
+    let mut lines = Vec::new();
     for volume in volumes {
         let was = archived
             .config

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{GuestKind, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::RemoteError;
+use crate::restore_run::machine::{self, Reach};
 use crate::restore_run::property;
 use crate::world::{ArchiveFacts, GuestConfig, NodeFacts, ScratchFacts, StorageFacts};
 
@@ -14,7 +15,7 @@ use crate::world::{ArchiveFacts, GuestConfig, NodeFacts, ScratchFacts, StorageFa
 pub struct WrittenConfig {
     /// What the decisions look at.
     pub config: GuestConfig,
-    /// Every key but `digest` and the raw `lxc.*` ones.
+    /// Every key but `digest` and the raw `lxc.*` ones, which only containers have.
     pub values: BTreeMap<String, String>,
     /// Raw `lxc.*` lines in their order.
     pub raw_lxc: Vec<(String, String)>,
@@ -26,8 +27,11 @@ pub struct WrittenConfig {
 pub enum Original {
     /// No guest has it.
     Gone,
-    /// A container has it.
-    Container {
+    /// A guest has it.
+    Guest {
+        /// What it is.
+        #[serde(default)]
+        kind: GuestKind,
         /// Whether it runs.
         running: bool,
         /// Whether it starts with the node.
@@ -86,7 +90,16 @@ pub fn restore_paths(
             .flat_map(|(_, net)| bridge_paths(net))
             .collect::<Vec<_>>(),
     );
+    paths.extend(mapping_paths(archived));
     paths
+}
+
+/// Where `Mapping.Use` is asked for.
+pub(super) fn mapping_paths(archived: &WrittenConfig) -> impl Iterator<Item = String> {
+    machine::reaching(archived).filter_map(|(_, _, reach)| match reach {
+        Reach::Mapped(path) => Some(path),
+        Reach::Nothing | Reach::RootOnly | Reach::Unchecked => None,
+    })
 }
 
 pub(super) fn guest_path(vmid: Vmid) -> String {

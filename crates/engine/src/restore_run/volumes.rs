@@ -52,19 +52,23 @@ pub(super) fn plan(
             }
         }
     }
-    missing.extend(unused(archived));
+    missing.extend(unused(archived, "was mounted nowhere"));
     (volumes, missing)
 }
 
-/// Volumes that were mounted nowhere: neither backed up nor carried over.
-fn unused(archived: &WrittenConfig) -> impl Iterator<Item = Missing> {
+/// Volumes that were in no use: neither backed up nor carried over.
+pub(super) fn unused(archived: &WrittenConfig, place: &str) -> impl Iterator<Item = Missing> {
     let unused = |key: &&String| is_numbered(key, "unused");
-    archived.values.keys().filter(unused).map(|key| Missing {
-        key: key.clone(),
-        path: None,
-        why: format!("`{key}`, a volume that was mounted nowhere, is not in the backup"),
-        command: None,
-    })
+    archived
+        .values
+        .keys()
+        .filter(unused)
+        .map(move |key| Missing {
+            key: key.clone(),
+            path: None,
+            why: format!("`{key}`, a volume that {place}, is not in the backup"),
+            command: None,
+        })
 }
 
 /// Where a volume goes: to the storage that was named, else to its own. Whether that takes it is judged with the plan.
@@ -86,6 +90,7 @@ fn volume_of(mount: &Mount, text: &str, storage: StorageId) -> PlannedVolume {
             property::with(&options, "backup", "0")
         },
         filled,
+        generated: false,
     }
 }
 
@@ -127,8 +132,8 @@ pub(super) fn raw_lines(vmid: Vmid, archived: &WrittenConfig) -> Vec<Missing> {
     archived.raw_lxc.iter().map(line).collect()
 }
 
-/// A size in GiB as `pct` takes it, rounded up to whole MiB.
-fn gib(size: ByteSize) -> String {
+/// A size in GiB as `pct` and `qm` take it, rounded up to whole MiB.
+pub(super) fn gib(size: ByteSize) -> String {
     let mebibytes = size.bytes().div_ceil(1 << 20);
     // A 1024th has at most ten decimal places.
     let text = format!(

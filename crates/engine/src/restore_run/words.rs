@@ -1,6 +1,6 @@
 //! The plan in lines for people.
 
-use crate::restore_run::plan::{Missing, RestoreRunPlan};
+use crate::restore_run::plan::{Missing, PlannedVolume, RestoreRunPlan};
 use crate::restore_run::space::Space;
 
 impl RestoreRunPlan {
@@ -43,9 +43,12 @@ impl RestoreRunPlan {
     }
 
     fn made(&self, filled: bool) -> Vec<String> {
-        let made = self.volumes.iter().filter(|one| one.filled == filled);
+        let comes = |one: &&PlannedVolume| (one.filled || one.generated) == filled;
+        let made = self.volumes.iter().filter(comes);
         made.map(|one| {
-            let note = if filled {
+            let note = if one.generated {
+                ": made anew, and written by Proxmox from the configuration".to_owned()
+            } else if filled {
                 String::new()
             } else {
                 ": not in the backup (no backup=1)".to_owned()

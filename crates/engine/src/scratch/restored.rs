@@ -3,14 +3,14 @@
 
 use std::fmt::Write;
 
-use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{GuestKind, StorageId, Upid, Vmid};
 
 use crate::finding::{Finding, codes};
 use crate::mark::Mark;
 use crate::restore_run::RestoreRunPolicy;
 use crate::scratch::{CleanUp, Lease, Stage};
 use crate::time::Timestamp;
-use crate::world::ScratchFacts;
+use crate::world::{Existence, ScratchFacts};
 
 impl Lease {
     /// A lease of one VMID that a command named, for a restore that stays.
@@ -36,19 +36,42 @@ impl Lease {
         let Some(last) = &facts.last_task else {
             return Some("which task touched it last cannot be seen".to_owned());
         };
-        let is = |ours: &Option<Upid>, kind: &str| match ours {
+        let is = |ours: &Option<Upid>, of_its_kind: bool| match ours {
             Some(ours) => *ours == last.upid,
             // The answer that named it was lost.
-            None => last.upid.kind() == kind,
+            None => of_its_kind,
         };
-        let untouched = is(&self.restore, "vzrestore") || is(&self.destroy, "vzdestroy");
+        let destroys = matches!(last.upid.kind(), "vzdestroy" | "qmdestroy");
+        let untouched = is(&self.restore, is_restore(&last.upid)) || is(&self.destroy, destroys);
         (!untouched).then(|| format!("`{}` touched it after the restore", last.upid))
     }
+
+    /// Whether a stub without a mark is proven to be what our failed restore of a virtual machine left: its shape, no lock, no
+    /// volume, not running, and the last task on the VMID is the one that the journal holds as ours. A scratch guest's stub
+    /// lies outside of the pool from which its principal has its rights; that of a named VMID does not.
+    pub(super) fn may_destroy_stub(&self, facts: &ScratchFacts) -> bool {
+        let Existence::Container(config) = &facts.existence else {
+            return false;
+        };
+        let empty = facts.volumes.as_ref().is_some_and(Vec::is_empty);
+        let stopped = facts.state.as_ref().is_some_and(|state| !state.running);
+        let ours = facts.last_task.as_ref().is_some_and(|last| {
+            let known = [&self.restore, &self.destroy];
+            !last.running && known.into_iter().flatten().any(|upid| *upid == last.upid)
+        });
+        self.named && config.is_restore_stub() && empty && stopped && ours
+    }
+}
+
+/// Whether a task restores a guest, of whatever kind.
+pub(super) fn is_restore(upid: &Upid) -> bool {
+    matches!(upid.kind(), "vzrestore" | "qmrestore")
 }
 
 impl CleanUp {
     /// A clean-up of what a failed restore may have made, its volumes on these storages.
     pub fn of_restore(
+        kind: GuestKind,
         storages: &[StorageId],
         policy: &RestoreRunPolicy,
         mark: Mark,
@@ -69,6 +92,7 @@ impl CleanUp {
             unfinished: None,
             destroyed: false,
             waiting_since: None,
+            kind,
         })
     }
 
@@ -87,9 +111,21 @@ pub(super) fn unfinished_restore(
     subject: String,
     vmid: Vmid,
     upid: &Upid,
-    volumes: Option<&[VolumeId]>,
+    facts: &ScratchFacts,
 ) -> Finding {
-    let mut commands = format!("pct unlock {vmid} && pct destroy {vmid}");
+    let volumes = facts.volumes.as_deref();
+    let (tool, locked) = match &facts.existence {
+        Existence::Container(config) => (config.kind.tool(), config.lock.is_some()),
+        Existence::Absent | Existence::Unreadable(_) => (GuestKind::Lxc.tool(), true),
+    };
+    let (unlock, what) = if locked {
+        let what = "a locked stub; no API token can remove it";
+        (format!("{tool} unlock {vmid} && "), what)
+    } else {
+        let what = "an empty virtual machine";
+        (String::new(), what)
+    };
+    let mut commands = format!("{unlock}{tool} destroy {vmid}");
     for volume in volumes.unwrap_or_default() {
         // Writing to a string does not fail.
         if write!(commands, " && pvesm free {volume}").is_err() {}
@@ -101,7 +137,7 @@ pub(super) fn unfinished_restore(
     Finding::new(
         codes::UNFINISHED_RESTORE,
         subject,
-        format!("`{upid}` was cut off and left a locked stub; no API token can remove it"),
+        format!("`{upid}` was cut off and left {what}"),
     )
     .hint(format!("as root on the node: {commands}"))
 }

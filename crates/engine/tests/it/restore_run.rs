@@ -1,9 +1,11 @@
 //! Restores that stay: what the plan says, what is refused, what is compared, and what a failed one leaves.
 
 mod broken;
+mod machine;
 mod refused;
 
 use felhom_engine::*;
+use felhom_ids::GuestKind;
 
 use crate::fake::*;
 
@@ -157,7 +159,8 @@ fn a_kept_identity_is_let_beside_an_original_that_is_stopped_for_good() {
         ..restore_request()
     };
     let subject = RestoreSubject {
-        original: Original::Container {
+        original: Original::Guest {
+            kind: GuestKind::Lxc,
             running: false,
             onboot: false,
         },

@@ -196,8 +196,8 @@ impl World {
         }
     }
 
-    /// What a restore asks of the merged configuration: `args`, `hookscript`, serial and parallel devices are not
-    /// looked at.
+    /// What a restore asks of the merged configuration (QemuServer.pm `check_bridge_access`, `check_mapping_access`): `args`,
+    /// `hookscript`, serial and parallel devices are not looked at.
     pub(crate) fn check_restored(
         &self,
         who: &Principal,
@@ -216,6 +216,15 @@ impl World {
         }
         for (key, text) in named("usb").chain(named("hostpci")) {
             self.check_device(who, key, text)?;
+        }
+        for (_, text) in named("rng") {
+            if property(text, "source", true) == Some("/dev/hwrng") {
+                self.check(who, "/mapping/hwrng", &["Mapping.Use"])?;
+            }
+        }
+        for (_, text) in named("virtiofs") {
+            let folder = property(text, "dirid", true).unwrap_or_default();
+            self.check(who, &format!("/mapping/dir/{folder}"), &["Mapping.Use"])?;
         }
         Ok(())
     }

@@ -23,6 +23,9 @@ pub(crate) struct Order {
     config: BTreeMap<String, String>,
     #[serde(default)]
     disks: Vec<Disk>,
+    /// Its firewall rules.
+    #[serde(default)]
+    firewall: String,
     /// It runs already, for so many seconds.
     running: Option<f64>,
 }
@@ -78,6 +81,7 @@ pub(crate) fn put(sim: &Sim, order: Order) -> Result<(), String> {
             current: section,
             ..Config::default()
         },
+        firewall: order.firewall,
         ..Qemu::default()
     };
     if let Some(age) = order.running {

@@ -430,6 +430,61 @@ async fn what_a_token_may_not_set_and_may_not_restore() {
 }
 
 #[tokio::test]
+async fn what_is_mapped_wants_the_mapping() {
+    let world = built_in().await;
+    let agent = world.as_token(AGENT);
+    for (vmid, key, value, path) in [
+        (9203, "rng0", "source=/dev/hwrng", "/mapping/hwrng"),
+        (9204, "virtiofs0", "share", "/mapping/dir/share"),
+        (9205, "usb0", "mapping=key", "/mapping/usb/key"),
+    ] {
+        machine(&world, vmid, &json!({ key: value })).await;
+        let archive = backup(&agent, vmid, &[]).await;
+        let task = restore(&agent, "9303", &archive, &[]).await;
+        assert!(
+            task.exit.contains(path) && task.exit.contains("Mapping.Use"),
+            "{key}: {}",
+            task.exit
+        );
+        delete(&agent, "/qemu/9303").await.ok();
+    }
+}
+
+#[tokio::test]
+async fn a_restored_machine_has_its_rules_and_the_rest_of_what_it_says_of_itself() {
+    let world = built_in().await;
+    let smbios = "uuid=2b1f6c04-1111-4b6e-9f2a-9a3a5f6b7c8d,base64=1,serial=QUJD";
+    let order = json!({
+        "vmid": 9200, "config": { "memory": "512", "smbios1": smbios }, "firewall": "[OPTIONS]\nenable: 1\n",
+        "disks": [{ "key": "scsi0", "size": "64M" }],
+    });
+    world.running.control("put-qemu", order).await.unwrap();
+    let agent = world.as_token(AGENT);
+    let archive = backup(&agent, 9200, &[]).await;
+    restore(&agent, "9300", &archive, &[("unique", "1")])
+        .await
+        .ok();
+    let after = config(&agent, 9300).await["smbios1"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        after.contains("base64=1,serial=QUJD,uuid=") && !after.contains("2b1f6c04"),
+        "{after}"
+    );
+    // What the next backup of it holds came from the first.
+    let again = backup(&agent, 9300, &[]).await;
+    let task = restore(&agent, "9301", &again, &[]).await.ok();
+    assert!(
+        task.log
+            .iter()
+            .any(|line| line.ends_with("name: qemu-server.fw")),
+        "{:#?}",
+        task.log
+    );
+}
+
+#[tokio::test]
 async fn a_failed_restore_frees_its_volumes_and_leaves_an_unmarked_stub() {
     let world = built_in().await;
     machine(&world, 9200, &json!({})).await;

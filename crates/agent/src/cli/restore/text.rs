@@ -1,7 +1,7 @@
 //! A restore's plan and its end, for programs and for people.
 
 use felhom_engine::{Job, RestoreEnd, RestoreRunJob, RestoreRunPlan, RestoreRunReport};
-use felhom_ids::Vmid;
+use felhom_ids::{GuestKind, Vmid};
 use serde::Serialize;
 
 use crate::cli::backup::findings_text;
@@ -122,7 +122,11 @@ impl<'a> RunView<'a> {
             lines.push(format!("  not back: {}: {}", missing.key, missing.why));
         }
         let plan = report.plan.iter();
-        let empty = plan.flat_map(|plan| plan.volumes.iter().filter(|volume| !volume.filled));
+        let empty = plan.flat_map(|plan| {
+            plan.volumes
+                .iter()
+                .filter(|volume| !volume.filled && !volume.generated)
+        });
         for volume in empty {
             lines.push(format!("  empty: {} ({})", volume.key, volume.path));
         }
@@ -131,8 +135,13 @@ impl<'a> RunView<'a> {
             lines.extend(self.as_root.iter().map(|line| format!("    {line}")));
         }
         if !report.started && report.end == RestoreEnd::Restored {
+            let tool = report
+                .plan
+                .as_ref()
+                .map_or(GuestKind::Lxc, |plan| plan.kind)
+                .tool();
             lines.push(format!(
-                "  it was not started; when it shall: pct start {}",
+                "  it was not started; when it shall: {tool} start {}",
                 report.to
             ));
         }

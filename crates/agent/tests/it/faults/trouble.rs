@@ -181,6 +181,8 @@ fn guest_of(mutation: &Mutation) -> Option<Vmid> {
         | Mutation::DestroyMachine(vmid)
         | Mutation::StartRestored(vmid)
         | Mutation::DestroyRestored(vmid)
+        | Mutation::StartRestoredMachine(vmid)
+        | Mutation::DestroyRestoredMachine(vmid)
         | Mutation::Snapshot { vmid, .. }
         | Mutation::DeleteSnapshot { vmid, .. }
         | Mutation::Rollback { vmid, .. } => Some(*vmid),

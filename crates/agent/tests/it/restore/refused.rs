@@ -73,12 +73,6 @@ async fn nothing_is_restored_that_must_not_be() {
     let disk = words("local-lvm:vm-9010-disk-0", &fresh);
     is_refused(&bench, &disk, Exit::Usage, "is no backup").await;
 
-    let machine = words(
-        "local:backup/vzdump-qemu-9000-2026_11_23-00_00_00.vma.zst",
-        &fresh,
-    );
-    is_refused(&bench, &machine, Exit::Refused, "virtual machine").await;
-
     let size = bench.world.state()["world"]["pool"]["size"]
         .as_u64()
         .unwrap();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::*;
+use felhom_ids::GuestKind;
 
 use super::*;
 
@@ -141,7 +142,8 @@ pub(crate) fn restore_subject() -> RestoreSubject {
         node: node(),
         storages,
         bridges: Some(BTreeSet::from(["vmbr0".to_owned()])),
-        original: Original::Container {
+        original: Original::Guest {
+            kind: GuestKind::Lxc,
             running: true,
             onboot: true,
         },

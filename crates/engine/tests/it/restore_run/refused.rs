@@ -1,6 +1,7 @@
 //! What each change of the request or of the world is refused with.
 
 use felhom_engine::*;
+use felhom_ids::GuestKind;
 
 use super::{plan, report_of};
 use crate::fake::*;
@@ -23,7 +24,8 @@ const OF_THE_GUEST: &[(&str, Change)] = &[
     }),
     ("guest 9010 is there: two of one", |r, s| {
         r.identity = Identity::Keep;
-        s.original = Original::Container {
+        s.original = Original::Guest {
+            kind: GuestKind::Lxc,
             running: false,
             onboot: true,
         };
@@ -61,7 +63,8 @@ const OF_THE_GUEST: &[(&str, Change)] = &[
     }),
     ("decided by a person", |r, s| {
         (r.start, r.identity) = (true, Identity::Keep);
-        s.original = Original::Container {
+        s.original = Original::Guest {
+            kind: GuestKind::Lxc,
             running: false,
             onboot: false,
         };

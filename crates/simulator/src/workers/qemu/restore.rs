@@ -109,6 +109,12 @@ async fn work(worker: &Worker, order: &Order) -> Result<(), String> {
         }
     };
     describe(worker, &front);
+    if let Some(rules) = front.config("qemu-server.fw")
+        && let Some(guest) = worker.sim.lock().qemu.get_mut(&vmid)
+    {
+        // Whoever restores: no privilege is asked for, as it is of a container's.
+        guest.firewall = rules;
+    }
     let archived = front.config("qemu-server.conf").unwrap_or_default();
     let wanted = hints(worker, order, &front, &archived)?;
     replace_config(worker, vmid, &wanted);
@@ -478,10 +484,21 @@ fn rewritten(line: &str, made: &BTreeMap<String, String>, unique: bool) -> Optio
     let fresh = match drives::index(key) {
         Some(("net", _)) if unique => other_mac(value, schema::random_mac),
         _ if key == "vmgenid" && value != "0" => volumes::uuid(),
-        _ if key == "smbios1" && unique => format!("uuid={}", volumes::uuid()),
+        _ if key == "smbios1" && unique => other_uuid(value),
         _ => return Some(line.to_owned()),
     };
     Some(format!("{key}: {fresh}"))
+}
+
+/// The same machine with another UUID; what else it says of itself stays (`parse_smbios1`, `print_smbios1`).
+fn other_uuid(value: &str) -> String {
+    let rest = value
+        .split(',')
+        .filter(|part| !part.trim().is_empty() && !part.starts_with("uuid="));
+    let uuid = format!("uuid={}", volumes::uuid());
+    let mut parts: Vec<&str> = rest.chain([uuid.as_str()]).collect();
+    parts.sort_unstable();
+    parts.join(",")
 }
 
 /// The final write, the look at volumes that nothing names, and the pool.
