@@ -19,6 +19,7 @@ mod input;
 mod locate;
 mod members;
 mod name;
+mod number;
 mod pax;
 mod read;
 mod roots;

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, and which file answers it.
 
+mod arrears;
 mod backup;
 mod config;
 mod context;
@@ -16,6 +17,7 @@ mod status;
 mod storage;
 mod task;
 mod terminal;
+mod text;
 mod trust;
 mod volumes;
 

@@ -4,6 +4,7 @@
 //! bind mounts are never in. What follows from that for each volume is said here, before anything is lost or swells.
 
 mod class;
+mod classify;
 mod findings;
 mod gaps;
 mod inventory;
@@ -13,9 +14,8 @@ mod placement;
 mod presets;
 mod proof;
 
-pub use class::{
-    AcceptedLoss, Classed, Cover, ParseVolumeClassError, VolumeClass, VolumePolicy, VolumeRule,
-};
+pub use class::{AcceptedLoss, Classed, Cover, ParseVolumeClassError, VolumeClass};
+pub use classify::{VolumePolicy, VolumeRule};
 pub use findings::{surrounding_findings, volume_findings};
 pub use gaps::gaps;
 pub use inventory::{

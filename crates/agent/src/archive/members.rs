@@ -9,6 +9,7 @@ use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::input::{BLOCK, Damage, Input};
 use super::name::Name;
+use super::number;
 use super::pax::{Extended, Given};
 use super::sparse::{Area, Areas, MapInData};
 
@@ -167,7 +168,7 @@ impl<R: BufRead> Members<R> {
             (layout, size) = (Layout::Areas(areas), real);
         }
         self.begin(stored)?;
-        let told = || number(&header.as_old().mtime).ok_or(NO_SIZE);
+        let told = || number::header(&header.as_old().mtime).ok_or(NO_SIZE);
         Ok(Member {
             kind,
             size: if kind == Kind::File { size } else { 0 },
@@ -271,7 +272,7 @@ impl<R: BufRead> Members<R> {
 fn check(header: &Header) -> Result<(), Damage> {
     let bytes = header.as_bytes();
     let field = &header.as_old().cksum;
-    let told = number(field).ok_or(NO_HEADER)?;
+    let told = number::header(field).ok_or(NO_HEADER)?;
     // The field itself counts as if it held spaces.
     let own: i64 = field.iter().map(|byte| i64::from(*byte)).sum();
     let spaces = 8 * i64::from(b' ');
@@ -307,7 +308,7 @@ fn size_of(header: &Header) -> Result<u64, Damage> {
 }
 
 fn size(field: &[u8]) -> Result<u64, Damage> {
-    number(field)
+    number::header(field)
         .and_then(|number| u64::try_from(number).ok())
         .ok_or(NO_SIZE)
 }
@@ -321,64 +322,4 @@ fn take_areas(areas: &mut Areas, fields: &[GnuSparseHeader]) -> Result<(), Damag
         });
     }
     Ok(())
-}
-
-/// A number of a header: octal digits, or, where its first bit is set, big-endian two's complement.
-fn number(field: &[u8]) -> Option<i64> {
-    let (first, rest) = field.split_first()?;
-    if first & 0x80 != 0 {
-        let sign = if first & 0x40 == 0 { 0 } else { -1i128 };
-        let start = (sign << 6) | i128::from(first & 0x3f);
-        let value = rest
-            .iter()
-            .fold(start, |value, byte| (value << 8) | i128::from(*byte));
-        return i64::try_from(value).ok();
-    }
-    let ends = |byte: &u8| matches!(byte, 0 | b' ');
-    let digits = field.trim_ascii_start();
-    let end = digits.iter().position(ends).unwrap_or(digits.len());
-    let (digits, behind) = digits.split_at_checked(end)?;
-    if digits.is_empty() || !behind.iter().all(ends) {
-        return None;
-    }
-    digits.iter().try_fold(0i64, |value, digit| match digit {
-        b'0'..=b'7' => value.checked_mul(8)?.checked_add(i64::from(digit - b'0')),
-        _ => None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_octal_or_binary_and_exact() {
-        for (field, expected) in [
-            (&b"00000000644\0"[..], Some(0o644)),
-            (b"        17 \0", Some(15)),
-            (b"777777777777", Some(0o777_777_777_777)),
-            (b"0\0\0\0\0\0\0\0\0\0\0\0", Some(0)),
-            (b"\0\0\0\0\0\0\0\0\0\0\0\0", None),
-            (b"            ", None),
-            (b"0000000008\0\0", None),
-            (b"-0000000001\0", None),
-            (b"00000001x\0\0\0", None),
-            (b"1\x001\0\0\0\0\0\0\0\0\0", None),
-            (b"\x80\0\0\0\0\0\0\x02\0\0\0\0", Some(8 << 30)),
-            (
-                b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff",
-                Some(i64::MAX),
-            ),
-            (b"\x80\0\0\0\x80\0\0\0\0\0\0\0", None),
-            (b"\x80\0\0\x01\0\0\0\0\0\0\0\0", None),
-            (
-                b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-                Some(-1),
-            ),
-            (b"\xff\xff\xff\xff\x80\0\0\0\0\0\0\0", Some(i64::MIN)),
-            (b"\xff\xff\xff\xff\x7f\xff\xff\xff\xff\xff\xff\xff", None),
-        ] {
-            assert_eq!(number(field), expected, "{field:?}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ use std::io::BufRead;
 
 use super::input::{Damage, Input};
 use super::name::Name;
+use super::number::{decimal, seconds};
 use super::sparse::Areas;
 
 /// The longest key that is looked at is `GNU.sparse.numblocks`; of a longer one only this much is taken.
@@ -227,31 +228,6 @@ fn length_of<R: BufRead>(input: &mut Input<R>) -> Result<(u64, u64), Damage> {
             _ => return Err(NO_RECORD),
         }
     }
-}
-
-/// Digits only, and no more than a file's length may be.
-pub(super) fn decimal(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse::<i64>()
-        .ok()
-        .and_then(|number| number.try_into().ok())
-}
-
-/// `-12.5`: whole seconds, downwards.
-fn seconds(text: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = whole.strip_prefix('-').unwrap_or(whole);
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits.is_empty() || !plain(digits) || !plain(fraction) {
-        return None;
-    }
-    let seconds: i64 = whole.parse().ok()?;
-    let below = digits.len() < whole.len() && fraction.bytes().any(|digit| digit != b'0');
-    seconds.checked_sub(i64::from(below))
 }
 
 #[cfg(test)]

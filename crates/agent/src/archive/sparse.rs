@@ -2,6 +2,7 @@
 //! in front of the content (version 1.0 of GNU's sparse format); older formats have it in the headers.
 
 use super::input::Damage;
+use super::number::decimal;
 
 /// How many areas of a file are kept; a digest ends with the last of them.
 const MOST_AREAS: usize = 1024;
@@ -60,7 +61,7 @@ impl Areas {
             text.get(..end).unwrap_or_default()
         };
         for number in text.split(|byte| *byte == b',') {
-            let number = super::pax::decimal(number).ok_or(NO_MAP)?;
+            let number = decimal(number).ok_or(NO_MAP)?;
             match self.begun {
                 None => self.offset(number),
                 Some(_) => self.length(number),
@@ -127,7 +128,7 @@ impl MapInData {
         if self.line.is_empty() {
             return Err(NO_MAP);
         }
-        let number = super::pax::decimal(&self.line).ok_or(NO_MAP)?;
+        let number = decimal(&self.line).ok_or(NO_MAP)?;
         self.line.clear();
         let left = match self.left {
             None => number.checked_mul(2).ok_or(NO_MAP)?,

@@ -15,7 +15,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, engine_failure, journal_failure, parse, require_guest};
-use super::{BackupRunArgs, jobs};
+use super::text::plan_text;
+use super::{BackupRunArgs, arrears, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -24,7 +25,6 @@ use crate::volumes::inventory;
 pub(super) use list::list;
 pub(super) use proof::proof;
 pub(super) use prune::prune;
-pub(super) use text::{findings_text, plan_text};
 
 pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit, Failure> {
     let vmid: Vmid = parse("VMID", &args.vmid)?;
@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let mut journal = context
         .open_journal(config, &format!("backup of guest {vmid}"))
         .await?;
-    jobs::resume_all(context, &journal, &performer).await?;
+    arrears::settle(context, &journal, &performer).await?;
     journal.say(&format!("backup of guest {vmid}, job {id}"));
     let former = former(&journal, config, vmid).await?;
     let job = make(vmid, policy, id, journal.installation().clone(), former);

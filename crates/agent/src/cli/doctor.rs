@@ -8,8 +8,8 @@ use felhom_engine::privileges::{Damage, Effect, Lack, Setting};
 use felhom_ids::Vmid;
 use serde_json::{Value, json};
 
-use super::backup::findings_text;
 use super::context::{Context, journal_failure, pve_failure};
+use super::text::findings_text;
 use crate::clock;
 use crate::config::ConfigError;
 use crate::doctor::probe::{self, Asked};

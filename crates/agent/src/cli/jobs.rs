@@ -1,12 +1,10 @@
-//! Performing jobs for the command line: first what was interrupted, then what is asked for now.
+//! Performing jobs for the command line: a new one, one that was interrupted, or one only as far as reading goes.
 
 use std::future::Future;
 
 use felhom_engine::{InstallationId, Job, JobId, Principal, Timestamp};
-use felhom_ids::Vmid;
 
 use super::context::{Context, engine_failure, journal_failure, pve_failure};
-use super::snapshot;
 use super::terminal::Terminal;
 use crate::clock;
 use crate::exit::{Exit, Failure};
@@ -45,28 +43,6 @@ pub(crate) fn resumption(job: &Job) -> String {
         job.subject(),
         job.id
     )
-}
-
-/// Goes on with every job that did not end, then does what is due for guards whose time is over; returns the jobs that came
-/// to their end.
-pub(crate) async fn resume_all(
-    context: &Context,
-    journal: &Journal,
-    performer: &Performer,
-) -> Result<Vec<Job>, Failure> {
-    resume_but(context, journal, performer, None).await
-}
-
-/// The same, where the guard of one guest is left to the command.
-pub(crate) async fn resume_but(
-    context: &Context,
-    journal: &Journal,
-    performer: &Performer,
-    but: Option<Vmid>,
-) -> Result<Vec<Job>, Failure> {
-    let ended = resume_interrupted(context, journal, performer).await?;
-    snapshot::due(context, journal, performer, but).await?;
-    Ok(ended)
 }
 
 /// Goes on with every job that did not end; returns those that came to their end, in the order they were begun. One that has

@@ -12,7 +12,7 @@ use felhom_proxmox::Pve;
 
 use super::context::{Context, engine_failure, journal_failure, parse, parse_backup, pve_failure};
 use super::restore_test::require_archive;
-use super::{RestoreChoices, RestorePlanArgs, RestoreRunArgs, jobs};
+use super::{RestoreChoices, RestorePlanArgs, RestoreRunArgs, arrears, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -73,7 +73,7 @@ pub(super) async fn run(context: &Context, args: &RestoreRunArgs) -> Result<Exit
     }
     let purpose = format!("restore of {} to guest {}", wish.volid, wish.to);
     let mut journal = context.open_journal(performer.config(), &purpose).await?;
-    jobs::resume_all(context, &journal, &performer).await?;
+    arrears::settle(context, &journal, &performer).await?;
     let job = make(&wish, performer.config(), Some(&journal)).await?;
     journal.say(&format!("{purpose}, job {}", job.id));
     let job = jobs::perform(context, &journal, &performer, job).await?;

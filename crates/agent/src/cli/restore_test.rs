@@ -8,9 +8,9 @@ use felhom_ids::{Vmid, VolumeId};
 use serde::Serialize;
 use serde_json::json;
 
-use super::backup::{findings_text, plan_text};
 use super::context::{Context, journal_failure, parse};
-use super::{RestoreTestRunArgs, jobs};
+use super::text::{findings_text, plan_text};
+use super::{RestoreTestRunArgs, arrears, jobs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -56,7 +56,7 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
     let mut journal = context
         .open_journal(config, &format!("restore test of {volid}"))
         .await?;
-    jobs::resume_all(context, &journal, &performer).await?;
+    arrears::settle(context, &journal, &performer).await?;
     for report in reap::remains(context, &journal, &performer).await? {
         for line in findings_text(&report.findings) {
             context.printer.narrate(&line);

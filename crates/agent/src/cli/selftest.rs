@@ -4,9 +4,9 @@ use felhom_engine::{ExerciseJob, ExerciseReport, Job, JobKind, Mark, Principal};
 use felhom_ids::{SnapshotName, Vmid};
 use serde_json::json;
 
-use super::backup::findings_text;
 use super::context::{Context, parse, pve_failure, require_container};
-use super::{Exercise, RestoreTestRunArgs, jobs, restore_test};
+use super::text::findings_text;
+use super::{Exercise, RestoreTestRunArgs, arrears, jobs, restore_test};
 use crate::exit::{Exit, Failure};
 
 pub(super) async fn run(context: &Context, exercise: Option<Exercise>) -> Result<Exit, Failure> {
@@ -103,7 +103,7 @@ async fn task(context: &Context, vmid: &str, dry_run: bool) -> Result<Exit, Fail
     let journal = context
         .open_journal(config, &format!("selftest of guest {vmid}"))
         .await?;
-    jobs::resume_all(context, &journal, &performer).await?;
+    arrears::settle(context, &journal, &performer).await?;
     for line in &plan {
         context.printer.narrate(line);
     }

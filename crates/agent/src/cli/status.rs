@@ -12,9 +12,9 @@ use felhom_proxmox::pve::nodes::NodeStatus;
 use felhom_proxmox::pve::storage::StorageStatus;
 use serde_json::json;
 
-use super::backup::findings_text;
 use super::context::{Context, journal_failure, node_now, pve_failure};
 use super::snapshot;
+use super::text::findings_text;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;

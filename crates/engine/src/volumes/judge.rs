@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use felhom_ids::{StorageId, Vmid};
 use serde::{Deserialize, Serialize};
 
-use super::class::{Classed, Subject, VolumeClass, VolumePolicy, class};
+use super::class::{Classed, VolumeClass};
+use super::classify::{Subject, VolumePolicy, class};
 use super::inventory::{Container, DockerVolume, Inventory, Mounted};
 use super::place::{Place, below, clean};
 use crate::world::GuestConfig;

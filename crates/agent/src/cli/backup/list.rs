@@ -5,8 +5,8 @@ use felhom_ids::Vmid;
 use felhom_proxmox::Pve;
 use serde_json::json;
 
-use super::findings_text;
 use crate::cli::context::{Context, journal_failure, node_now, parse, pve_failure};
+use crate::cli::text::findings_text;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::observe;

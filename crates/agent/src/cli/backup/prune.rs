@@ -9,9 +9,9 @@ use felhom_engine::{
 use felhom_ids::{StorageId, Vmid};
 use serde_json::json;
 
-use super::findings_text;
 use crate::cli::context::{Context, journal_failure, parse};
-use crate::cli::jobs;
+use crate::cli::text::findings_text;
+use crate::cli::{arrears, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -46,7 +46,7 @@ pub(in crate::cli) async fn prune(
     }
     jobs::single_node(&performer).await?;
     let journal = context.open_journal(config, "pruning of backups").await?;
-    jobs::resume_all(context, &journal, &performer).await?;
+    arrears::settle(context, &journal, &performer).await?;
     let mut reports = Vec::new();
     for target in targets(&journal, vmid).await? {
         reports.extend(apply(context, &journal, &performer, &target).await?);

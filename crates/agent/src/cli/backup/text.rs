@@ -1,15 +1,10 @@
 //! A backup in words: the verdict, the three witnesses, what to do about what was found.
 
-use felhom_engine::{BackupReport, BackupVerdict, Finding, Freeze};
+use felhom_engine::{BackupReport, BackupVerdict, Freeze};
 
 use super::witnesses::{untold_lines, witness_table};
+use crate::cli::text::findings_text;
 use crate::output::{seconds, size};
-
-pub(in crate::cli) fn plan_text(plan: &[String], findings: &[Finding]) -> String {
-    let mut lines = plan.to_vec();
-    lines.extend(findings_text(findings));
-    lines.join("\n")
-}
 
 pub(super) fn text(report: &BackupReport) -> String {
     let name = report.name.as_deref().unwrap_or("guest");
@@ -66,20 +61,6 @@ fn proof_lines(report: &BackupReport) -> Vec<String> {
     lines.extend(untold_lines(&report.docker_volumes, &report.volumes));
     if let Some(why) = &report.unproven {
         lines.push(format!("  unproven by the archive itself: {why}"));
-    }
-    lines
-}
-
-pub(in crate::cli) fn findings_text(findings: &[Finding]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for finding in findings {
-        lines.push(format!(
-            "{}: {}: {} [{}]",
-            finding.severity, finding.subject, finding.detail, finding.code
-        ));
-        if let Some(hint) = &finding.hint {
-            lines.push(format!("  hint: {hint}"));
-        }
     }
     lines
 }

@@ -4,8 +4,8 @@ use felhom_engine::RestoreEnd;
 use felhom_ids::Vmid;
 use serde_json::json;
 
-use crate::cli::backup::findings_text;
 use crate::cli::context::{Context, journal_failure, parse};
+use crate::cli::text::findings_text;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::output::table;

@@ -4,7 +4,7 @@ use felhom_engine::{Job, RestoreEnd, RestoreRunJob, RestoreRunPlan, RestoreRunRe
 use felhom_ids::{GuestKind, Vmid};
 use serde::Serialize;
 
-use crate::cli::backup::findings_text;
+use crate::cli::text::findings_text;
 use crate::clock;
 use crate::config::Config;
 use crate::output::seconds;

@@ -7,8 +7,8 @@ use felhom_ids::Vmid;
 use serde_json::json;
 
 use super::super::context::{Context, engine_failure, journal_failure, parse};
-use super::super::{ReapArgs, jobs};
-use crate::cli::backup::findings_text;
+use super::super::{ReapArgs, arrears, jobs};
+use crate::cli::text::findings_text;
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, Remains};
 use crate::observe::{self, Trouble};
@@ -26,7 +26,7 @@ pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<E
     }
     jobs::single_node(&performer).await?;
     let journal = context.open_journal(performer.config(), "reap").await?;
-    let resumed = jobs::resume_all(context, &journal, &performer).await?;
+    let resumed = arrears::settle(context, &journal, &performer).await?;
     let mut reports = remains(context, &journal, &performer).await?;
     if let Some(vmid) = adopt {
         let mark = adopted(context, &performer, vmid).await?;

@@ -10,10 +10,10 @@ use felhom_engine::{
 use felhom_ids::{SnapshotName, Vmid};
 use serde_json::json;
 
-use super::{BeginArgs, GuardAction, GuardArgs, busy, guard_of, text};
-use crate::cli::backup::plan_text;
+use super::{BeginArgs, GuardAction, GuardArgs, busy, due, guard_of, text};
 use crate::cli::context::{Context, parse, require_container};
 use crate::cli::jobs;
+use crate::cli::text::plan_text;
 use crate::config::Span;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -47,13 +47,24 @@ async fn begin(context: &Context, vmid: Vmid, args: &BeginArgs) -> Result<Exit, 
     }
     let purpose = format!("snapshot guard of guest {vmid}");
     let journal = context.open_journal(config, &purpose).await?;
-    jobs::resume_but(context, &journal, &performer, Some(vmid)).await?;
+    before(context, &journal, &performer, vmid).await?;
     nothing_waits(&journal, vmid).await?;
     none_open(guard_of(&journal, vmid).await?)?;
     let draft = draft(vmid, &id, journal.installation().clone(), within, on_expiry)?;
     let job = super::job(id, GuardJob::begin(draft, config.guard.clone()));
     let job = jobs::perform(context, &journal, &performer, job).await?;
     Ok(told(context, &job))
+}
+
+/// What is settled first: all but the guard of this guest, about which the command itself decides.
+async fn before(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+    vmid: Vmid,
+) -> Result<(), Failure> {
+    jobs::resume_interrupted(context, journal, performer).await?;
+    due(context, journal, performer, Some(vmid)).await
 }
 
 /// How long, and what then.
@@ -158,7 +169,7 @@ async fn end(
     let purpose = format!("snapshot guard of guest {vmid}");
     let journal = context.open_journal(config, &purpose).await?;
     // A person's word comes before what is due for this guest.
-    jobs::resume_but(context, &journal, &performer, Some(vmid)).await?;
+    before(context, &journal, &performer, vmid).await?;
     nothing_waits(&journal, vmid).await?;
     let guard = guard_of(&journal, vmid)
         .await?

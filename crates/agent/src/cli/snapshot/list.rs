@@ -7,8 +7,8 @@ use felhom_proxmox::Pve;
 use serde_json::{Value, json};
 
 use super::{guards, ours_only};
-use crate::cli::backup::findings_text;
 use crate::cli::context::Context;
+use crate::cli::text::findings_text;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;

@@ -7,9 +7,9 @@ use felhom_ids::Vmid;
 use serde_json::json;
 
 use super::{busy, guards, list, text};
-use crate::cli::backup::findings_text;
 use crate::cli::context::{Context, engine_failure};
 use crate::cli::jobs;
+use crate::cli::text::findings_text;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::observe::{self, Trouble};

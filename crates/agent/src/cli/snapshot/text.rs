@@ -3,7 +3,7 @@
 use felhom_engine::{GuardEnd, GuardPurpose, GuardReport, OnExpiry};
 use serde_json::{Value, json};
 
-use crate::cli::backup::findings_text;
+use crate::cli::text::findings_text;
 use crate::config::Span;
 
 pub(super) fn view(report: &GuardReport) -> Value {

@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::ImportArgs;
 use super::look::{everyday, guest};
-use crate::cli::backup::findings_text;
 use crate::cli::context::{Context, journal_failure, parse};
+use crate::cli::text::findings_text;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::KeptReport;

@@ -5,8 +5,8 @@ use felhom_ids::Vmid;
 use serde_json::json;
 
 use super::look::{Look, look};
-use crate::cli::backup::findings_text;
 use crate::cli::context::{Context, parse};
+use crate::cli::text::findings_text;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::output::{size, table};
