@@ -401,6 +401,8 @@ pub(crate) fn left_to_the_admin(bench: &Bench, vmid: &str) -> Result<&'static st
             Ok("pct unlock 9100 && pct destroy 9100")
         }
         (None, Some("" | "\n" | "lock: create\n" | "memory: 128\n")) => Ok("qm destroy 9100"),
+        // A removal that broke off after the drives were gone (qemu-server API2/Qemu.pm leaves the lock).
+        (None, Some("lock: destroyed\n")) if volumes.is_empty() => Ok("qm destroy 9100"),
         other => Err(format!("{other:?} {volumes:?}")),
     }
 }
