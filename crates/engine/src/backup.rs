@@ -1,5 +1,6 @@
 //! The job that backs one guest up and proves what is in the archive.
 
+mod forecast;
 mod preflight;
 mod verdict;
 mod volumes;
@@ -37,14 +38,47 @@ pub struct BackupRequest {
     pub mark: Mark,
     /// How.
     pub policy: BackupPolicy,
-    /// Bytes of the guest's last good backup as the tar counted them; a forecast.
-    pub forecast_bytes: Option<u64>,
     /// What is known of the guest's Docker volumes; `None` when nobody told.
     #[serde(default)]
     pub volumes: Option<Box<KnownVolumes>>,
-    /// The Docker volumes of the guest's last good backup.
+    /// The guest's last good backup.
     #[serde(default)]
-    pub before: Vec<ArchivedVolume>,
+    pub former: Option<Box<FormerBackup>>,
+}
+
+/// What the last good backup under a VMID came to: what the next one is expected to be like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerBackup {
+    /// Whom it is of: another guest that was given the same VMID inherits nothing.
+    pub of: GuestFingerprint,
+    /// Bytes of the archive on its storage.
+    pub size: Option<u64>,
+    /// What was in the last one that could be read.
+    pub content: Option<ArchiveContent>,
+}
+
+impl FormerBackup {
+    /// The newest good backup of these, with the content of the newest of the same guest that was read: with one that nobody
+    /// could look into there is nothing to compare. The newest come first.
+    pub fn among(records: impl IntoIterator<Item = BackupReport>) -> Option<Self> {
+        let mut good = records
+            .into_iter()
+            .filter(|report| report.verdict == BackupVerdict::Good);
+        let newest = good.next()?;
+        let (of, size) = (newest.fingerprint, newest.size);
+        let content = newest.content.or_else(|| {
+            let mut same = good.filter(|report| report.fingerprint == of);
+            same.find_map(|report| report.content)
+        });
+        Some(Self { of, size, content })
+    }
+}
+
+impl BackupRequest {
+    /// The last good backup of this very guest.
+    fn former(&self, of: &GuestFingerprint) -> Option<&FormerBackup> {
+        self.former.as_deref().filter(|former| former.of == *of)
+    }
 }
 
 /// How a backup ended.

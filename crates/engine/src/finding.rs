@@ -117,6 +117,8 @@ pub mod codes {
             "A volume lies on a path that vzdump leaves out of every backup.";
         VOLUME_IDLE = "volume-idle", Notice,
             "No running container uses a volume, so nobody would notice what is wrong with it.";
+        VOLUME_UNPROVEN = "volume-unproven", Warning,
+            "Nothing in the archive shows that a volume which should be in it is.";
         VOLUME_UNREPORTED = "volume-unreported", Notice,
             "The archive holds a Docker volume that the last report of the guest's Docker engine does not know.";
         VOLUME_REPORT_OLD = "volume-report-old", Notice,

@@ -38,11 +38,12 @@ pub fn planned_inclusion(config: &GuestConfig) -> Vec<Inclusion> {
     config.mounts.iter().map(planned).collect()
 }
 
-fn planned(mount: &Mount) -> Inclusion {
+/// The same of one mount point.
+pub(crate) fn planned(mount: &Mount) -> Inclusion {
     let (included, why) = match &mount.source {
         _ if is_drive(&mount.key) && mount.backup => (true, "drive without backup=0"),
         _ if is_drive(&mount.key) => (false, "drive that backups leave out"),
-        MountSource::Volume(_) if mount.key == "rootfs" => (true, "the rootfs always is"),
+        _ if mount.key == "rootfs" => (true, "the rootfs always is"),
         MountSource::Volume(_) if mount.backup => (true, "volume with backup=1"),
         MountSource::Volume(_) => (false, "volume without backup=1"),
         MountSource::Bind(_) => (false, "bind mounts never are"),
@@ -74,9 +75,10 @@ pub fn prove_inclusion(
                     .copied()
                     .unwrap_or_default()
             });
+            let root = content.is_some_and(|content| content.mount_roots.contains(&planned.key));
             let difference = log
                 .and_then(|_| log_differs(planned, logged))
-                .or_else(|| archive_differs(planned, archived));
+                .or_else(|| archive_differs(planned, archived, root));
             MountProof {
                 planned: planned.clone(),
                 logged,
@@ -98,12 +100,27 @@ fn log_differs(planned: &Inclusion, logged: Option<bool>) -> Option<String> {
     }
 }
 
-fn archive_differs(planned: &Inclusion, archived: Option<MountTally>) -> Option<String> {
+fn archive_differs(
+    planned: &Inclusion,
+    archived: Option<MountTally>,
+    root: bool,
+) -> Option<String> {
     let tally = archived?;
     if !planned.included && tally.members > 0 {
         return Some(format!(
-            "should be out, but {} members below `{}` are in the archive",
-            tally.members, planned.path
+            "should be out, but {} members below `{path}` are in the archive (they may lie on the file system \
+             beneath the mount point: `{path}` of the guest with {key} taken off)",
+            tally.members,
+            path = planned.path,
+            key = planned.key
+        ));
+    }
+    // tar is told to read each mount point that is in, and writes its directory first, also of one that is empty
+    // (PVE-FACTS, what vzdump hands to tar); what an `exclude-path` drops altogether has none.
+    if planned.included && !is_drive(&planned.key) && planned.key != "rootfs" && !root {
+        return Some(format!(
+            "should be in, but not even its directory `{}` is in the archive",
+            planned.path
         ));
     }
     let must_hold = planned.key == "rootfs" || planned.included && is_drive(&planned.key);
@@ -144,6 +161,7 @@ mod tests {
         };
         ArchiveContent {
             mounts: BTreeMap::from([(key.into(), tally)]),
+            mount_roots: [key.into()].into(),
             ..ArchiveContent::default()
         }
     }
@@ -175,6 +193,21 @@ mod tests {
             &plan("mp1", true),
             &log("mp1", true),
             Some(&content("mp1", 0))
+        ));
+    }
+
+    #[test]
+    fn an_included_volume_without_even_its_directory_is_missing() {
+        let nothing = ArchiveContent::default();
+        assert!(differs(
+            &plan("mp1", true),
+            &log("mp1", true),
+            Some(&nothing)
+        ));
+        assert!(!differs(
+            &plan("mp2", false),
+            &log("mp2", false),
+            Some(&nothing)
         ));
     }
 

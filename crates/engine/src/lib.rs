@@ -39,7 +39,7 @@ mod vzdump_log;
 mod world;
 
 pub use backup::{
-    BackupJob, BackupReport, BackupRequest, BackupVerdict, Consistency, KnownVolumes,
+    BackupJob, BackupReport, BackupRequest, BackupVerdict, Consistency, FormerBackup, KnownVolumes,
 };
 pub use choose::{Candidate, least_recently_proven};
 pub use evidence::{Evidence, EvidenceLevel};

@@ -91,6 +91,12 @@ pub fn prove_archive(volid: &VolumeId, witnesses: Witnesses) -> ArchiveProof {
         Ok(_) => {}
         Err(why) => missing.push(format!("the archive cannot be looked at: {why}")),
     }
+    for proof in &volumes {
+        if let Some(doubt) = &proof.doubt {
+            let name = &proof.planned.name;
+            missing.push(one_line(&format!("volume {name}: {doubt}")));
+        }
+    }
     if log.is_none() {
         missing.push(
             "vzdump's log is not there any more, neither in our records nor beside the archive"

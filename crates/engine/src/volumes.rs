@@ -27,4 +27,5 @@ pub use placement::{
     PlacementAction, PlacementPlan, PlacementSetting, PlacementStep, Side, VolumeMove,
     plan_placement,
 };
+pub(crate) use proof::NOTABLE;
 pub use proof::{PlannedVolume, VolumeProof, content_findings, prove_volumes};

@@ -362,6 +362,9 @@ pub struct ArchivedVolume {
     /// Whether that directory itself is a member.
     #[serde(default)]
     pub root_present: bool,
+    /// Whether something else stands in its place: a link, a device, a pipe.
+    #[serde(default)]
+    pub root_is_other: bool,
     /// What of it is in the archive; its own directory is not counted.
     pub tally: MountTally,
     /// How many of the members are regular files.
@@ -419,6 +422,9 @@ pub struct ArchiveContent {
     pub compressed_bytes: u64,
     /// By mount key.
     pub mounts: BTreeMap<String, MountTally>,
+    /// The keys of mount points whose own directory is a member.
+    #[serde(default)]
+    pub mount_roots: BTreeSet<String>,
     /// Docker volumes: those asked for, and those found below the data root, by name.
     pub docker_volumes: Vec<ArchivedVolume>,
     /// Volumes below the data root beyond the number that is told by name.

@@ -21,6 +21,8 @@ pub(super) struct Counter<'a> {
     wanted: &'a WantedContent,
     mounts: Roots,
     mount_tallies: Vec<Option<MountTally>>,
+    /// Which of them have their own directory in the archive.
+    mount_roots: Vec<bool>,
     asked: Roots,
     asked_names: HashSet<&'a str>,
     /// Those asked for in the order of `asked`, then those found.
@@ -38,6 +40,7 @@ struct Volume {
     /// How long its root's path is.
     root: usize,
     root_present: bool,
+    root_is_other: bool,
     tally: MountTally,
     files: u64,
     newest_mtime_s: Option<i64>,
@@ -86,6 +89,7 @@ impl<'a> Counter<'a> {
         Self {
             wanted,
             mount_tallies: vec![None; mounts.len()],
+            mount_roots: vec![false; mounts.len()],
             mounts,
             asked,
             asked_names: wanted
@@ -107,8 +111,14 @@ impl<'a> Counter<'a> {
             return None;
         }
         self.look_above(parent(path));
+        let mut is_mount = false;
         // A mount point's own directory lies on the file system above it, and is in the archive once for each of them.
-        if self.mounts.exact(path).is_none() {
+        if let Some(at) = self.mounts.exact(path) {
+            if let Some(seen) = self.mount_roots.get_mut(at) {
+                *seen = true;
+            }
+            is_mount = true;
+        } else {
             let tally = self
                 .above
                 .mount
@@ -122,7 +132,12 @@ impl<'a> Counter<'a> {
         if let Some(root) = root {
             let volume = self.volumes.get_mut(root)?;
             // A bind mount may be of a single file; behind a link the bytes lie elsewhere.
-            volume.root_present |= matches!(member.kind, Kind::Directory | Kind::File);
+            let holds = matches!(member.kind, Kind::Directory | Kind::File);
+            volume.root_present |= holds;
+            volume.root_is_other |= !holds;
+            return None;
+        }
+        if is_mount {
             return None;
         }
         let at = self.above.volume?;
@@ -219,6 +234,9 @@ impl<'a> Counter<'a> {
             if let Some(tally) = tally.flatten() {
                 content.mounts.insert(key.clone(), tally);
             }
+            if at.and_then(|at| self.mount_roots.get(at)) == Some(&true) {
+                content.mount_roots.insert(key.clone());
+            }
         }
         for root in &self.wanted.volumes {
             let at = self.asked.exact_text(&root.path);
@@ -245,6 +263,7 @@ impl Volume {
             name: name.to_owned(),
             path,
             root_present: self.root_present,
+            root_is_other: self.root_is_other,
             tally: self.tally,
             files: self.files,
             newest_mtime_s: self.newest_mtime_s,

@@ -7,7 +7,7 @@ mod text;
 mod witnesses;
 
 use felhom_engine::{
-    ArchiveContent, BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict,
+    BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict, FormerBackup,
     InstallationId, Job, JobId, JobKind, KnownVolumes, Mark, Principal, PruneReport,
 };
 use felhom_ids::Vmid;
@@ -35,14 +35,14 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let id = jobs::new_job_id()?;
     if args.dry_run {
         let journal = context.read_journal(config).await?;
-        let (installation, former) = match &journal {
+        let (installation, known) = match &journal {
             Some(journal) => (
                 journal.installation().clone(),
-                former(journal, config, vmid).await?,
+                known(journal, config, vmid).await?,
             ),
-            None => (jobs::no_installation(), Former::default()),
+            None => (jobs::no_installation(), Known::default()),
         };
-        let job = make(vmid, policy, id, installation, former);
+        let job = make(vmid, policy, id, installation, known);
         let job = jobs::rehearse(context, &performer, job).await?;
         return rehearsed(context, &job);
     }
@@ -51,8 +51,8 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
         .await?;
     arrears::settle(context, &journal, &performer).await?;
     journal.say(&format!("backup of guest {vmid}, job {id}"));
-    let former = former(&journal, config, vmid).await?;
-    let job = make(vmid, policy, id, journal.installation().clone(), former);
+    let known = known(&journal, config, vmid).await?;
+    let job = make(vmid, policy, id, journal.installation().clone(), known);
     let job = jobs::perform(context, &journal, &performer, job).await?;
     let JobKind::Backup(backup) = &job.kind else {
         return Ok(Exit::Unexpected);
@@ -100,7 +100,7 @@ fn make(
     policy: BackupPolicy,
     id: JobId,
     installation: InstallationId,
-    former: Former,
+    known: Known,
 ) -> Job {
     let mark = Mark {
         installation,
@@ -111,12 +111,8 @@ fn make(
         vmid,
         mark,
         policy,
-        forecast_bytes: former.content.as_ref().map(|content| content.bytes),
-        volumes: former.volumes.map(Box::new),
-        before: former
-            .content
-            .map(|content| content.docker_volumes)
-            .unwrap_or_default(),
+        volumes: known.volumes.map(Box::new),
+        former: known.former.map(Box::new),
     };
     Job {
         id,
@@ -127,22 +123,19 @@ fn make(
 
 /// What the journal knows of the guest.
 #[derive(Default)]
-struct Former {
-    /// What was in its last good backup.
-    content: Option<ArchiveContent>,
+struct Known {
+    /// Its last good backup.
+    former: Option<FormerBackup>,
     /// What its Docker engine told.
     volumes: Option<KnownVolumes>,
 }
 
-async fn former(journal: &Journal, config: &Config, vmid: Vmid) -> Result<Former, Failure> {
+async fn known(journal: &Journal, config: &Config, vmid: Vmid) -> Result<Known, Failure> {
     let failure = |error| journal_failure(&error);
     let rows = journal.backups(Some(vmid)).await.map_err(failure)?;
-    let good = rows
-        .into_iter()
-        .find(|row| row.report.verdict == BackupVerdict::Good);
     let told = journal.volume_report(vmid).await.map_err(failure)?;
-    Ok(Former {
-        content: good.and_then(|row| row.report.content),
+    Ok(Known {
+        former: FormerBackup::among(rows.into_iter().map(|row| row.report)),
         volumes: told.map(|kept| KnownVolumes {
             inventory: inventory(&kept.report, kept.taken),
             of: kept.fingerprint,

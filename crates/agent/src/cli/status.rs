@@ -248,7 +248,7 @@ impl Look<'_> {
         let judged = self.judged(vmid, config).await?;
         let outside = |mount: &&felhom_engine::Mount| {
             let backed_up = mount.backup && matches!(mount.source, MountSource::Volume(_));
-            let meant = |judged: &JudgedVolumes| judged.holds_only_bulk(&mount.key);
+            let meant = |judged: &JudgedVolumes| judged.is_meant_outside(&mount.key, &mount.path);
             mount.key != "rootfs" && !backed_up && !judged.as_ref().is_some_and(meant)
         };
         let mut record = GuestRecord {

@@ -357,7 +357,7 @@ pub(crate) fn backup_job(bench: &Bench, journal: &Journal, number: u32, bits: u6
 
 /// The same after a good backup that held this.
 pub(crate) fn backup_job_after(
-    former: Option<ArchiveContent>,
+    former: Option<FormerBackup>,
     bench: &Bench,
     journal: &Journal,
     number: u32,
@@ -374,11 +374,8 @@ pub(crate) fn backup_job_after(
         vmid: vmid(number),
         mark,
         policy: config.backup,
-        forecast_bytes: former.as_ref().map(|content| content.bytes),
         volumes: None,
-        before: former
-            .map(|content| content.docker_volumes)
-            .unwrap_or_default(),
+        former: former.map(Box::new),
     };
     let kind = JobKind::Backup(Box::new(BackupJob::new(request)));
     Job {

@@ -64,7 +64,8 @@ fn storage_reasons(request: &BackupRequest, subject: &BackupSubject) -> Result<b
             "storage `{wanted}` does not take backups (content `backup` is missing)"
         ));
     }
-    let needed = request.forecast_bytes.unwrap_or(0);
+    let former = request.former(&subject.config.fingerprint());
+    let needed = former.and_then(|former| former.size).unwrap_or(0);
     if storage.active && storage.avail < request.policy.storage_floor.saturating_add(needed) {
         reasons.push(format!(
             "storage `{wanted}` has {} MiB free; {} MiB must stay free and the last backup took {} MiB",
@@ -154,7 +155,7 @@ pub(super) fn findings(
             MountSource::Volume(_) if mount.key == "rootfs" || mount.backup => None,
             // Where it should be.
             MountSource::Volume(_)
-                if judged.is_some_and(|judged| judged.holds_only_bulk(&mount.key)) =>
+                if judged.is_some_and(|judged| judged.is_meant_outside(&mount.key, &mount.path)) =>
             {
                 None
             }

@@ -2,8 +2,8 @@
 
 use felhom_ids::{GuestKind, Vmid};
 
-use crate::backup::volumes;
 use crate::backup::{BackupReport, BackupRequest, BackupVerdict, Consistency, Prepared};
+use crate::backup::{forecast, volumes};
 use crate::finding::{Finding, codes};
 use crate::inclusion::prove_inclusion;
 use crate::mutating::Ended;
@@ -259,7 +259,7 @@ fn take_log(
     if report.volid.is_none() {
         return;
     }
-    let read = take_content(report, request, content);
+    let read = take_content(report, content);
     if log.is_silent() {
         let reason = "vzdump's log could not be read, so nothing says what it put in";
         return report.worsen(BackupVerdict::Undetermined, reason);
@@ -276,7 +276,12 @@ fn take_log(
         }
     }
     report.inclusion = proofs;
-    volumes::prove(report, request, prepared, log, read.as_ref());
+    volumes::prove(report, prepared, log, read.as_ref());
+    if let Some(content) = &read {
+        report
+            .findings
+            .extend(forecast::findings(request, prepared, content));
+    }
 }
 
 /// An archive that cannot be looked at says nothing, neither good nor bad.
@@ -288,7 +293,6 @@ fn unread(report: &mut BackupReport, why: &str) -> Option<ArchiveContent> {
 
 fn take_content(
     report: &mut BackupReport,
-    request: &BackupRequest,
     content: Option<Result<&ArchiveContent, &RemoteError>>,
 ) -> Option<ArchiveContent> {
     let content = match content {
@@ -320,15 +324,6 @@ fn take_content(
             odd.count
         );
         report.find(codes::ARCHIVE_ODD_NAMES, detail);
-    }
-    if let Some(forecast) = request.forecast_bytes.filter(|bytes| *bytes > 0)
-        && (content.bytes < forecast / 2 || content.bytes / 2 > forecast)
-    {
-        let detail = format!(
-            "{} bytes, after {forecast} in the last good backup",
-            content.bytes
-        );
-        report.find(codes::SIZE_OFF_FORECAST, detail);
     }
     Some(content.clone())
 }

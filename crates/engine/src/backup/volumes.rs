@@ -1,7 +1,9 @@
 //! The guest's Docker volumes in its backup: judged before the request, proven after it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use felhom_ids::Vmid;
 use serde::{Deserialize, Serialize};
 
 use super::{BackupJob, BackupReport, BackupRequest, BackupVerdict, Prepared, preflight};
@@ -9,13 +11,12 @@ use crate::finding::{Finding, codes, one_line};
 use crate::step::Observe;
 use crate::time::Timestamp;
 use crate::volumes::{
-    Inventory, JudgedVolumes, PlannedVolume, VolumePolicy, content_findings, gaps, prove_volumes,
+    Inventory, JudgedVolumes, PlannedVolume, VolumePolicy, VolumeProof, gaps, prove_volumes,
     volume_findings,
 };
 use crate::vzdump_log::VzdumpLog;
 use crate::world::{
-    ArchiveContent, ArchivedVolume, BackupResult, BackupSubject, GuestConfig, GuestFingerprint,
-    WantedContent,
+    ArchiveContent, BackupResult, BackupSubject, GuestConfig, GuestFingerprint, WantedContent,
 };
 
 /// What is known of a guest's Docker volumes.
@@ -129,26 +130,19 @@ fn plan_lines(judged: &JudgedVolumes) -> Vec<String> {
         .collect()
 }
 
-/// Holds plan, log and archive of each volume against each other, and the content against that of the backup before.
+/// Holds plan, log and archive of each volume against each other.
 pub(super) fn prove(
     report: &mut BackupReport,
-    request: &BackupRequest,
     prepared: &Prepared,
     log: &VzdumpLog,
     content: Option<&ArchiveContent>,
 ) {
     if let Some(planned) = &prepared.volumes {
         report.volumes = prove_volumes(planned, Some(log), content);
-        let differences: Vec<String> = report
-            .volumes
-            .iter()
-            .filter_map(|proof| {
-                let difference = proof.difference.as_ref()?;
-                let name = &proof.planned.name;
-                Some(one_line(&format!("volume {name}: {difference}")))
-            })
-            .collect();
-        for text in differences {
+        for text in told(&report.volumes, |proof| proof.doubt.as_ref()) {
+            report.find(codes::VOLUME_UNPROVEN, text);
+        }
+        for text in told(&report.volumes, |proof| proof.difference.as_ref()) {
             report.find(codes::INCLUSION_DIFFERS, text.clone());
             report.worsen(BackupVerdict::Failed, text);
         }
@@ -157,33 +151,52 @@ pub(super) fn prove(
         return;
     };
     if let Some(planned) = &prepared.volumes {
-        let unreported = unreported(planned, content);
-        if !unreported.is_empty() {
-            let detail = format!(
-                "in the archive, but in no report: {}",
-                unreported.join(", ")
-            );
-            report.find(codes::VOLUME_UNREPORTED, detail);
-        }
+        report
+            .findings
+            .extend(unreported(report.vmid, planned, content));
     }
-    let subject = format!("guest {}", report.vmid);
-    // Of one that is planned out nothing should be there, wherever it was before.
-    let out = |volume: &&ArchivedVolume| {
-        let mut planned = prepared.volumes.iter().flatten();
-        planned.any(|one| one.name == volume.name && !one.included)
-    };
-    let now = content.docker_volumes.iter();
-    let now: Vec<ArchivedVolume> = now.filter(|volume| !out(volume)).cloned().collect();
-    let changed = content_findings(&subject, &request.before, &now);
-    report.findings.extend(changed);
 }
 
+/// What is said of each volume of which something is said.
+fn told(proofs: &[VolumeProof], word: fn(&VolumeProof) -> Option<&String>) -> Vec<String> {
+    let one = |proof: &VolumeProof| {
+        let name = &proof.planned.name;
+        Some(one_line(&format!("volume {name}: {}", word(proof)?)))
+    };
+    proofs.iter().filter_map(one).collect()
+}
+
+/// How many names a finding lists.
+const NAMED: usize = 5;
+
 /// Volumes that somebody made after the report was.
-fn unreported(planned: &[PlannedVolume], content: &ArchiveContent) -> Vec<String> {
-    content
+fn unreported(vmid: Vmid, planned: &[PlannedVolume], content: &ArchiveContent) -> Option<Finding> {
+    let known: BTreeSet<&str> = planned.iter().map(|one| one.name.as_str()).collect();
+    let names: Vec<&str> = content
         .docker_volumes
         .iter()
-        .filter(|volume| !planned.iter().any(|one| one.name == volume.name))
-        .map(|volume| format!("`{}`", volume.name))
-        .collect()
+        .map(|volume| volume.name.as_str())
+        .filter(|name| !known.contains(name))
+        .collect();
+    let beyond = usize::try_from(content.docker_volumes_beyond).unwrap_or(usize::MAX);
+    let count = names.len().saturating_add(beyond);
+    if count == 0 {
+        return None;
+    }
+    let named: Vec<String> = names
+        .iter()
+        .take(NAMED)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let more = if count > named.len() { ", …" } else { "" };
+    let detail = format!(
+        "{count} volume(s) in the archive are in no report: {}{more}",
+        named.join(", ")
+    );
+    let subject = format!("guest {vmid}");
+    Some(Finding::new(
+        codes::VOLUME_UNREPORTED,
+        subject,
+        one_line(&detail),
+    ))
 }

@@ -80,6 +80,7 @@ mod tests {
             path: "/srv/db".into(),
             tally: MountTally { members: 1, bytes },
             root_present: true,
+            root_is_other: false,
             files: 1,
             newest_mtime_s: None,
             samples: vec![SampledFile {

@@ -33,6 +33,22 @@ pub struct VolumePolicy {
     pub bulk_hint: ByteSize,
 }
 
+impl VolumePolicy {
+    /// Whether a rule calls all that lies below a path bulk, whatever it is.
+    pub(super) fn says_bulk(&self, vmid: Vmid, path: &str) -> bool {
+        let subject = Subject {
+            vmid,
+            name: None,
+            label: &|_| None,
+            path: Some(path),
+            uses: Vec::new(),
+        };
+        let mut rules = self.rules.iter();
+        let rule = rules.find(|rule| matches(rule, &subject));
+        rule.is_some_and(|rule| rule.class == VolumeClass::Bulk && rule.path.is_some())
+    }
+}
+
 impl Default for VolumePolicy {
     fn default() -> Self {
         Self {

@@ -69,7 +69,7 @@ fn of_volume(
             )
             .hint(format!("felhom-agent volumes plan {vmid}")),
         ),
-        Some(_) => {}
+        Some(class) => found.extend(part_apart(&subject, volume, class, vmid)),
         None => found.push(unclassified(&subject, volume, policy)),
     }
     if volume.class() == Some(VolumeClass::Bulk) && volume.classed.cover().is_none() {
@@ -106,6 +106,30 @@ fn of_volume(
             "bring the project up again, or remove the volume in the guest when nobody needs it any more",
         ));
     }
+}
+
+/// A mount point below a volume's directory decides for itself, whatever becomes of the rest.
+fn part_apart(
+    subject: &str,
+    volume: &JudgedVolume,
+    class: VolumeClass,
+    vmid: felhom_ids::Vmid,
+) -> Option<Finding> {
+    let part = volume.parts_apart().next()?;
+    let (code, what, hint) = match class {
+        VolumeClass::Hot => (
+            codes::VOLUME_HOT_NOT_IN_BACKUP,
+            "hot, but no backup holds a part of it",
+            format!("if that data matters, move it to a volume of guest {vmid} with backup=1"),
+        ),
+        VolumeClass::Bulk => (
+            codes::VOLUME_BULK_IN_BACKUP,
+            "bulk, but every backup holds a part of it",
+            format!("set backup=0 on {} of guest {vmid}", part.key),
+        ),
+    };
+    let detail = format!("{what}, `{}` ({}): {}", part.path, part.key, part.why);
+    Some(Finding::new(code, subject, detail).hint(hint))
 }
 
 fn unclassified(subject: &str, volume: &JudgedVolume, policy: &VolumePolicy) -> Finding {

@@ -1,6 +1,6 @@
 //! Every volume of a guest: where it is, what it should be, and what is wrong about that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use felhom_ids::{StorageId, Vmid};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use super::class::{Classed, VolumeClass};
 use super::classify::{Subject, VolumePolicy, class};
 use super::inventory::{Container, DockerVolume, Inventory, Mounted};
 use super::place::{Place, below, clean};
+use crate::inclusion::{Inclusion, planned};
 use crate::world::GuestConfig;
 
 /// What kind of thing is judged.
@@ -53,6 +54,9 @@ pub struct JudgedVolume {
     pub included: bool,
     /// Why, or why not.
     pub why: String,
+    /// The guest's mount points below its directory, which decide for themselves.
+    #[serde(default)]
+    pub parts: Vec<Inclusion>,
     /// What it should be.
     pub classed: Classed,
     /// Docker's own directory of it, where that is not where the bytes live.
@@ -76,6 +80,17 @@ impl JudgedVolume {
         !matches!(self.place, Place::Memory { .. })
     }
 
+    /// The mount points below it that the next backup treats otherwise than the volume itself.
+    pub fn parts_apart(&self) -> impl Iterator<Item = &Inclusion> {
+        let parts = self.parts.iter();
+        parts.filter(|part| part.included != self.included)
+    }
+
+    /// Whether the next backup lacks any of it.
+    pub fn is_outside(&self) -> bool {
+        !self.included || self.parts_apart().next().is_some()
+    }
+
     /// Whether it can be said where it is.
     pub fn is_placed(&self) -> bool {
         self.holds_data() && self.place != Place::Unknown
@@ -91,6 +106,9 @@ pub struct JudgedVolumes {
     pub data_root: Place,
     /// Volumes first, then bind mounts, each in the order of their names.
     pub volumes: Vec<JudgedVolume>,
+    /// Mount points of the guest whose whole path a rule of the policy calls bulk.
+    #[serde(default)]
+    pub bulk_by_rule: BTreeSet<String>,
 }
 
 impl JudgedVolumes {
@@ -101,33 +119,45 @@ impl JudgedVolumes {
         inventory: &Inventory,
         policy: &VolumePolicy,
     ) -> Self {
-        let docker = inventory
-            .volumes
-            .iter()
-            .map(|volume| judge_volume(vmid, config, inventory, policy, volume));
-        let binds = bind_sources(inventory)
-            .into_iter()
-            .map(|path| judge_bind(vmid, config, inventory, policy, &path));
+        let judge = Judge {
+            vmid,
+            config,
+            inventory,
+            policy,
+            uses: uses(inventory),
+        };
+        let docker = inventory.volumes.iter().map(|volume| judge.volume(volume));
+        let binds = bind_sources(inventory);
+        let binds = binds.iter().map(|path| judge.bind(path));
+        let volumes: Vec<JudgedVolume> = docker.chain(binds).collect();
+        let meant = config.mounts.iter();
+        let meant = meant.filter(|mount| policy.says_bulk(vmid, &clean(&mount.path)));
         Self {
             vmid,
             data_root: Place::of_path(config, inventory, &inventory.data_root),
-            volumes: docker.chain(binds).collect(),
+            volumes,
+            bulk_by_rule: meant.map(|mount| mount.key.clone()).collect(),
         }
     }
 
-    /// Whether all that is known to lie on a mount point is bulk, and so is meant to be in no backup.
-    pub fn holds_only_bulk(&self, key: &str) -> bool {
+    /// Whether a mount point is meant to be in no backup: a bulk volume fills it from its root, or a rule calls its path bulk,
+    /// and nothing else is known to lie on it. Volumes in its corners say nothing of what lies beside them.
+    pub fn is_meant_outside(&self, key: &str, path: &str) -> bool {
+        let is_bulk = |volume: &JudgedVolume| volume.class() == Some(VolumeClass::Bulk);
         let volumes = self.volumes.iter();
-        let mut here = volumes
+        let here: Vec<_> = volumes
             .filter(|volume| volume.place.key() == Some(key))
-            .peekable();
-        here.peek().is_some() && here.all(|volume| volume.class() == Some(VolumeClass::Bulk))
+            .collect();
+        let root = clean(path);
+        let fills = |volume: &&JudgedVolume| volume.place.path() == Some(root.as_str());
+        here.iter().all(|volume| is_bulk(volume))
+            && (self.bulk_by_rule.contains(key) || here.iter().any(fills))
     }
 
     /// Hot volumes that the next backup will not hold.
     pub fn hot_outside(&self) -> usize {
         let lost = |volume: &&JudgedVolume| {
-            volume.is_placed() && !volume.included && volume.class() == Some(VolumeClass::Hot)
+            volume.is_placed() && volume.is_outside() && volume.class() == Some(VolumeClass::Hot)
         };
         self.volumes.iter().filter(lost).count()
     }
@@ -151,107 +181,109 @@ impl JudgedVolumes {
 /// Storage kinds by id, as far as they are known.
 pub type StorageKinds = BTreeMap<StorageId, String>;
 
-fn judge_volume(
+/// What every volume is judged by.
+struct Judge<'a> {
     vmid: Vmid,
-    config: &GuestConfig,
-    inventory: &Inventory,
-    policy: &VolumePolicy,
-    volume: &DockerVolume,
-) -> JudgedVolume {
-    let place = Place::of_volume(config, inventory, volume);
-    let uses = uses(inventory, &Mounted::Volume(volume.name.clone()));
-    let classed = classed(
-        vmid,
-        Some(&volume.name),
-        &|key| volume.labels.get(key).map(String::as_str),
-        place.path(),
-        &uses,
-        policy,
-    );
-    let own = Some(clean(&volume.mountpoint)).filter(|_| !volume.mountpoint.is_empty());
-    JudgedVolume {
-        name: volume.name.clone(),
-        kind: if volume.anonymous {
-            VolumeKind::Anonymous
-        } else {
-            VolumeKind::Named
-        },
-        included: place.is_backed_up(),
-        why: place.why(),
-        classed,
-        mountpoint: own.filter(|path| place.path() != Some(path)),
-        size: volume.size,
-        project: volume.labels.get("com.docker.compose.project").cloned(),
-        uses,
-        place,
+    config: &'a GuestConfig,
+    inventory: &'a Inventory,
+    policy: &'a VolumePolicy,
+    uses: HashMap<Mounted, Vec<VolumeUse>>,
+}
+
+impl Judge<'_> {
+    fn volume(&self, volume: &DockerVolume) -> JudgedVolume {
+        let place = Place::of_volume(self.config, self.inventory, volume);
+        let uses = self.uses_of(&Mounted::Volume(volume.name.clone()));
+        let label = |key: &str| volume.labels.get(key).map(String::as_str);
+        let classed = self.classed(Some(&volume.name), &label, place.path(), &uses);
+        let own = Some(clean(&volume.mountpoint)).filter(|_| !volume.mountpoint.is_empty());
+        JudgedVolume {
+            name: volume.name.clone(),
+            kind: if volume.anonymous {
+                VolumeKind::Anonymous
+            } else {
+                VolumeKind::Named
+            },
+            included: place.is_backed_up(),
+            why: place.why(),
+            parts: self.parts(&place),
+            classed,
+            mountpoint: own.filter(|path| place.path() != Some(path)),
+            size: volume.size,
+            project: volume.labels.get("com.docker.compose.project").cloned(),
+            uses,
+            place,
+        }
+    }
+
+    fn bind(&self, path: &str) -> JudgedVolume {
+        let place = Place::of_path(self.config, self.inventory, path);
+        let uses = self.uses_of(&Mounted::Bind(path.to_owned()));
+        let classed = self.classed(None, &|_| None, Some(path), &uses);
+        JudgedVolume {
+            name: path.to_owned(),
+            kind: VolumeKind::Bind,
+            included: place.is_backed_up(),
+            why: place.why(),
+            parts: self.parts(&place),
+            classed,
+            mountpoint: None,
+            size: None,
+            project: None,
+            uses,
+            place,
+        }
+    }
+
+    fn uses_of(&self, source: &Mounted) -> Vec<VolumeUse> {
+        self.uses.get(source).cloned().unwrap_or_default()
+    }
+
+    fn parts(&self, place: &Place) -> Vec<Inclusion> {
+        place.mounts_below(self.config).map(planned).collect()
+    }
+
+    fn classed<'a>(
+        &self,
+        name: Option<&'a str>,
+        label: &'a dyn Fn(&str) -> Option<&'a str>,
+        path: Option<&'a str>,
+        uses: &'a [VolumeUse],
+    ) -> Classed {
+        let subject = Subject {
+            vmid: self.vmid,
+            name,
+            label,
+            path,
+            uses: uses
+                .iter()
+                .map(|one| (one.image.as_str(), one.destination.as_str()))
+                .collect(),
+        };
+        class(&subject, self.policy)
     }
 }
 
-fn judge_bind(
-    vmid: Vmid,
-    config: &GuestConfig,
-    inventory: &Inventory,
-    policy: &VolumePolicy,
-    path: &str,
-) -> JudgedVolume {
-    let place = Place::of_path(config, inventory, path);
-    let uses = uses(inventory, &Mounted::Bind(path.to_owned()));
-    let classed = classed(vmid, None, &|_| None, Some(path), &uses, policy);
-    JudgedVolume {
-        name: path.to_owned(),
-        kind: VolumeKind::Bind,
-        included: place.is_backed_up(),
-        why: place.why(),
-        classed,
-        mountpoint: None,
-        size: None,
-        project: None,
-        uses,
-        place,
+/// Who mounts what, bind sources by their clean paths. Looked up for every volume, of which a report may name thousands.
+fn uses(inventory: &Inventory) -> HashMap<Mounted, Vec<VolumeUse>> {
+    let mut all: HashMap<Mounted, Vec<VolumeUse>> = HashMap::new();
+    for container in &inventory.containers {
+        for mount in &container.mounts {
+            let source = match &mount.source {
+                Mounted::Bind(path) => Mounted::Bind(clean(path)),
+                other => other.clone(),
+            };
+            all.entry(source).or_default().push(VolumeUse {
+                container: container.name.clone(),
+                image: container.image.clone(),
+                project: container.project.clone(),
+                destination: mount.destination.clone(),
+                read_only: mount.read_only,
+                running: container.running,
+            });
+        }
     }
-}
-
-fn classed<'a>(
-    vmid: Vmid,
-    name: Option<&'a str>,
-    label: &'a dyn Fn(&str) -> Option<&'a str>,
-    path: Option<&'a str>,
-    uses: &'a [VolumeUse],
-    policy: &VolumePolicy,
-) -> Classed {
-    let subject = Subject {
-        vmid,
-        name,
-        label,
-        path,
-        uses: uses
-            .iter()
-            .map(|one| (one.image.as_str(), one.destination.as_str()))
-            .collect(),
-    };
-    class(&subject, policy)
-}
-
-fn uses(inventory: &Inventory, wanted: &Mounted) -> Vec<VolumeUse> {
-    let is_it = |source: &Mounted| match (source, wanted) {
-        (Mounted::Bind(path), Mounted::Bind(wanted)) => clean(path) == *wanted,
-        (source, wanted) => source == wanted,
-    };
-    let mounts = inventory.containers.iter().flat_map(|container| {
-        let mounts = container.mounts.iter();
-        mounts.map(move |mount| (container, mount))
-    });
-    mounts
-        .filter(|(_, mount)| is_it(&mount.source))
-        .map(|(container, mount)| VolumeUse {
-            container: container.name.clone(),
-            image: container.image.clone(),
-            project: container.project.clone(),
-            destination: mount.destination.clone(),
-            read_only: mount.read_only,
-            running: container.running,
-        })
-        .collect()
+    all
 }
 
 /// Paths that containers mount to see the machine, not to keep data: sockets, kernel files, the clock's settings, Docker's own
@@ -270,6 +302,38 @@ const NO_DATA: [&str; 11] = [
     "/etc/os-release",
 ];
 
+/// Docker's own directories below its data-root (moby, `daemon/` and `layer/`): volumes are told by name, and the rest is no
+/// data. What people put beside them is.
+const OF_DOCKER: [&str; 18] = [
+    "aufs",
+    "btrfs",
+    "buildkit",
+    "builder",
+    "containerd",
+    "containers",
+    "devicemapper",
+    "fuse-overlayfs",
+    "image",
+    "network",
+    "overlay2",
+    "plugins",
+    "runtimes",
+    "swarm",
+    "tmp",
+    "vfs",
+    "volumes",
+    "zfs",
+];
+
+/// Whether a path is Docker's data-root, lies around it, or in one of its own directories.
+fn is_of_docker(path: &str, data_root: &str) -> bool {
+    if below(data_root, path).is_some() {
+        return true;
+    }
+    let inside = below(path, data_root).and_then(|rest| rest.split('/').next());
+    inside.is_some_and(|first| OF_DOCKER.contains(&first))
+}
+
 /// The paths of the guest that containers mount for their data.
 fn bind_sources(inventory: &Inventory) -> BTreeSet<String> {
     let data_root = clean(&inventory.data_root);
@@ -286,8 +350,7 @@ fn bind_sources(inventory: &Inventory) -> BTreeSet<String> {
     sources
         .filter(|path| {
             path != "/"
-                && below(path, &data_root).is_none()
-                && below(&data_root, path).is_none()
+                && !is_of_docker(path, &data_root)
                 && !NO_DATA.iter().any(|machine| below(path, machine).is_some())
         })
         .collect()

@@ -107,6 +107,16 @@ impl Place {
         )
     }
 
+    /// The guest's mount points that lie strictly below the directory: what is written there goes to them.
+    pub fn mounts_below<'a>(&'a self, config: &'a GuestConfig) -> impl Iterator<Item = &'a Mount> {
+        let path = self.path();
+        config.mounts.iter().filter(move |mount| {
+            let inner = clean(&mount.path);
+            path.and_then(|path| below(&inner, path))
+                .is_some_and(|rest| !rest.is_empty())
+        })
+    }
+
     /// The mount key of the guest, where it has one.
     pub fn key(&self) -> Option<&str> {
         match self {

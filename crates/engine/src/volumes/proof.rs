@@ -1,10 +1,12 @@
 //! What a backup should hold of each volume, what vzdump says, and what is in the archive: three witnesses, compared; and the
 //! content of an archive held against that of the one before.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::class::VolumeClass;
-use super::judge::{JudgedVolume, JudgedVolumes};
+use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind};
 use crate::finding::{Finding, codes};
 use crate::vzdump_log::VzdumpLog;
 use crate::world::{ArchiveContent, ArchivedVolume, MountTally, VolumeRoot};
@@ -26,6 +28,16 @@ pub struct PlannedVolume {
     pub included: bool,
     /// Why.
     pub why: String,
+    /// Bytes of it, where the report counted them.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// Whether its directory has to be there: Docker makes that of a volume with a name, and a running container's bind
+    /// mount has one. Of others somebody may have removed it, or it is a socket, which no archive holds.
+    #[serde(default)]
+    pub sure: bool,
+    /// Keys of the mount points below it that are in the backup though it is not.
+    #[serde(default)]
+    pub parts_in: Vec<String>,
 }
 
 impl PlannedVolume {
@@ -38,6 +50,14 @@ impl PlannedVolume {
             beside: volume.mountpoint.clone(),
             included: volume.included,
             why: volume.why.clone(),
+            size: volume.size,
+            sure: is_sure(volume),
+            parts_in: volume
+                .parts
+                .iter()
+                .filter(|part| part.included && !volume.included)
+                .map(|part| part.key.clone())
+                .collect(),
         }
     }
 
@@ -48,6 +68,17 @@ impl PlannedVolume {
             name: self.name.clone(),
             path: path.clone(),
         })
+    }
+}
+
+fn is_sure(volume: &JudgedVolume) -> bool {
+    match volume.kind {
+        VolumeKind::Named => true,
+        VolumeKind::Anonymous => false,
+        VolumeKind::Bind => {
+            let runs = volume.uses.iter().any(|one| one.running);
+            runs && volume.class() == Some(VolumeClass::Hot)
+        }
     }
 }
 
@@ -73,6 +104,9 @@ pub struct VolumeProof {
     pub archived: Option<MountTally>,
     /// Why the witnesses contradict each other; `None` when they agree.
     pub difference: Option<String>,
+    /// What of the archive's word leaves open whether the volume is in it; `None` when nothing does.
+    #[serde(default)]
+    pub doubt: Option<String>,
 }
 
 /// Holds plan, log and archive against each other, volume by volume, as far as they are there.
@@ -81,9 +115,13 @@ pub fn prove_volumes(
     log: Option<&VzdumpLog>,
     content: Option<&ArchiveContent>,
 ) -> Vec<VolumeProof> {
+    let volumes = content.iter().flat_map(|content| &content.docker_volumes);
+    let found: HashMap<(&str, &str), &ArchivedVolume> = volumes
+        .map(|one| ((one.name.as_str(), one.path.as_str()), one))
+        .collect();
     planned
         .iter()
-        .map(|planned| prove(planned, log, content))
+        .map(|planned| prove(planned, log, content, &found))
         .collect()
 }
 
@@ -91,25 +129,24 @@ fn prove(
     planned: &PlannedVolume,
     log: Option<&VzdumpLog>,
     content: Option<&ArchiveContent>,
+    found: &HashMap<(&str, &str), &ArchivedVolume>,
 ) -> VolumeProof {
     let mount = log.zip(planned.key.as_ref());
     let mount = mount.and_then(|(log, key)| log.mounts.get(key));
     let logged = mount.map(|(included, _)| *included);
-    let found = |path: Option<&String>| {
-        let path = path?;
-        let volumes = &content?.docker_volumes;
-        let mut here = volumes.iter();
-        here.find(|one| one.name == planned.name && one.path == *path)
-    };
+    let found =
+        |path: Option<&String>| found.get(&(planned.name.as_str(), path?.as_str())).copied();
     let archived = found(planned.path.as_ref());
     let beside = found(planned.beside.as_ref());
     let difference = log
         .and_then(|_| log_differs(planned, logged))
-        .or_else(|| content.and_then(|_| archive_differs(planned, archived, beside)));
+        .or_else(|| archive_differs(planned, content?, archived, beside));
+    let doubt = content.and_then(|_| doubt(planned, archived));
     VolumeProof {
         planned: planned.clone(),
         logged,
         archived: archived.map(|archived| archived.tally),
+        doubt: doubt.filter(|_| difference.is_none()),
         difference,
     }
 }
@@ -125,21 +162,24 @@ fn log_differs(volume: &PlannedVolume, logged: Option<bool>) -> Option<String> {
 
 fn archive_differs(
     volume: &PlannedVolume,
+    content: &ArchiveContent,
     archived: Option<&ArchivedVolume>,
     beside: Option<&ArchivedVolume>,
 ) -> Option<String> {
     let members = |found: Option<&ArchivedVolume>| found.map_or(0, |found| found.tally.members);
-    let is_there = archived.is_some_and(|found| found.root_present || found.tally.members > 0);
-    if volume.included && !is_there {
+    if volume.included && volume.sure && !is_there(archived) && !is_other(archived) {
         return Some(
             "should be in, but its directory is not in the archive (import a new report if it was removed)"
                 .to_owned(),
         );
     }
-    if !volume.included && members(archived) > 0 {
+    let below = volume.parts_in.iter();
+    let below = below.filter_map(|key| content.mounts.get(key));
+    let below: u64 = below.map(|tally| tally.members).sum();
+    let own = members(archived).saturating_sub(below);
+    if !volume.included && own > 0 {
         return Some(format!(
-            "should be out, but {} members of it are in the archive",
-            members(archived)
+            "should be out, but {own} members of it are in the archive"
         ));
     }
     if !volume.included && members(beside) > 0 {
@@ -149,6 +189,37 @@ fn archive_differs(
         ));
     }
     None
+}
+
+fn is_there(archived: Option<&ArchivedVolume>) -> bool {
+    archived.is_some_and(|found| found.root_present || found.tally.members > 0)
+}
+
+fn is_other(archived: Option<&ArchivedVolume>) -> bool {
+    archived.is_some_and(|found| found.root_is_other)
+}
+
+/// What is no contradiction, and no proof either.
+fn doubt(volume: &PlannedVolume, archived: Option<&ArchivedVolume>) -> Option<String> {
+    if !volume.included {
+        return None;
+    }
+    if is_other(archived) {
+        return Some(
+            "a link or a device stands in its place, so what it leads to has to be looked for there".to_owned(),
+        );
+    }
+    if !is_there(archived) {
+        return Some(
+            "nothing of it is in the archive: it was removed since the report, or is a socket"
+                .to_owned(),
+        );
+    }
+    let empty = archived.is_some_and(|found| found.tally.members == 0);
+    let counted = volume.size.filter(|bytes| *bytes > 0 && empty)?;
+    Some(format!(
+        "its directory is in the archive and empty, though the report counted {counted} bytes"
+    ))
 }
 
 /// What changed from one archive of a guest to the next in a way that a person should look at. Growth and new files are no
@@ -175,7 +246,7 @@ pub fn content_findings(
 }
 
 /// Below this a volume's size says nothing.
-const NOTABLE: u64 = 1 << 20;
+pub(crate) const NOTABLE: u64 = 1 << 20;
 
 fn compare(found: &mut Vec<Finding>, subject: &str, old: &ArchivedVolume, new: &ArchivedVolume) {
     let (was, is) = (old.tally.bytes, new.tally.bytes);

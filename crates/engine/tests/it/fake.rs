@@ -179,9 +179,8 @@ pub(crate) fn backup_job_of(change: impl FnOnce(&mut BackupRequest)) -> Job {
         vmid: vmid(9010),
         mark,
         policy: backup_policy(),
-        forecast_bytes: None,
         volumes: None,
-        before: Vec::new(),
+        former: None,
     };
     change(&mut request);
     Job {
@@ -589,6 +588,7 @@ pub(crate) fn content() -> ArchiveContent {
         members: 10,
         bytes: 200,
         mounts: BTreeMap::from([("rootfs".to_owned(), tally), ("mp1".to_owned(), tally)]),
+        mount_roots: BTreeSet::from(["rootfs".to_owned(), "mp1".to_owned()]),
         ..ArchiveContent::default()
     }
 }

@@ -1,5 +1,8 @@
 //! Docker volumes: every finding by a guest that has exactly it and one that does not; the proof; the plan.
 
+mod apart;
+mod doubts;
+mod forecast;
 mod placement;
 mod proof;
 
@@ -83,6 +86,18 @@ impl Case {
             path: None,
             class,
             cover,
+        });
+    }
+
+    /// All that lies at a path.
+    pub(crate) fn path_rule(&mut self, path: &str, class: VolumeClass) {
+        self.policy.rules.push(VolumeRule {
+            vmid: None,
+            name: None,
+            image: None,
+            path: Some(path.to_owned()),
+            class,
+            cover: Some(elsewhere()),
         });
     }
 

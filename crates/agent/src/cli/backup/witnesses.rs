@@ -14,7 +14,7 @@ pub(super) fn witness_table(mounts: &[MountProof], volumes: &[VolumeProof]) -> S
             (planned.included, &planned.why),
             proof.logged,
             proof.archived,
-            proof.difference.as_deref(),
+            contradiction(proof.difference.as_deref()),
         )
     });
     let of_volumes = volumes.iter().map(|proof| {
@@ -27,11 +27,16 @@ pub(super) fn witness_table(mounts: &[MountProof], volumes: &[VolumeProof]) -> S
             (planned.included, &planned.why),
             proof.logged,
             proof.archived,
-            proof.difference.as_deref(),
+            contradiction(proof.difference.as_deref())
+                .or_else(|| Some(format!("unproven: {}", proof.doubt.as_ref()?))),
         )
     });
     let rows: Vec<_> = of_mounts.chain(of_volumes).collect();
     table(&["WHAT", "PLAN", "LOG", "ARCHIVE", "WHY"], &rows)
+}
+
+fn contradiction(difference: Option<&str>) -> Option<String> {
+    difference.map(|difference| format!("CONTRADICTION: {difference}"))
 }
 
 fn row(
@@ -39,16 +44,13 @@ fn row(
     (included, why): (bool, &str),
     logged: Option<bool>,
     archived: Option<MountTally>,
-    difference: Option<&str>,
+    trouble: Option<String>,
 ) -> Vec<String> {
     let archived = archived.map_or_else(
         || "-".to_owned(),
         |tally| format!("{} members, {}", tally.members, size(tally.bytes)),
     );
-    let why = match difference {
-        Some(difference) => format!("CONTRADICTION: {difference}"),
-        None => one_line(why),
-    };
+    let why = trouble.unwrap_or_else(|| one_line(why));
     vec![
         what,
         in_or_out(included).to_owned(),
@@ -78,7 +80,7 @@ pub(super) fn untold_lines(content: &[ArchivedVolume], told: &[VolumeProof]) -> 
                 );
             }
             format!(
-                "  in  Docker volume `{name}`: {} members, {} (a named volume lies in the rootfs, so it is always in)",
+                "  in  Docker volume `{name}`: {} members, {} (no report told of it)",
                 volume.tally.members,
                 size(volume.tally.bytes)
             )

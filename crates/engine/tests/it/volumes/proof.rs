@@ -7,7 +7,7 @@ use super::{Case, bound, container};
 use crate::fake::{self, World};
 
 /// The guest of the tests with a hot volume on the rootfs and a bulk one on mp2, which is in no backup.
-fn known() -> KnownVolumes {
+pub(super) fn known() -> KnownVolumes {
     let case = Case::with(|case| {
         case.config = fake::backup_subject().config;
         case.inventory
@@ -16,6 +16,7 @@ fn known() -> KnownVolumes {
         let player = container("player", "example/player", "films", "/films");
         case.inventory.containers.push(player);
         case.rule("films", VolumeClass::Bulk, Some(super::elsewhere()));
+        case.path_rule("/mnt/mp2*", VolumeClass::Bulk);
     });
     KnownVolumes {
         of: case.config.fingerprint(),
@@ -24,7 +25,7 @@ fn known() -> KnownVolumes {
     }
 }
 
-fn archived(name: &str, path: &str, members: u64) -> ArchivedVolume {
+pub(super) fn archived(name: &str, path: &str, members: u64) -> ArchivedVolume {
     ArchivedVolume {
         name: name.into(),
         path: path.into(),
@@ -45,7 +46,7 @@ fn good() -> Vec<ArchivedVolume> {
     vec![archived("films", FILMS, 0), archived("pgdata", PGDATA, 7)]
 }
 
-fn backup(
+pub(super) fn backup(
     change: impl FnOnce(&mut BackupRequest),
     content: impl Fn(&mut ArchiveContent),
 ) -> BackupReport {
@@ -84,7 +85,7 @@ fn backup(
     backup.report().unwrap().clone()
 }
 
-fn codes(report: &BackupReport) -> Vec<&str> {
+pub(super) fn codes(report: &BackupReport) -> Vec<&str> {
     report
         .findings
         .iter()

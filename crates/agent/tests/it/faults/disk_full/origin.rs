@@ -121,7 +121,7 @@ impl Origin {
         match subject {
             Subject::Backup => {
                 let rows = journal.backups(Some(vmid(9010))).await.unwrap();
-                let former = rows.into_iter().find_map(|row| row.report.content);
+                let former = FormerBackup::among(rows.into_iter().map(|row| row.report));
                 backup_job_after(former, bench, journal, 9010, bits)
             }
             Subject::Exercise => exercise_job(bench, journal, 9001, bits),
