@@ -11,7 +11,7 @@ use crate::document::{Document, DocumentError};
 
 /// What the Docker engine of one guest has.
 ///
-/// Passwords and tokens in options and labels are replaced by `[redacted]` wherever a report is made or read: a report is
+/// Options and labels that may hold a password or a token are replaced by `[redacted]` wherever a report is made or read: a report is
 /// stored and shown.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct VolumeReport {
@@ -171,8 +171,8 @@ impl Document for VolumeReport {
             let mounts = &mut container.mounts;
             mounts.sort_by(|one, other| one.destination.cmp(&other.destination));
         }
-        redact::redact(&mut self);
         limits::check(&self)?;
+        redact::redact(&mut self);
         Ok(self)
     }
 }

@@ -19,7 +19,7 @@ pub(crate) fn size(root: &Path) -> u64 {
         .sum()
 }
 
-/// Copies a tree as it is; symbolic links stay links.
+/// Copies a tree as it is, with the times of its files; symbolic links stay links.
 pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -32,6 +32,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
             std::os::unix::fs::symlink(fs::read_link(&source)?, &goal)?;
         } else if meta.is_file() {
             fs::copy(&source, &goal)?;
+            fs::File::open(&goal)?.set_modified(meta.modified()?)?;
         }
     }
     Ok(())

@@ -182,9 +182,9 @@ async fn a_bulk_volume_needs_somebodys_word_on_what_protects_it() {
     let films = "guest 9010 volume films";
     // As a good guest of its kind: nothing but the volume can call for attention.
     bench.poke(9010, json!({ "delete": ["mp3"] })).await;
-    let bare = used(engine().bound("films", "/mnt/mp2/films", BULK), "films");
+    let bare = used(engine().bound("films", "/mnt/mp2", BULK), "films");
     bench
-        .files(9010, json!([{ "do": "mkdir", "path": "/mnt/mp2/films" }]))
+        .files(9010, json!([{ "do": "mkdir", "path": "/mnt/mp2" }]))
         .await;
     assert_eq!(
         bench.shown(9010, &bare, films).await,
@@ -210,14 +210,14 @@ async fn a_bulk_volume_needs_somebodys_word_on_what_protects_it() {
             format!("{text}\n[[volumes.rules]]\nname = \"films\"\nclass = \"bulk\"\n{cover}\n")
         });
         // With the volume's own word on its class, and without.
-        let silent = used(engine().bound("films", "/mnt/mp2/films", &[]), "films");
+        let silent = used(engine().bound("films", "/mnt/mp2", &[]), "films");
         for docker in [&bare, &silent] {
             assert_eq!(bench.shown(9010, docker, films).await, NOTHING, "{cover}");
             assert_eq!(bench.posture(9010).await, protected, "{cover}");
         }
         bench.reconfigure(|_| before.clone());
     }
-    let labelled = used(engine().bound("films", "/mnt/mp2/films", COVERED), "films");
+    let labelled = used(engine().bound("films", "/mnt/mp2", COVERED), "films");
     assert_eq!(bench.shown(9010, &labelled, films).await, NOTHING);
     assert_eq!(bench.posture(9010).await, protected);
 }
