@@ -12,7 +12,7 @@ mod subject;
 use felhom_engine::{
     ArchiveFacts, ErrorClass, NodeFacts, RemoteError, Retention, StorageFacts, ThinPool,
 };
-use felhom_ids::{GuestKind, StorageId, Vmid};
+use felhom_ids::{GuestKind, StorageId, Upid, Vmid};
 use felhom_proxmox::property::InvalidProperty;
 use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::pve::storage::{StorageConfig, StorageStatus, StoredVolume};
@@ -89,25 +89,28 @@ impl From<InvalidProperty> for Trouble {
 pub(crate) async fn node(pve: &Pve) -> Result<NodeFacts, Trouble> {
     let nodes = pve.nodes().await?;
     let status = pve.node_status().await?;
-    let running = ListTasks {
-        source: TaskSource::Active,
-        kind: Some("vzdump".into()),
-        ..ListTasks::default()
-    };
-    let vzdump = pve
-        .tasks(&running)
-        .await?
-        .into_iter()
-        .find(|task| task.outcome().is_none());
     Ok(NodeFacts {
         cluster_nodes: nodes.len(),
         memory_available: status.memory.available.unwrap_or(status.memory.free),
         root_avail: status.rootfs.avail,
         root_total: status.rootfs.total,
-        vzdump_running: vzdump.map(|task| task.upid),
+        vzdump_running: running_backups(pve).await?.next(),
         now_s: pve.node_time().await.ok().map(|time| time.time),
         uptime_s: u64::try_from(status.uptime).ok(),
     })
+}
+
+/// The backups that run on the node, whoever asked for them.
+async fn running_backups(pve: &Pve) -> Result<impl Iterator<Item = Upid> + use<>, Trouble> {
+    let active = ListTasks {
+        source: TaskSource::Active,
+        kind: Some("vzdump".into()),
+        ..ListTasks::default()
+    };
+    let tasks = pve.tasks(&active).await?.into_iter();
+    Ok(tasks
+        .filter(|task| task.outcome().is_none())
+        .map(|task| task.upid))
 }
 
 /// A storage; `None` when the node does not list it for this token.

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use felhom_ids::{GuestKind, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
+pub use crate::backup::forecast::FormerBackup;
 use crate::backup::preflight::Preflight;
 pub use crate::backup::volumes::KnownVolumes;
 use crate::finding::Finding;
@@ -44,41 +45,6 @@ pub struct BackupRequest {
     /// The guest's last good backup.
     #[serde(default)]
     pub former: Option<Box<FormerBackup>>,
-}
-
-/// What the last good backup under a VMID came to: what the next one is expected to be like.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FormerBackup {
-    /// Whom it is of: another guest that was given the same VMID inherits nothing.
-    pub of: GuestFingerprint,
-    /// Bytes of the archive on its storage.
-    pub size: Option<u64>,
-    /// What was in the last one that could be read.
-    pub content: Option<ArchiveContent>,
-}
-
-impl FormerBackup {
-    /// The newest good backup of these, with the content of the newest of the same guest that was read: with one that nobody
-    /// could look into there is nothing to compare. The newest come first.
-    pub fn among(records: impl IntoIterator<Item = BackupReport>) -> Option<Self> {
-        let mut good = records
-            .into_iter()
-            .filter(|report| report.verdict == BackupVerdict::Good);
-        let newest = good.next()?;
-        let (of, size) = (newest.fingerprint, newest.size);
-        let content = newest.content.or_else(|| {
-            let mut same = good.filter(|report| report.fingerprint == of);
-            same.find_map(|report| report.content)
-        });
-        Some(Self { of, size, content })
-    }
-}
-
-impl BackupRequest {
-    /// The last good backup of this very guest.
-    fn former(&self, of: &GuestFingerprint) -> Option<&FormerBackup> {
-        self.former.as_deref().filter(|former| former.of == *of)
-    }
 }
 
 /// How a backup ended.
@@ -318,15 +284,7 @@ impl BackupJob {
                 self.dumped(prepared, mutating);
             }
             (State::ReadingBack { prepared, ended }, Outcome::BackupResult(result)) => {
-                self.state = if self.read_archive(&prepared, &result).is_some() {
-                    State::ReadingArchive {
-                        prepared,
-                        ended,
-                        result,
-                    }
-                } else {
-                    self.finish(&prepared, &ended, Some(&result), None)
-                };
+                self.state = self.read_back(now, prepared, ended, result);
             }
             (State::ReadingBack { prepared, ended }, Outcome::Failed(error)) => {
                 self.not_read_back(now, prepared, ended, error);
@@ -424,6 +382,41 @@ impl BackupJob {
         if self.planning.last() != Some(&line) {
             self.planning.push(line);
         }
+    }
+
+    fn read_back(
+        &mut self,
+        now: Timestamp,
+        prepared: Box<Prepared>,
+        ended: Ended,
+        result: Box<BackupResult>,
+    ) -> State {
+        if self.waits_for_another(now, &result) {
+            State::ReadingBack { prepared, ended }
+        } else if self.read_archive(&prepared, &result).is_some() {
+            State::ReadingArchive {
+                prepared,
+                ended,
+                result,
+            }
+        } else {
+            self.finish(&prepared, &ended, Some(&result), None)
+        }
+    }
+
+    /// Somebody else's backup that began when ours ended locks the guest and snapshots it, which says nothing about ours.
+    fn waits_for_another(&mut self, now: Timestamp, result: &BackupResult) -> bool {
+        let Some(upid) = &result.other_backup else {
+            return false;
+        };
+        let Some(pause) = self.patience.pause(self.request.policy.wait_limit) else {
+            return false;
+        };
+        self.plan_line(format!(
+            "waiting: another backup works on the guest (`{upid}`)"
+        ));
+        self.not_before = Some(now.plus(pause));
+        true
     }
 
     /// A refused request left nothing to read back.

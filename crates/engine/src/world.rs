@@ -301,6 +301,9 @@ pub struct BackupResult {
     pub state: GuestState,
     /// The configuration inside the new archive, where there is exactly one and it could be read.
     pub archived_config: Option<GuestConfig>,
+    /// Somebody else's backup that may be working on the guest right now.
+    #[serde(default)]
+    pub other_backup: Option<Upid>,
 }
 
 /// Members and bytes below one mount point, in the archive.

@@ -5,14 +5,16 @@ use std::collections::BTreeSet;
 use felhom_engine::{
     ArchiveFacts, BackupResult, BackupSubject, ErrorClass, GuestConfig, GuestState, RemoteError,
 };
-use felhom_ids::{GuestKind, StorageId, Vmid, VolumeId};
+use felhom_ids::{GuestKind, StorageId, Upid, Vmid, VolumeId};
 use felhom_proxmox::property::InvalidProperty;
 use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::pve::tasks::ListTasks;
 use felhom_proxmox::{Error, Pve};
 
 use super::config::machine_config;
-use super::{Trouble, archive_facts, guest_config, missing_privileges, node, storage};
+use super::{
+    Trouble, archive_facts, guest_config, missing_privileges, node, running_backups, storage,
+};
 
 pub(crate) async fn backup_subject(
     pve: &Pve,
@@ -67,17 +69,45 @@ pub(crate) async fn backup_result(
         .map(archive_facts)
         .collect();
     let archived_config = match new_archives.as_slice() {
-        [archive] => archived_config(pve, &archive.volid)
-            .await
-            .ok()
-            .and_then(Result::ok),
+        [archive] => readable_config(pve, &archive.volid).await?,
         _ => None,
+    };
+    let state = guest_state(pve, vmid).await?;
+    // Only then the guest is not as it was for a reason that may be none of ours.
+    let at_work = state.lock.is_some() || state.snapshots.iter().any(|name| name == "vzdump");
+    let other_backup = if at_work {
+        running_backups(pve)
+            .await?
+            .find(|upid| may_be_of(upid, vmid))
+    } else {
+        None
     };
     Ok(BackupResult {
         new_archives,
-        state: guest_state(pve, vmid).await?,
+        state,
         archived_config,
+        other_backup,
     })
+}
+
+/// `None` when the archive holds none that can be read; an error when only this moment is to blame.
+async fn readable_config(pve: &Pve, volid: &VolumeId) -> Result<Option<GuestConfig>, Trouble> {
+    match archived_config(pve, volid).await {
+        Ok(config) => Ok(config.ok()),
+        Err(error) => {
+            let Trouble(error) = error.into();
+            if error.class.is_transient() {
+                Err(Trouble(error))
+            } else {
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A task of one guest bears its number; one of several bears none.
+fn may_be_of(upid: &Upid, vmid: Vmid) -> bool {
+    upid.id().is_empty() || upid.id() == vmid.to_string()
 }
 
 /// One archive with its whole notes.

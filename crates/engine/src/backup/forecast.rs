@@ -1,10 +1,47 @@
 //! The last good backup as a forecast: what is in the new archive, held against what was in that one.
 
-use super::{BackupRequest, Prepared};
+use serde::{Deserialize, Serialize};
+
+use super::{BackupReport, BackupRequest, BackupVerdict, Prepared};
 use crate::finding::{Finding, codes};
 use crate::inclusion::Inclusion;
 use crate::volumes::{NOTABLE, content_findings};
-use crate::world::{ArchiveContent, ArchivedVolume, MountTally};
+use crate::world::{ArchiveContent, ArchivedVolume, GuestFingerprint, MountTally};
+
+/// What the last good backup under a VMID came to: what the next one is expected to be like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerBackup {
+    /// Whom it is of: another guest that was given the same VMID inherits nothing.
+    pub of: GuestFingerprint,
+    /// Bytes of the archive on its storage.
+    pub size: Option<u64>,
+    /// What was in the last one that could be read.
+    pub content: Option<ArchiveContent>,
+}
+
+impl FormerBackup {
+    /// The newest good backup of these, with the content of the newest of the same guest that was read: with one that nobody
+    /// could look into there is nothing to compare. The newest come first.
+    pub fn among(records: impl IntoIterator<Item = BackupReport>) -> Option<Self> {
+        let mut good = records
+            .into_iter()
+            .filter(|report| report.verdict == BackupVerdict::Good);
+        let newest = good.next()?;
+        let (of, size) = (newest.fingerprint, newest.size);
+        let content = newest.content.or_else(|| {
+            let mut same = good.filter(|report| report.fingerprint == of);
+            same.find_map(|report| report.content)
+        });
+        Some(Self { of, size, content })
+    }
+}
+
+impl BackupRequest {
+    /// The last good backup of this very guest.
+    pub(super) fn former(&self, of: &GuestFingerprint) -> Option<&FormerBackup> {
+        self.former.as_deref().filter(|former| former.of == *of)
+    }
+}
 
 /// What changed in a way that a person should look at. Nothing when the last good backup was not read, or is of another guest.
 pub(super) fn findings(

@@ -9,7 +9,7 @@ use crate::inclusion::prove_inclusion;
 use crate::mutating::Ended;
 use crate::outcome::{RemoteError, TaskVerdict};
 use crate::vzdump_log::VzdumpLog;
-use crate::world::{ArchiveContent, BackupResult, GuestState};
+use crate::world::{ArchiveContent, ArchiveFacts, BackupResult, GuestState};
 
 pub(super) fn empty(request: &BackupRequest, verdict: BackupVerdict) -> BackupReport {
     BackupReport {
@@ -51,7 +51,7 @@ pub(super) fn report(
     report.findings = findings.to_vec();
     let log = take_task(&mut report, ended);
     if let Some(result) = result {
-        take_result(&mut report, result, prepared);
+        take_result(&mut report, result, prepared, log.as_ref());
     }
     if let Some(log) = &log {
         take_log(&mut report, request, prepared, log, content);
@@ -157,9 +157,26 @@ fn take_verdict(report: &mut BackupReport, verdict: &TaskVerdict, parsed: &Vzdum
     }
 }
 
-fn take_result(report: &mut BackupReport, result: &BackupResult, prepared: &Prepared) {
-    match result.new_archives.as_slice() {
-        [archive] => {
+/// The one that vzdump's log names, where several came about.
+fn ours<'a>(archives: &'a [ArchiveFacts], log: Option<&VzdumpLog>) -> Option<&'a ArchiveFacts> {
+    if let [archive] = archives {
+        return Some(archive);
+    }
+    let named = log?.archive.as_deref()?;
+    let file = named.rsplit('/').next().unwrap_or(named);
+    let is_it = |one: &&ArchiveFacts| one.volid.name().strip_prefix("backup/") == Some(file);
+    archives.iter().find(is_it)
+}
+
+fn take_result(
+    report: &mut BackupReport,
+    result: &BackupResult,
+    prepared: &Prepared,
+    log: Option<&VzdumpLog>,
+) {
+    let archives = result.new_archives.as_slice();
+    match (ours(archives, log), archives) {
+        (Some(archive), _) => {
             report.volid = Some(archive.volid.clone());
             report.size = Some(archive.size);
             report.ctime = Some(archive.ctime);
@@ -167,20 +184,25 @@ fn take_result(report: &mut BackupReport, result: &BackupResult, prepared: &Prep
                 report.worsen(BackupVerdict::Failed, "the archive is empty");
             }
         }
-        [] if report.verdict == BackupVerdict::Good => {
+        (None, []) if report.verdict == BackupVerdict::Good => {
             report.worsen(
                 BackupVerdict::Failed,
                 "the task was OK, but the storage lists no new archive",
             );
         }
-        [] => {}
-        several => {
+        (None, []) => {}
+        (None, several) => {
             let reason = format!(
                 "{} new archives appeared; which is ours cannot be told",
                 several.len()
             );
             report.worsen(BackupVerdict::Undetermined, reason);
         }
+    }
+    if let Some(upid) = &result.other_backup {
+        let detail =
+            format!("another backup works on it (`{upid}`), so how ours left it cannot be told");
+        return report.find(codes::OTHER_BACKUP_AT_WORK, detail);
     }
     for (change, mend) in changes(report.vmid, prepared, &result.state) {
         let subject = format!("guest {}", report.vmid);

@@ -183,15 +183,15 @@ fn unreported(vmid: Vmid, planned: &[PlannedVolume], content: &ArchiveContent) -
     if count == 0 {
         return None;
     }
-    let named: Vec<String> = names
+    let first: Vec<String> = names
         .iter()
         .take(NAMED)
         .map(|name| format!("`{name}`"))
         .collect();
-    let more = if count > named.len() { ", …" } else { "" };
+    let more = if count > first.len() { ", …" } else { "" };
     let detail = format!(
         "{count} volume(s) in the archive are in no report: {}{more}",
-        named.join(", ")
+        first.join(", ")
     );
     let subject = format!("guest {vmid}");
     Some(Finding::new(

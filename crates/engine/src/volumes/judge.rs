@@ -271,7 +271,7 @@ fn uses(inventory: &Inventory) -> HashMap<Mounted, Vec<VolumeUse>> {
         for mount in &container.mounts {
             let source = match &mount.source {
                 Mounted::Bind(path) => Mounted::Bind(clean(path)),
-                other => other.clone(),
+                Mounted::Volume(_) | Mounted::Tmpfs | Mounted::Other(_) => mount.source.clone(),
             };
             all.entry(source).or_default().push(VolumeUse {
                 container: container.name.clone(),

@@ -169,3 +169,52 @@ fn a_storage_with_retention_gets_protected_archives_until_the_quota_is_reached()
     ));
     assert_eq!(limited(5), Next::Done);
 }
+
+/// A backup whose read-back finds somebody else's at work the first `busy` times.
+fn beside_another(busy: usize) -> (BackupReport, usize) {
+    let (mut job, mut world) = (backup_job(), World::default());
+    let (mut now, mut looks) = (Timestamp::from_secs(1), 0);
+    loop {
+        match job.next(now) {
+            Next::Do(step) => {
+                let mut outcome = world.perform(&step, Trouble::None);
+                if let Outcome::BackupResult(result) = &mut outcome {
+                    looks += 1;
+                    if looks <= busy {
+                        result.state.lock = Some("backup".into());
+                        result.state.snapshots.push("vzdump".into());
+                        result.other_backup = Some(
+                            "UPID:demo:00000BAD:00000001:00000002:vzdump:9010:root@pam:"
+                                .parse()
+                                .unwrap(),
+                        );
+                    }
+                }
+                job.record(now, outcome);
+            }
+            Next::Wait { until, .. } => now = until,
+            Next::Pause(_) => job.resume(),
+            Next::Done => break,
+        }
+    }
+    let JobKind::Backup(backup) = job.kind else {
+        unreachable!()
+    };
+    (backup.report().unwrap().clone(), looks)
+}
+
+#[test]
+fn somebody_else_s_backup_right_after_ours_is_waited_for_and_is_no_damage_of_ours() {
+    let (report, looks) = beside_another(3);
+    assert_eq!((report.verdict, looks), (BackupVerdict::Good, 4));
+    let codes = |report: &BackupReport| -> Vec<String> {
+        let findings = report.findings.iter();
+        findings.map(|finding| finding.code.clone()).collect()
+    };
+    assert!(!codes(&report).contains(&"other-backup-at-work".to_owned()));
+    let (report, looks) = beside_another(usize::MAX);
+    assert!(looks > 4, "{looks}");
+    assert_eq!(report.verdict, BackupVerdict::Good, "{:?}", report.reasons);
+    assert!(codes(&report).contains(&"other-backup-at-work".to_owned()));
+    assert!(!codes(&report).contains(&"guest-changed-by-backup".to_owned()));
+}

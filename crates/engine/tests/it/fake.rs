@@ -421,6 +421,7 @@ impl World {
                     .collect(),
                 state: running(),
                 archived_config: Some(guest()),
+                other_backup: None,
             })),
             Observe::ArchiveContent { .. } => Outcome::ArchiveContent(Box::new(content())),
             Observe::TestSubject { .. } => Outcome::TestSubject(Box::new(test_subject())),

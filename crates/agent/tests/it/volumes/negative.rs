@@ -207,6 +207,10 @@ async fn a_backup_that_lacks_a_volume_or_holds_bulk_fails_at_once() {
     bench.world.control("vzdump-omits", omitted).await.unwrap();
     failed("volume b2vol: should be in").await;
     good().await;
+    let omitted = json!({ "paths": ["/mnt/mp1"] });
+    bench.world.control("vzdump-omits", omitted).await.unwrap();
+    failed("mp1 (/mnt/mp1): should be in, but not even its directory").await;
+    good().await;
     // Docker started before the mount point was there, and wrote below it.
     let stray = format!("{BULK_OWN}/stray.mkv");
     let write = json!([{ "do": "write", "path": stray, "text": "movie" }]);
