@@ -1,5 +1,6 @@
 //! The job that backs one guest up and proves what is in the archive.
 
+mod excludes;
 mod forecast;
 mod preflight;
 mod verdict;
@@ -360,6 +361,12 @@ impl BackupJob {
             self.plan_line(line);
         }
         self.take_volumes(now, subject, judged.as_ref());
+        self.findings.extend(excludes::findings(
+            &format!("guest {}", self.request.vmid),
+            &subject.exclude_paths,
+            &prepared.plan,
+            prepared.volumes.as_deref().unwrap_or_default(),
+        ));
         let mutation = Mutation::Backup {
             vmid: self.request.vmid,
             storage: self.storage(),

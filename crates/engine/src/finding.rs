@@ -135,6 +135,8 @@ pub mod codes {
             "A mount point keeps Proxmox from snapshotting the guest.";
         ROLLBACK_TAKES_BACK = "rollback-takes-back", Notice,
             "A mount point that no backup holds is part of every snapshot, so a rollback takes its data back too.";
+        EXCLUDED_BY_VZDUMP_CONF = "excluded-by-vzdump-conf", Warning,
+            "The node's own backup configuration leaves out what the guest's configuration puts into every backup.";
         OTHER_BACKUP_AT_WORK = "other-backup-at-work", Notice,
             "Somebody else's backup worked on the guest when ours had ended, so how ours left the guest cannot be told.";
         TASK_WARNINGS = "task-warnings", Warning,

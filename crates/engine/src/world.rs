@@ -271,6 +271,9 @@ pub struct BackupSubject {
     pub tasks: BTreeSet<Upid>,
     /// Privileges the principal lacks: `(path, privilege)`; empty when all are there.
     pub missing_privileges: Vec<(String, String)>,
+    /// Patterns that the node's own configuration leaves out of every container's archive.
+    #[serde(default)]
+    pub exclude_paths: Vec<String>,
 }
 
 /// A backup archive as the storage lists it.

@@ -37,6 +37,8 @@ pub(crate) struct Guests {
     /// What the next archive lacks, though its log says nothing of it.
     #[serde(skip)]
     pub(crate) vzdump_omits: Vec<String>,
+    /// `exclude-path` of `/etc/vzdump.conf`.
+    pub(crate) vzdump_excludes: Vec<String>,
     /// Lock files of guests that somebody holds.
     #[serde(skip)]
     pub(crate) lock_files: BTreeSet<(u32, lock_file::Kind)>,

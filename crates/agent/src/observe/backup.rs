@@ -39,7 +39,15 @@ pub(crate) async fn backup_subject(
         vmid: Some(vmid),
         ..ListTasks::default()
     };
+    // Virtual machines are archived by drives, and know no paths. What the storage hides is refused by its own name.
+    let exclude_paths = match (config.kind, &storage) {
+        (GuestKind::Lxc, Some(_)) if missing_privileges.is_empty() => {
+            pve.vzdump_defaults(id).await?.exclude_paths()
+        }
+        _ => Vec::new(),
+    };
     Ok(BackupSubject {
+        exclude_paths,
         config,
         state,
         node,

@@ -535,6 +535,7 @@ pub(crate) fn archive(volid: &VolumeId) -> ArchiveFacts {
 
 pub(crate) fn backup_subject() -> BackupSubject {
     BackupSubject {
+        exclude_paths: Vec::new(),
         config: guest(),
         state: running(),
         node: node(),

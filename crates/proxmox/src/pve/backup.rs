@@ -150,7 +150,56 @@ impl Endpoint for ExtractConfig {
     }
 }
 
+/// `GET /nodes/N/vzdump/defaults`: what `/etc/vzdump.conf` makes of every backup. It asks for `Datastore.Audit` or
+/// `Datastore.AllocateSpace` on the storage; what only root needs to know is left out without `Sys.Audit`.
+#[derive(Debug, Clone)]
+pub struct GetVzdumpDefaults {
+    /// Where the backup is to go.
+    pub storage: StorageId,
+}
+
+/// What `/etc/vzdump.conf` says, as far as it decides what is in an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub struct VzdumpDefaults {
+    /// Patterns that are left out of every container's archive, joined by commas (pve-manager API2/VZDump.pm).
+    #[serde(rename = "exclude-path")]
+    exclude_path: Option<String>,
+}
+
+impl VzdumpDefaults {
+    /// Patterns that are left out of every container's archive; those with a slash in front count from the guest's root. A
+    /// pattern with a comma comes apart, which no answer of the API can tell.
+    pub fn exclude_paths(&self) -> Vec<String> {
+        let text = self.exclude_path.as_deref().unwrap_or_default();
+        let patterns = text.split(',').map(str::trim);
+        patterns
+            .filter(|pattern| !pattern.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+impl Endpoint for GetVzdumpDefaults {
+    type Response = VzdumpDefaults;
+
+    fn request(&self, node: &NodeName) -> Request {
+        Request::new(Method::Get, &[&"nodes", node, &"vzdump", &"defaults"])
+            .with("storage", &self.storage)
+    }
+}
+
 impl Pve {
+    /// What the node's own configuration makes of every backup.
+    ///
+    /// # Errors
+    /// When the node does not answer, or refuses.
+    pub async fn vzdump_defaults(&self, storage: &StorageId) -> Result<VzdumpDefaults, Error> {
+        self.call(&GetVzdumpDefaults {
+            storage: storage.clone(),
+        })
+        .await
+    }
+
     /// Starts a backup.
     pub async fn vzdump(&self, backup: &Vzdump) -> Result<TaskHandle, Error> {
         self.start(backup).await

@@ -319,6 +319,10 @@ fn defaults(call: &Call<'_>) -> Reply {
         "prune-backups": retention.to_string(), "quiet": 0, "remove": 1, "stdexcludes": 1, "stop": 0, "stopwait": 10,
         "storage": storage, "zstd": 1,
     }));
+    let excludes = &world.guests.vzdump_excludes;
+    if !excludes.is_empty() {
+        defaults.insert("exclude-path".to_owned(), json!(excludes.join(",")));
+    }
     let node = format!("/nodes/{}", world.node.name);
     if !world.has(call.auth, &node, "Sys.Audit") {
         // Whoever just backs up need not know these.

@@ -22,6 +22,7 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
         "pct-set" => Some(read(body).and_then(|order| pct_set(sim, order))),
         "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
         "protect-archive" => Some(read(body).and_then(|order| protect_archive(sim, &order))),
+        "vzdump-conf" => Some(read(body).map(|order| vzdump_conf(sim, order))),
         "vzdump-omits" => Some(read(body).map(|order| vzdump_omits(sim, order))),
         _ => None,
     }
@@ -140,6 +141,18 @@ fn vzdump_omits(sim: &Sim, order: VzdumpOmits) -> Value {
     let paths = order.paths.into_iter();
     let paths = paths.map(|path| path.trim_start_matches('/').to_owned());
     sim.lock().guests.vzdump_omits = paths.collect();
+    json!({})
+}
+
+/// Root writes `/etc/vzdump.conf`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct VzdumpConf {
+    exclude_path: Vec<String>,
+}
+
+fn vzdump_conf(sim: &Sim, order: VzdumpConf) -> Value {
+    sim.lock().guests.vzdump_excludes = order.exclude_path;
     json!({})
 }
 

@@ -226,3 +226,31 @@ async fn a_backup_that_lacks_a_volume_or_holds_bulk_fails_at_once() {
         "{reasons:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_node_leaves_out_of_every_backup_is_told_before_it_is_missed() {
+    let bench = known().await;
+    let about = async |excludes: Value| {
+        let order = json!({ "exclude-path": excludes });
+        bench.world.control("vzdump-conf", order).await.unwrap();
+        let ran = bench.run(&["backup", "run", "9010"]).await;
+        let found = ran.data()["findings"].as_array().unwrap().clone();
+        let excluded = found
+            .into_iter()
+            .filter(|one| one["code"] == "excluded-by-vzdump-conf");
+        let told = excluded
+            .map(|one| one["detail"].to_string())
+            .collect::<Vec<_>>();
+        (ran.data()["verdict"].as_str().unwrap().to_owned(), told)
+    };
+    assert_eq!(about(json!([])).await, ("good".to_owned(), vec![]));
+    let other = json!(["/mnt/mp1/cache", "/mnt/mp2", "*.iso"]);
+    assert_eq!(about(other).await, ("good".to_owned(), vec![]));
+    // Plan and log say that it is in, and its directory is there, empty.
+    let (verdict, told) = about(json!(["*.iso", "/mnt/mp1/*"])).await;
+    assert_eq!((verdict.as_str(), told.len()), ("good", 1), "{told:?}");
+    assert!(told[0].contains("all of mp1 (`/mnt/mp1`)"), "{told:?}");
+    let (verdict, told) = about(json!(["/mnt/mp1", HOT_DATA])).await;
+    assert_eq!((verdict.as_str(), told.len()), ("failed", 2), "{told:?}");
+    assert!(told[1].contains("volume b2vol"), "{told:?}");
+}

@@ -338,6 +338,8 @@ impl Run<'_> {
             .cloned()
             .unwrap_or_default();
         let omitted = std::mem::take(&mut world.guests.vzdump_omits);
+        // Those of a request add to the node's (pve-manager VZDump.pm).
+        let configured = world.guests.vzdump_excludes.clone();
         drop(world);
         let mut current = guest.config.current;
         for key in ["lock", "parent", "digest"] {
@@ -352,7 +354,7 @@ impl Run<'_> {
         if self.job.stdexcludes {
             excludes.extend(["tmp/?*", "var/tmp/?*", "var/run/?*.pid"].map(ToOwned::to_owned));
         }
-        for path in &self.job.exclude {
+        for path in self.job.exclude.iter().chain(&configured) {
             match path.strip_prefix('/') {
                 Some(anchored) => excludes.push(anchored.to_owned()),
                 None => excludes.extend([path.clone(), format!("*/{path}")]),

@@ -3,7 +3,9 @@
 use std::iter::successors;
 
 use felhom_ids::{ByteSize, Vmid, VolumeId};
-use felhom_proxmox::pve::backup::{BackupMode, Compression, ExtractConfig, Vzdump};
+use felhom_proxmox::pve::backup::{
+    BackupMode, Compression, ExtractConfig, GetVzdumpDefaults, Vzdump,
+};
 use felhom_proxmox::pve::storage::{
     Allocate, DeleteVolume, GetStorageStatus, GetVolume, ListContent, ListStorageConfigs,
     ListStorages, SetVolumeAttributes,
@@ -66,6 +68,9 @@ fn of_volume(examples: &mut Examples, volume: &VolumeId) {
     examples.one(&GetVolume { volume: volume() });
     examples.one(&DeleteVolume { volume: volume() });
     examples.one(&ExtractConfig { volume: volume() });
+    examples.one(&GetVzdumpDefaults {
+        storage: id("local"),
+    });
     let least = SetVolumeAttributes {
         volume: volume(),
         notes: None,
