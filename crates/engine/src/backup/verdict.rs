@@ -8,6 +8,7 @@ use crate::finding::{Finding, codes};
 use crate::inclusion::prove_inclusion;
 use crate::mutating::Ended;
 use crate::outcome::{RemoteError, TaskVerdict};
+use crate::size::off_forecast;
 use crate::vzdump_log::VzdumpLog;
 use crate::world::{ArchiveContent, BackupResult, GuestState};
 
@@ -324,10 +325,7 @@ fn take_content(
     if let Some(forecast) = request.forecast_bytes.filter(|bytes| *bytes > 0)
         && (content.bytes < forecast / 2 || content.bytes / 2 > forecast)
     {
-        let detail = format!(
-            "{} bytes, after {forecast} in the last good backup",
-            content.bytes
-        );
+        let detail = off_forecast(content.bytes, forecast);
         report.find(codes::SIZE_OFF_FORECAST, detail);
     }
     Some(content.clone())
