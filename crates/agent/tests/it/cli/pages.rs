@@ -204,3 +204,46 @@ async fn a_suppressed_finding_of_a_backup_is_shown_and_does_not_count() {
     assert_eq!(data["findings"].as_array().unwrap().len(), 0);
     assert_eq!(data["suppressed"].as_array().unwrap().len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suppressed_finding_of_the_status_page_is_shown_and_does_not_count() {
+    let bench = Bench::new().await;
+    let begin = [
+        "snapshot",
+        "guard",
+        "9001",
+        "begin",
+        "--confirm-within",
+        "1s",
+        "--on-expiry",
+        "keep",
+    ];
+    assert_eq!(bench.program(&begin, "").await.exit, Some(0));
+    let mut told = Vec::new();
+    for _ in 0..50 {
+        let data = bench.program(&["status", "--json"], "").await.json()["data"].clone();
+        told = data["findings"].as_array().unwrap().clone();
+        if !told.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(told[0]["code"], "guard-expired", "{told:?}");
+    let suppress = [
+        "findings",
+        "suppress",
+        "guard-expired",
+        "--until",
+        "2099-01-01",
+        "--reason",
+        "next week",
+    ];
+    assert_eq!(bench.program(&suppress, "").await.exit, Some(0));
+    let page = bench.program(&["status", "--json"], "").await;
+    let data = &page.json()["data"];
+    assert_eq!(data["findings"], json!([]), "{page:?}");
+    assert_eq!(data["suppressed"][0]["by"]["reason"], "next week");
+    let page = bench.program(&["status"], "").await;
+    let line = "suppressed until 2099-01-01 (next week): guest 9001: ";
+    assert!(page.stdout.contains(line), "{page:?}");
+}

@@ -1,7 +1,8 @@
 //! The reference pages hold what the program has: every configuration key with its default, every finding, every exit code.
+//! And the pages' links lead somewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use felhom_agent::config;
 use felhom_engine::codes;
@@ -157,4 +158,67 @@ fn the_exit_codes_stand_in_the_page_in_ascending_order() {
         .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok())
         .collect();
     assert_eq!(written, [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 75, 77, 78]);
+}
+
+/// Every page of the repository.
+fn pages(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            pages(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+/// A heading as links name it.
+fn anchor(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    heading
+        .chars()
+        .filter(|c| c.is_alphanumeric() || *c == ' ' || *c == '-')
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut all = Vec::new();
+    pages(&top.join("docs"), &mut all);
+    for page in [
+        "README",
+        "ARCHITECTURE",
+        "CHANGELOG",
+        "CONTRIBUTING",
+        "SECURITY",
+    ] {
+        all.push(top.join(format!("{page}.md")));
+    }
+    let mut followed = 0;
+    for page in all {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1) {
+            let link = link.split(')').next().unwrap();
+            if link.contains("://") {
+                continue;
+            }
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => page.clone(),
+                file => page.parent().unwrap().join(file),
+            };
+            let there = std::fs::read_to_string(&target);
+            let there = there.unwrap_or_else(|error| panic!("{}: {link}: {error}", page.display()));
+            let mut headings = there.lines().filter(|line| line.starts_with('#'));
+            assert!(
+                heading.is_empty() || headings.any(|line| anchor(line) == heading),
+                "{}: {link}: no such heading",
+                page.display()
+            );
+            followed += 1;
+        }
+    }
+    assert!(followed > 30, "{followed} links");
 }
