@@ -31,21 +31,37 @@ use crate::output::Printer;
 
 pub(crate) use context::Context;
 
+/// Over the options that every command takes.
+const GLOBAL: &str = "Global options";
+
+/// What stands below the first help.
+const FIRST_STEPS: &str = "\
+First: `enroll pve`, `doctor`, then `backup run VMID --dry-run`.
+Exit codes: 0 done, 3 done with findings, anything else is no success;
+docs/reference/exit-codes.md has them all.";
+
 /// Backs guests up, and proves that the backups come back.
 #[derive(Debug, Parser)]
-#[command(name = "felhom-agent", version, about, disable_help_subcommand = true)]
+#[command(name = "felhom-agent", version, about, disable_help_subcommand = true, after_help = FIRST_STEPS)]
 pub struct Cli {
     /// The configuration file.
-    #[arg(long, global = true, env = "FELHOM_CONFIG", default_value = crate::config::DEFAULT_PATH, value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "FELHOM_CONFIG",
+        default_value = crate::config::DEFAULT_PATH,
+        value_name = "FILE",
+        help_heading = GLOBAL
+    )]
     config: PathBuf,
     /// Print one JSON document on stdout.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// Print no narration and no progress.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     quiet: bool,
-    /// Log more to stderr; twice for every request.
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    /// Log more to stderr; `-vv` logs every request.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     verbose: u8,
     #[command(subcommand)]
     command: Command,
@@ -105,12 +121,13 @@ enum BackupCommand {
         /// Only this guest's.
         vmid: Option<String>,
     },
-    /// Show what is in an archive, read from the archive itself.
+    /// Read an archive to its end, and hold it against what was planned and what vzdump's log says.
     Proof {
-        /// Volume id, `local:backup/vzdump-lxc-…`.
+        /// Volume id, such as `local:backup/vzdump-lxc-…` or `local:backup/vzdump-qemu-…`.
         volid: String,
     },
-    /// Remove our own archives that the configured rules no longer keep, never below so many good ones.
+    /// Remove our own archives that the configured rules no longer keep, and keep at least
+    /// `keep_at_least` good ones.
     Prune {
         /// Only this guest's.
         vmid: Option<String>,
@@ -124,10 +141,10 @@ enum BackupCommand {
 struct BackupRunArgs {
     /// The guest.
     vmid: String,
-    /// Where to, instead of the configured storage.
+    /// Where to, instead of `backup.storage`.
     #[arg(long)]
     storage: Option<String>,
-    /// `snapshot`, `suspend` or `stop`, instead of the configured mode.
+    /// `snapshot`, `suspend` or `stop`, instead of `backup.mode`.
     #[arg(long)]
     mode: Option<String>,
     /// Only say what would be done.
@@ -143,14 +160,14 @@ enum RestoreCommand {
     Run(RestoreRunArgs),
     /// What was restored, and how it ended.
     List {
-        /// Only to or of this VMID.
+        /// Only restores from or to this VMID.
         vmid: Option<String>,
     },
 }
 
 #[derive(Debug, Args)]
 struct RestorePlanArgs {
-    /// Volume id, `local:backup/vzdump-lxc-…`.
+    /// Volume id, such as `local:backup/vzdump-lxc-…` or `local:backup/vzdump-qemu-…`.
     volid: String,
     /// The VMID that the guest would get; without it the next free one.
     #[arg(long, value_name = "VMID")]
@@ -164,7 +181,7 @@ struct RestorePlanArgs {
 
 #[derive(Debug, Args)]
 struct RestoreRunArgs {
-    /// Volume id, `local:backup/vzdump-lxc-…`.
+    /// Volume id, such as `local:backup/vzdump-lxc-…` or `local:backup/vzdump-qemu-…`.
     volid: String,
     /// The VMID that the guest gets; no guest may have it.
     #[arg(long, value_name = "VMID")]
@@ -208,18 +225,19 @@ enum RestoreTestCommand {
         /// Only this guest's.
         vmid: Option<String>,
     },
-    /// Go on with interrupted jobs and remove what they left, by proof only.
+    /// Go on with interrupted jobs and remove what they left: only what is proven to be ours.
     Reap(ReapArgs),
 }
 
 #[derive(Debug, Args)]
 struct RestoreTestRunArgs {
-    /// A guest (its newest backup) or a volume id; without it the guest whose last proof is oldest.
+    /// A guest (its newest backup) or a volume id; without it the guest whose last test is longest ago, also
+    /// one that ended in an error.
     subject: Option<String>,
     /// Only say what would be done.
     #[arg(long)]
     dry_run: bool,
-    /// Having nothing to test is no error.
+    /// Exit with 0 when there is nothing to test.
     #[arg(long)]
     allow_empty: bool,
 }
@@ -280,7 +298,7 @@ enum Exercise {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Restore-test the guest whose last proof is oldest.
+    /// Restore-test the guest whose last test is longest ago.
     RestoreTest {
         /// Only say what would be done.
         #[arg(long)]

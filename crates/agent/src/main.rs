@@ -40,9 +40,11 @@ fn main() -> ExitCode {
     match dropped {
         Ok(Privileges::Unprivileged | Privileges::Dropped) => {}
         Ok(Privileges::StillRoot) => {
-            tracing::info!(
-                user = privilege::USER,
-                "running as root: there is no user to become"
+            tracing::warn!(
+                "running as root, because there is no user `{}`: make it with `useradd --system --home-dir \
+                 /var/lib/felhom-agent --shell /usr/sbin/nologin {}`, and give it the state directory and the secrets",
+                privilege::USER,
+                privilege::USER
             );
         }
         Err(error) => {
@@ -80,5 +82,7 @@ fn log_to_stderr(cli: &Cli) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(terminal)
+        // It would print the error, and panic where the reader of stderr has gone away.
+        .log_internal_errors(false)
         .init();
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use comfy_table::{ColumnConstraint, Table, TableStyle, Width};
 use felhom_engine::Finding;
+pub use felhom_engine::size;
 use serde::Serialize;
 use serde_json::json;
 
@@ -192,23 +193,6 @@ fn fit(table: &mut Table) {
         let folded = width.saturating_sub(needed.saturating_sub(left));
         fold(index, folded.max(LAST_WIDTH));
     }
-}
-
-/// A size for people: `934.3 MiB`.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [
-        ("TiB", 1 << 40),
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-    ];
-    for (unit, factor) in UNITS {
-        if bytes >= factor {
-            let tenths = bytes / (factor / 10).max(1);
-            return format!("{}.{} {unit}", tenths / 10, tenths % 10);
-        }
-    }
-    format!("{bytes} B")
 }
 
 /// A duration for people: `0.4 s`, `12.3 s`.

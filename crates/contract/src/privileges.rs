@@ -326,7 +326,10 @@ pub fn table(findings: &[Finding]) -> String {
     let mut text = String::from(
         "# Privileges\n\nWhat stops working when one privilege is taken from one side of a privilege-separated token: \
          from the user that owns it,\nor from the token itself. Written by `felhom-contract --may-edit-identities`; a test \
-         compares it with a run.\n\nAn operation fails with the request unless it says *task* (the request is accepted \
+         compares it with a run.\n\n**These are measured roles, not recommended ones.** They hold all that any operation could \
+         want, so that each privilege can be\ntaken away and missed. `felhom-agent enroll pve` grants less: only what the chosen \
+         abilities need, on the paths that they need\nit on (docs/operations/setup.md has the table). `felhom-agent doctor` \
+         says what a token on your node lacks and has in excess.\n\nAn operation fails with the request unless it says *task* (the request is accepted \
          and the task fails) or *shortened*\n(the answer is a success from which something is missing).\n",
     );
     let mut role = "";

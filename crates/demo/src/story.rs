@@ -91,8 +91,9 @@ pub async fn tell(
     let ready = began.elapsed();
     let config = equip::equip(&world, &directory.join("box"), CONFIG)?;
     say(&format!(
-        "A simulated Proxmox VE node `{}`, ready after {} ms. Two containers run on it; one has its Docker volumes on the \
-         rootfs, the other has a volume outside of the backup and a bind mount.",
+        "A simulated Proxmox VE node `{}`, ready after {} ms. Two containers run on it: one has its Docker volumes on the \
+         rootfs, the other has a volume outside of the backup and a bind mount. A virtual machine that this story leaves alone \
+         is there as well, and has no backup.",
         world.node(),
         ready.as_millis()
     ));

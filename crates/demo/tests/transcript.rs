@@ -1,4 +1,4 @@
-//! The README's transcript is what the demo really prints: times, sizes and random addresses aside.
+//! The transcript in `docs/demo.md` is what the demo really prints, and the README's excerpt is of it: times, sizes and random addresses aside.
 //!
 //! After a change of what is printed, `FELHOM_TRANSCRIPT=write cargo test -p felhom-demo --test transcript` writes it anew.
 
@@ -15,11 +15,11 @@ use felhom_demo::story;
 /// Simulated time of the test: fast, but slow enough that a task that is told to stop can clean up.
 const SPEED: f64 = 4.0;
 
-/// The demo's own, so that the README tells its times.
+/// The demo's own, so that the page tells its times.
 const SHOWN_SPEED: f64 = 2.0;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_readme_shows_what_the_demo_prints() {
+async fn the_page_shows_what_the_demo_prints() {
     let writing = std::env::var_os("FELHOM_TRANSCRIPT").is_some_and(|word| word == "write");
     let speed = if writing { SHOWN_SPEED } else { SPEED };
     let directory = tempfile::tempdir().unwrap();
@@ -39,7 +39,7 @@ async fn the_readme_shows_what_the_demo_prints() {
         write(&told.join("\n"));
     }
     let printed = normalised(&told.join("\n"));
-    let shown = normalised(&parts().1);
+    let shown = normalised(&parts(&page()).1);
     if let Some((line, (shown, printed))) = shown
         .iter()
         .zip(&printed)
@@ -47,14 +47,14 @@ async fn the_readme_shows_what_the_demo_prints() {
         .find(|(_, (shown, printed))| shown != printed)
     {
         panic!(
-            "line {} of the transcript:\n  README: {shown}\n  demo:   {printed}",
+            "line {} of the transcript:\n  page: {shown}\n  demo: {printed}",
             line + 1
         );
     }
     assert_eq!(
         shown.len(),
         printed.len(),
-        "the README's transcript and the demo's differ in length"
+        "the page's transcript and the demo's differ in length"
     );
 
     let chapters = story.document["data"]["chapters"].as_array().unwrap();
@@ -70,17 +70,41 @@ async fn the_readme_shows_what_the_demo_prints() {
     }
 }
 
-fn readme() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md")
+/// What the README shows is shown by the page as well, in the same order, whatever stands between.
+#[test]
+fn the_readme_s_excerpt_is_of_the_transcript() {
+    let (_, excerpt, _) = parts(&file("README.md"));
+    let (_, transcript, _) = parts(&page());
+    let told = normalised(&transcript);
+    let mut rest = told.iter();
+    let excerpt = normalised(&excerpt);
+    assert!(excerpt.len() > 20, "{excerpt:?}");
+    for line in excerpt
+        .iter()
+        .filter(|line| !line.is_empty() && *line != "…")
+    {
+        assert!(
+            rest.any(|told| told == line),
+            "not in docs/demo.md, or out of order: {line}"
+        );
+    }
 }
 
-/// The README before its transcript, the transcript, and the README behind it.
-fn parts() -> (String, String, String) {
-    let readme = std::fs::read_to_string(readme()).unwrap();
+fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(name)
+}
+
+fn page() -> PathBuf {
+    file("docs/demo.md")
+}
+
+/// A page before its transcript, the transcript, and the page behind it.
+fn parts(page: &Path) -> (String, String, String) {
+    let text = std::fs::read_to_string(page).unwrap();
     let begin = "<!-- transcript -->\n```text\n";
-    let (before, behind) = readme
-        .split_once(begin)
-        .expect("the README has no transcript");
+    let (before, behind) = text.split_once(begin).expect("the page has no transcript");
     let (transcript, rest) = behind
         .split_once("\n```")
         .expect("the transcript has no end");
@@ -92,8 +116,8 @@ fn parts() -> (String, String, String) {
 }
 
 fn write(told: &str) {
-    let (before, _, behind) = parts();
-    std::fs::write(readme(), format!("{before}{told}{behind}")).unwrap();
+    let (before, _, behind) = parts(&page());
+    std::fs::write(page(), format!("{before}{told}{behind}")).unwrap();
 }
 
 /// Numbers become `#` (VMIDs stay), units of time `t`, units of size `b`, runs of blanks one.

@@ -32,6 +32,7 @@ mod restore_run;
 mod restore_test;
 mod retention;
 mod scratch;
+mod size;
 mod step;
 mod time;
 pub mod volumes;
@@ -74,6 +75,7 @@ pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, Refusal, RestorePla
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_retention};
 pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
+pub use size::size;
 pub use step::{Guard, Observe, Step};
 pub use time::Timestamp;
 pub use vzdump_log::{Freeze, VzdumpLog};

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, engine_failure, journal_failure, parse, require_guest};
+use super::findings::{self, Suppressed};
 use super::text::plan_text;
 use super::{BackupRunArgs, arrears, jobs};
 use crate::config::Config;
@@ -65,22 +66,38 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
         BackupVerdict::Good => prune::after(context, &journal, &performer, report).await,
         BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => None,
     };
+    let (report, suppressed) = &heard(&journal, report).await?;
     let view = BackupView {
         pruned: pruned.as_ref(),
+        suppressed,
         ..BackupView::new(&job, report)
     };
     context.printer.document("felhom.backup", &view, || {
         let mut lines = vec![text::text(report)];
+        lines.extend(findings::suppressed_lines(suppressed));
         lines.extend(pruned.iter().flat_map(prune::lines));
         lines.join("\n")
     });
-    let findings = pruned.is_some_and(|pruned| !pruned.findings.is_empty());
+    let unpruned = pruned.is_some_and(|pruned| !pruned.findings.is_empty());
     let exit = exit(report);
-    Ok(if exit == Exit::Done && findings {
+    Ok(if exit == Exit::Done && unpruned {
         Exit::Findings
     } else {
         exit
     })
+}
+
+/// The report with the findings that count, and those that somebody has accepted for a while.
+async fn heard(
+    journal: &Journal,
+    report: &BackupReport,
+) -> Result<(BackupReport, Vec<Suppressed>), Failure> {
+    let heard = findings::heard(Some(journal), report.findings.clone()).await?;
+    let report = BackupReport {
+        findings: heard.loud,
+        ..report.clone()
+    };
+    Ok((report, heard.quiet))
 }
 
 /// The configured policy with what the command line says differently.
@@ -176,6 +193,9 @@ pub(super) struct BackupView<'a> {
     /// What was removed after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<&'a PruneReport>,
+    /// What was found and does not count.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    suppressed: &'a [Suppressed],
     #[serde(flatten)]
     report: &'a BackupReport,
 }
@@ -187,9 +207,21 @@ impl<'a> BackupView<'a> {
             vmid: report.vmid.get(),
             verdict: report.verdict,
             pruned: None,
+            suppressed: &[],
             report,
         }
     }
+}
+
+/// Whether the archive itself was a witness. A good backup whose archive nobody read rests on vzdump's word alone.
+fn is_proven(report: &BackupReport) -> bool {
+    let doubted = report.volumes.iter().any(|proof| proof.doubt.is_some());
+    report.unproven.is_none()
+        && !doubted
+        && report
+            .content
+            .as_ref()
+            .is_some_and(|content| content.complete)
 }
 
 fn exit(report: &BackupReport) -> Exit {

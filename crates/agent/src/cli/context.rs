@@ -182,7 +182,9 @@ pub(crate) fn parse_backup(text: &str) -> Result<VolumeId, Failure> {
     if volid.name().starts_with("backup/") {
         return Ok(volid);
     }
-    let message = format!("VOLID: `{text}` is no backup, as `local:backup/vzdump-lxc-…` is");
+    let message = format!(
+        "VOLID: `{text}` is no backup, as `local:backup/vzdump-lxc-…` or `local:backup/vzdump-qemu-…` is"
+    );
     Err(Failure::new(Exit::Usage, "usage", message))
 }
 

@@ -1,13 +1,14 @@
 //! `findings`: what a code means, and which findings somebody has accepted for a while.
 
 use clap::{Args, Subcommand};
-use felhom_engine::{Code, Timestamp, codes};
+use felhom_engine::{Code, Finding, Timestamp, codes};
+use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, parse};
 use crate::clock;
 use crate::exit::{Exit, Failure};
-use crate::journal::Suppression;
+use crate::journal::{Journal, Suppression};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FindingsCommand {
@@ -16,7 +17,8 @@ pub(super) enum FindingsCommand {
         /// The code, as findings show it in brackets; without it all codes.
         code: Option<String>,
     },
-    /// Keep a finding from counting, until a day and for a reason.
+    /// Keep a finding from counting in `doctor`, `status` and `backup run`, until a day and for a
+    /// reason. It is still shown there, and never turns a failed backup into a good one.
     Suppress(SuppressArgs),
 }
 
@@ -33,6 +35,62 @@ pub(super) struct SuppressArgs {
     /// Only about this subject, as the finding names it; without it about all.
     #[arg(long, value_name = "TEXT")]
     subject: Option<String>,
+}
+
+/// What counts, and what somebody has accepted for a while.
+pub(super) struct Heard {
+    pub(super) loud: Vec<Finding>,
+    pub(super) quiet: Vec<Suppressed>,
+}
+
+/// A finding that does not count now.
+#[derive(Debug, Serialize)]
+pub(super) struct Suppressed {
+    finding: Finding,
+    by: Suppression,
+}
+
+/// Takes the findings apart by what the journal keeps of suppressions.
+pub(super) async fn heard(
+    journal: Option<&Journal>,
+    findings: Vec<Finding>,
+) -> Result<Heard, Failure> {
+    let suppressions = match journal {
+        Some(journal) => journal
+            .suppressions(clock::now())
+            .await
+            .map_err(|error| journal_failure(&error))?,
+        None => Vec::new(),
+    };
+    let mut heard = Heard {
+        loud: Vec::new(),
+        quiet: Vec::new(),
+    };
+    for finding in findings {
+        match suppressions.iter().find(|one| one.covers(&finding)) {
+            Some(by) => heard.quiet.push(Suppressed {
+                finding,
+                by: by.clone(),
+            }),
+            None => heard.loud.push(finding),
+        }
+    }
+    Ok(heard)
+}
+
+/// A line for each that does not count.
+pub(super) fn suppressed_lines(all: &[Suppressed]) -> impl Iterator<Item = String> {
+    all.iter().map(|one| {
+        let (finding, by) = (&one.finding, &one.by);
+        format!(
+            "suppressed until {} ({}): {}: {} [{}]",
+            by.until.date(),
+            by.reason,
+            finding.subject,
+            finding.detail,
+            finding.code
+        )
+    })
 }
 
 pub(super) async fn run(context: &Context, command: FindingsCommand) -> Result<Exit, Failure> {

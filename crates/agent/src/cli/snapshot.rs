@@ -23,7 +23,7 @@ pub(super) use settle::due;
 pub(super) enum SnapshotCommand {
     /// Snapshot a guest before a change; confirm the change, or roll it back.
     Guard(GuardArgs),
-    /// The guards that did not end, and how long each has left.
+    /// Guards that are still open, and how long each has left.
     List,
     /// Do what is due: roll back or remove what nobody confirmed in time, as each guard was begun. For a timer.
     Settle {
@@ -64,7 +64,7 @@ struct BeginArgs {
     /// How long the change may take, such as `15m`.
     #[arg(long, value_name = "TIME")]
     confirm_within: String,
-    /// `rollback` or `keep`, instead of the configured.
+    /// `rollback` or `keep`, instead of `snapshot-guard.on_expiry`.
     #[arg(long, value_name = "WHAT")]
     on_expiry: Option<String>,
     /// Only say what would be done.

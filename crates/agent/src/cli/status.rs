@@ -13,6 +13,7 @@ use felhom_proxmox::pve::storage::StorageStatus;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, node_now, pve_failure};
+use super::findings::{self, Suppressed};
 use super::snapshot;
 use super::text::findings_text;
 use crate::clock;
@@ -43,6 +44,7 @@ struct Page {
     guests: Vec<GuestLine>,
     guards: Vec<(OpenGuard, GuardStanding)>,
     findings: Vec<Finding>,
+    suppressed: Vec<Suppressed>,
 }
 
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
@@ -86,21 +88,8 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         Some(journal) => snapshot::open(journal, pve, &config.guard).await?,
         None => Vec::new(),
     };
-    let mut findings: Vec<Finding> = match &journal {
-        Some(journal) => {
-            let remains = journal
-                .remains()
-                .await
-                .map_err(|error| journal_failure(&error))?;
-            remains.into_iter().map(|remains| remains.finding).collect()
-        }
-        None => Vec::new(),
-    };
-    findings.extend(
-        guards
-            .iter()
-            .flat_map(|(_, standing)| standing.findings.clone()),
-    );
+    let found = found(journal.as_ref(), &guards).await?;
+    let heard = findings::heard(journal.as_ref(), found).await?;
     Ok(Page {
         node: config.node.clone(),
         version: pve
@@ -115,8 +104,32 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         storages: pve.storages().await.map_err(|error| pve_failure(&error))?,
         guests,
         guards,
-        findings,
+        findings: heard.loud,
+        suppressed: heard.quiet,
     })
+}
+
+/// What earlier jobs left, and what is so of the guards.
+async fn found(
+    journal: Option<&Journal>,
+    guards: &[(OpenGuard, GuardStanding)],
+) -> Result<Vec<Finding>, Failure> {
+    let mut found: Vec<Finding> = match journal {
+        Some(journal) => {
+            let remains = journal
+                .remains()
+                .await
+                .map_err(|error| journal_failure(&error))?;
+            remains.into_iter().map(|remains| remains.finding).collect()
+        }
+        None => Vec::new(),
+    };
+    found.extend(
+        guards
+            .iter()
+            .flat_map(|(_, standing)| standing.findings.clone()),
+    );
+    Ok(found)
 }
 
 impl Page {
@@ -131,6 +144,7 @@ impl Page {
             })).collect::<Vec<_>>(),
             "guards": snapshot::view(&self.guards),
             "findings": self.findings,
+            "suppressed": self.suppressed,
         })
     }
 
@@ -163,6 +177,7 @@ impl Page {
             page.push(format!("{name}: {state}, {avail} of {total} free"));
         }
         page.extend(findings_text(&self.findings));
+        page.extend(findings::suppressed_lines(&self.suppressed));
         page.join("\n")
     }
 }

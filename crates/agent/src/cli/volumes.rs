@@ -17,7 +17,7 @@ pub(super) enum VolumesCommand {
         /// The guest.
         vmid: String,
     },
-    /// Take up what the Docker engine of a guest tells.
+    /// Import a report on the guest's Docker volumes.
     #[command(after_long_help = after_help())]
     Import(ImportArgs),
     /// Plan what moves the volumes that lie wrong to where they belong. Changes nothing.
@@ -45,7 +45,7 @@ pub(super) struct ImportArgs {
     /// What docker's commands printed inside the guest, or a volume report; `-` is standard input.
     #[arg(required = true)]
     file: Vec<String>,
-    /// Only say what would be taken up.
+    /// Only say what would be imported.
     #[arg(long)]
     dry_run: bool,
 }

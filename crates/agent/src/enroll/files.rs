@@ -108,10 +108,13 @@ fn directory(path: &Path) -> io::Result<PathBuf> {
     } else {
         0o755
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(&directory)?;
+    // What is above is open: the agent's user has to get through to its secrets and the configuration.
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o755);
+    if let Some(above) = directory.parent() {
+        builder.create(above)?;
+    }
+    builder.mode(mode).create(&directory)?;
     if let Some((uid, gid)) = reader().filter(|_| directory.ends_with("credentials")) {
         std::os::unix::fs::chown(&directory, Some(uid), Some(gid))?;
     }
@@ -150,6 +153,16 @@ mod tests {
         remove(&path).unwrap();
         remove(&path).unwrap();
         assert!(!path.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn who_reads_the_secrets_gets_through_to_them() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("felhom/credentials/agent");
+        write_secret(&path, &"one".to_owned().into()).unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        assert_eq!(mode(&above.path().join("felhom")), 0o755);
     }
 
     #[test]

@@ -4,3 +4,5 @@ mod documents;
 mod help;
 mod killed;
 mod pages;
+mod reference;
+mod root;

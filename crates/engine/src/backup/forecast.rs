@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{BackupReport, BackupRequest, BackupVerdict, Prepared};
 use crate::finding::{Finding, codes};
 use crate::inclusion::Inclusion;
+use crate::size::off_forecast;
 use crate::volumes::{NOTABLE, content_findings};
 use crate::world::{ArchiveContent, ArchivedVolume, GuestFingerprint, MountTally};
 
@@ -108,6 +109,5 @@ fn is_off(was: u64, is: u64) -> bool {
 }
 
 fn off(subject: &str, was: u64, is: u64) -> Finding {
-    let detail = format!("{is} bytes, after {was} in the last good backup");
-    Finding::new(codes::SIZE_OFF_FORECAST, subject, detail)
+    Finding::new(codes::SIZE_OFF_FORECAST, subject, off_forecast(is, was))
 }

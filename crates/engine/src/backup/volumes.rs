@@ -103,8 +103,8 @@ fn old(request: &BackupRequest, age: Duration) -> Option<Finding> {
 
 fn report_finding(request: &BackupRequest, detail: &str) -> Finding {
     Finding::new(codes::VOLUME_REPORT_OLD, format!("guest {}", request.vmid), detail).hint(format!(
-        "felhom-agent volumes import {} FILE…; `felhom-agent volumes show {}` says how the files are made",
-        request.vmid, request.vmid
+        "felhom-agent volumes import {} FILE…; `felhom-agent volumes import --help` lists the commands that make the files",
+        request.vmid
     ))
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::class::VolumeClass;
 use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind};
 use crate::finding::{Finding, codes};
+use crate::size::off_forecast;
 use crate::vzdump_log::VzdumpLog;
 use crate::world::{ArchiveContent, ArchivedVolume, MountTally, VolumeRoot};
 
@@ -254,7 +255,7 @@ fn compare(found: &mut Vec<Finding>, subject: &str, old: &ArchivedVolume, new: &
         found.push(Finding::new(
             codes::SIZE_OFF_FORECAST,
             subject,
-            format!("{is} bytes, after {was} in the last good backup"),
+            off_forecast(is, was),
         ));
     }
     let gone = absent_samples(old, new);

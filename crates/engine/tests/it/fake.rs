@@ -44,7 +44,7 @@ pub(crate) fn mount(key: &str, path: &str, source: &str, backup: bool) -> Mount 
     }
 }
 
-/// A container as in the findings: rootfs, a volume in, a volume out, a bind mount.
+/// A container as in the measured matrix: rootfs, a volume in, a volume out, a bind mount.
 pub(crate) fn guest() -> GuestConfig {
     let nic = Nic {
         index: 0,

@@ -47,7 +47,7 @@ const UNKNOWN: &str = "felhom-probe: not in the schema";
 fn schema(test: &str) -> Option<Schema> {
     let schema = Schema::beside();
     if schema.is_none() {
-        println!("skipped: {test}: no schema here");
+        println!("skipped: {test}: FELHOM_FACTS names no folder with the schema");
     }
     schema
 }

@@ -121,7 +121,7 @@ async fn stop_and_suspend_mode_describe_the_guest_after_the_mode() {
 }
 
 #[tokio::test]
-async fn the_archive_holds_what_the_matrix_of_the_experiments_says() {
+async fn the_archive_holds_what_the_measured_matrix_says() {
     let world = built_in().await;
     let agent = world.as_token(AGENT);
     let volid = backup(&agent, 9010, &[("mode", "stop")]).await;

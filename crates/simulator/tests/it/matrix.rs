@@ -1,5 +1,5 @@
-//! The two matrices that founded the project, row by row: what a guest's own token may do (first experiment), what the
-//! everyday token may do and which data an archive holds (third). Status, text, exit status, and the effect re-read.
+//! Two matrices that were measured on a real node, row by row: what a guest's own token may do; what the everyday token
+//! may do and which data an archive holds. Status, text, exit status, and the effect re-read.
 
 use serde_json::Value;
 
@@ -145,7 +145,7 @@ async fn first_row_7_it_makes_no_guest() {
     assert!(!world.running.guests().contains(&9009));
 }
 
-/// Where the third experiment put its files, and which of them an archive has to hold.
+/// Where the measurement put its files, and which of them an archive has to hold.
 const SENTINELS: [(&str, bool); 5] = [
     ("./SENTINEL_ROOTFS", true),
     (
@@ -353,7 +353,7 @@ async fn third_row_9b_a_storage_is_defined_without_root() {
     assert_eq!(agent.get(&path).await.data()["active"], 1);
 }
 
-/// The everyday role as the experiment ended up with it, in the order of its list.
+/// The everyday role as it was measured, in the order of its list.
 const ROLE: [&str; 16] = [
     "VM.Allocate",
     "VM.Audit",

@@ -1,6 +1,6 @@
 //! `backup list`: the backups that can be seen, and what is known of them.
 
-use felhom_engine::{BackupVerdict, Finding, Principal, codes};
+use felhom_engine::{BackupReport, BackupVerdict, Finding, Principal, codes};
 use felhom_ids::Vmid;
 use felhom_proxmox::Pve;
 use serde_json::json;
@@ -32,11 +32,7 @@ pub(in crate::cli) async fn list(context: &Context, vmid: Option<&str>) -> Resul
                 .map_err(|error| journal_failure(&error))?,
             None => None,
         };
-        let proven = row.map_or("not ours", |row| match row.report.verdict {
-            BackupVerdict::Good => "proven",
-            BackupVerdict::Failed => "failed",
-            BackupVerdict::Refused | BackupVerdict::Undetermined => "undetermined",
-        });
+        let proven = row.map_or("not ours", |row| standing(&row.report));
         data.push(json!({
             "volid": archive.volid, "vmid": archive.vmid.map(Vmid::get), "size": archive.size,
             "ctime": archive.ctime, "protected": archive.protected, "notes": archive.notes, "content": proven,
@@ -71,6 +67,16 @@ pub(in crate::cli) async fn list(context: &Context, vmid: Option<&str>) -> Resul
     } else {
         Exit::Findings
     })
+}
+
+/// What is known of a backup of ours, in a word.
+fn standing(report: &BackupReport) -> &'static str {
+    match report.verdict {
+        BackupVerdict::Good if super::is_proven(report) => "proven",
+        BackupVerdict::Good => "unproven",
+        BackupVerdict::Failed => "failed",
+        BackupVerdict::Refused | BackupVerdict::Undetermined => "undetermined",
+    }
 }
 
 /// What the list may leave out: PVE shows a backup to those who administrate its storage, or who may back its guest up

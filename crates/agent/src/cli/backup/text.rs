@@ -2,6 +2,7 @@
 
 use felhom_engine::{BackupReport, BackupVerdict, Freeze};
 
+use super::is_proven;
 use super::witnesses::{untold_lines, witness_table};
 use crate::cli::text::findings_text;
 use crate::output::{seconds, size};
@@ -9,8 +10,16 @@ use crate::output::{seconds, size};
 pub(super) fn text(report: &BackupReport) -> String {
     let name = report.name.as_deref().unwrap_or("guest");
     let mut lines = vec![match report.verdict {
-        BackupVerdict::Good => format!(
+        BackupVerdict::Good if is_proven(report) => format!(
             "{name} ({}) is backed up, and the archive holds what it should",
+            report.vmid
+        ),
+        BackupVerdict::Good if report.content.is_some() => format!(
+            "{name} ({}) is backed up, and a part of it is not proven to be in the archive",
+            report.vmid
+        ),
+        BackupVerdict::Good => format!(
+            "{name} ({}) is backed up; what is in the archive was not read",
             report.vmid
         ),
         BackupVerdict::Failed => format!("the backup of {name} ({}) failed", report.vmid),

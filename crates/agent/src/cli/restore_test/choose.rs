@@ -1,4 +1,4 @@
-//! What to test: a volume id, a guest's newest backup, or the guest whose last proof is oldest.
+//! What to test: a volume id, a guest's newest backup, or the guest whose last test is longest ago.
 
 use std::collections::BTreeMap;
 

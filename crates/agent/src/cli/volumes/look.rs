@@ -27,12 +27,19 @@ pub(super) fn everyday(performer: &Performer) -> &Pve {
     performer.remotes().of(Principal::Agent)
 }
 
-/// The guest's configuration. One that the node does not have, or hides, is no guest.
+/// The container's configuration. One that the node does not have, or hides, is no guest.
 pub(super) async fn guest(pve: &Pve, vmid: Vmid) -> Result<GuestConfig, Failure> {
-    let config = pve
-        .lxc_config(vmid)
-        .await
-        .map_err(|error| pve_failure(&error))?;
+    let config = match pve.lxc_config(vmid).await {
+        Ok(config) => config,
+        Err(error) if pve.qemu_status(vmid).await.is_err() => return Err(pve_failure(&error)),
+        Err(_) => {
+            let text = format!(
+                "guest {vmid} is a virtual machine; reports on Docker volumes are for containers only"
+            );
+            let hint = format!("`felhom-agent backup run {vmid}` works for both kinds");
+            return Err(Failure::new(Exit::Refused, "refused", text).hint(hint));
+        }
+    };
     observe::guest_config(&config).map_err(|error| {
         let text = format!("the configuration of {vmid}: {error}");
         Failure::new(Exit::Remote, "garbage", text)

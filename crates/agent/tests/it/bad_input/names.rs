@@ -118,7 +118,6 @@ async fn what_is_not_there_is_no_such_thing_and_begins_no_job() {
         (&["restore-test", "reap", "--adopt", "9150"], "9150"),
         (&["task", "watch", upid], "no such task"),
         (&["volumes", "show", "9999"], "9999"),
-        (&["volumes", "show", "9000"], "9000"),
     ] {
         let told = refused(&bench, args).await;
         told.says(5, &[word]);

@@ -109,13 +109,13 @@ async fn a_report_on_no_container_of_the_node_is_refused() {
             told.says(2, &["VMID", &format!("`{wrong}`")]);
         }
     }
-    for vmid in ["9999", "9000"] {
+    for (vmid, exit) in [("9999", 5), ("9000", 4)] {
         for dry in [None, Some("--dry-run")] {
             let args = ["volumes", "import", vmid, &report[2]]
                 .into_iter()
                 .chain(dry);
             let args: Vec<&str> = args.collect();
-            refused(&bench, &args).await.says(5, &[vmid]);
+            refused(&bench, &args).await.says(exit, &[vmid]);
         }
     }
     assert!(!bench.state_dir().exists(), "nothing was begun");

@@ -134,3 +134,116 @@ async fn tables_fit_a_hundred_columns_and_fold_only_their_last() {
     let guests = bench.program(&["guests"], "").await.stdout;
     assert!(guests.contains(name), "{guests}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_whose_archive_nobody_read_is_not_told_as_proven() {
+    let bench = Bench::new().await;
+    bench.reconfigure(|text| {
+        text.replace(
+            "[[archives]]\nstorage = \"local\"",
+            "[[archives]]\nstorage = \"other\"",
+        )
+    });
+    let ran = bench.program(&["backup", "run", "9001"], "").await;
+    assert_eq!(ran.exit, Some(3), "{ran:?}");
+    let headline = "demo-ctl (9001) is backed up; what is in the archive was not read";
+    assert!(ran.stdout.starts_with(headline), "{ran:?}");
+    assert!(ran.stdout.contains("[archive-unread]"), "{ran:?}");
+    let listed = bench.program(&["backup", "list"], "").await;
+    assert!(listed.stdout.contains(" unproven "), "{listed:?}");
+    let listed = bench.program(&["backup", "list", "--json"], "").await;
+    assert_eq!(listed.json()["data"][0]["content"], "unproven");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn docker_volumes_of_a_virtual_machine_are_refused_by_name() {
+    let bench = Bench::new().await;
+    let report = bench.directory.path().join("report.json");
+    let listed = r#"{"Driver":"local","Labels":"","Links":"N/A","Mountpoint":"/var/lib/docker/volumes/a/_data","Name":"a","Scope":"local","Size":"N/A"}"#;
+    std::fs::write(&report, listed).unwrap();
+    for args in [
+        &["volumes", "show", "9000"][..],
+        &["volumes", "plan", "9000"],
+        &["volumes", "import", "9000", report.to_str().unwrap()],
+    ] {
+        let ran = bench.program(args, "").await;
+        assert_eq!(ran.exit, Some(4), "{args:?}: {ran:?}");
+        let told =
+            "guest 9000 is a virtual machine; reports on Docker volumes are for containers only";
+        assert!(ran.stderr.contains(told), "{args:?}: {ran:?}");
+    }
+    let nobody = bench.program(&["volumes", "show", "9999"], "").await;
+    assert_eq!(nobody.exit, Some(5), "{nobody:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suppressed_finding_of_a_backup_is_shown_and_does_not_count() {
+    let bench = Bench::new().await;
+    for code in ["bind-not-in-backup", "volume-not-in-backup"] {
+        let ran = bench.program(&["backup", "run", "9010"], "").await;
+        assert_eq!(ran.exit, Some(3), "{ran:?}");
+        let line = [
+            "findings",
+            "suppress",
+            code,
+            "--until",
+            "2099-01-01",
+            "--reason",
+            "it is meant so",
+        ];
+        assert_eq!(bench.program(&line, "").await.exit, Some(0));
+    }
+    let ran = bench.program(&["backup", "run", "9010"], "").await;
+    assert_eq!(ran.exit, Some(0), "{ran:?}");
+    let told = "suppressed until 2099-01-01 (it is meant so): guest 9010: mp3 (/mnt/mp3)";
+    assert!(ran.stdout.contains(told), "{ran:?}");
+    let ran = bench
+        .program(&["backup", "run", "9010", "--json"], "")
+        .await;
+    let data = &ran.json()["data"];
+    assert_eq!(data["findings"].as_array().unwrap().len(), 0);
+    assert_eq!(data["suppressed"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suppressed_finding_of_the_status_page_is_shown_and_does_not_count() {
+    let bench = Bench::new().await;
+    let begin = [
+        "snapshot",
+        "guard",
+        "9001",
+        "begin",
+        "--confirm-within",
+        "1s",
+        "--on-expiry",
+        "keep",
+    ];
+    assert_eq!(bench.program(&begin, "").await.exit, Some(0));
+    let mut told = Vec::new();
+    for _ in 0..50 {
+        let data = bench.program(&["status", "--json"], "").await.json()["data"].clone();
+        told = data["findings"].as_array().unwrap().clone();
+        if !told.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(told[0]["code"], "guard-expired", "{told:?}");
+    let suppress = [
+        "findings",
+        "suppress",
+        "guard-expired",
+        "--until",
+        "2099-01-01",
+        "--reason",
+        "next week",
+    ];
+    assert_eq!(bench.program(&suppress, "").await.exit, Some(0));
+    let page = bench.program(&["status", "--json"], "").await;
+    let data = &page.json()["data"];
+    assert_eq!(data["findings"], json!([]), "{page:?}");
+    assert_eq!(data["suppressed"][0]["by"]["reason"], "next week");
+    let page = bench.program(&["status"], "").await;
+    let line = "suppressed until 2099-01-01 (next week): guest 9001: ";
+    assert!(page.stdout.contains(line), "{page:?}");
+}

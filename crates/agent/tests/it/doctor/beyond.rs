@@ -78,7 +78,7 @@ async fn asking_shows_what_would_be_allowed_and_does_nothing() {
         let allowed = all.filter(|(_, answer)| answer == "allowed");
         allowed.map(|(deed, _)| deed).collect()
     };
-    // The founding role of the everyday principal is made for a box without a second principal.
+    // The simulator's role of the everyday principal is made for a box without a second principal.
     let deeds = [
         "destroy guest 9000",
         "stop guest 9000",

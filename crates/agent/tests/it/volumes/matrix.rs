@@ -1,4 +1,4 @@
-//! The matrix of the founding experiment: six sentinels, one in every kind of place, through plan, log, archive and restore.
+//! As measured on a real node: six sentinels, one in every kind of place, through plan, log, archive and restore.
 
 use std::collections::BTreeSet;
 

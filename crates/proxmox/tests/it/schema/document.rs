@@ -2,7 +2,7 @@
 //! other. Both are read here and not by the client's own code, which is what is being judged.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use felhom_proxmox::Request;
 use percent_encoding::percent_decode_str;
@@ -36,12 +36,13 @@ pub(super) struct Asked {
 }
 
 impl Schema {
-    /// The schema beside one of the folders above this crate.
+    /// The schema. `FELHOM_FACTS` names its folder; without it `shared/facts` of a folder above this crate.
     pub(super) fn beside() -> Option<Self> {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let facts = here
-            .ancestors()
-            .map(|above| above.join("shared/facts"))
+        let named = std::env::var_os("FELHOM_FACTS").map(PathBuf::from);
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let facts = named
+            .into_iter()
+            .chain(above.map(|above| above.join("shared/facts")))
             .find(|facts| facts.join("pve-apidoc-9.2.json").is_file())?;
         let tree = std::fs::read(facts.join("pve-apidoc-9.2.json")).unwrap();
         let privileges = std::fs::read_to_string(facts.join("pve-privileges-9.2.txt")).unwrap();
