@@ -111,6 +111,7 @@ mod tests {
         let witnesses = Witnesses {
             mounts: Vec::new(),
             volumes: Vec::new(),
+            volumes_of_then: true,
             log: Some((LogSource::Record, VzdumpLog::default())),
             content: Ok(now),
         };

@@ -110,6 +110,17 @@ pub struct VolumeProof {
     pub doubt: Option<String>,
 }
 
+impl VolumeProof {
+    /// By a plan of another time nothing is contradicted: a volume may be younger than the archive.
+    pub(crate) fn soften(&mut self) {
+        if let Some(difference) = self.difference.take() {
+            self.doubt = Some(format!(
+                "by what was told of the guest at another time, {difference}"
+            ));
+        }
+    }
+}
+
 /// Holds plan, log and archive against each other, volume by volume, as far as they are there.
 pub fn prove_volumes(
     planned: &[PlannedVolume],

@@ -1,11 +1,11 @@
 //! `backup proof`: the three witnesses about an archive – what was planned, what vzdump said, what is in it now.
 
-use felhom_engine::volumes::PlannedVolume;
+use felhom_engine::volumes::{JudgedVolumes, PlannedVolume};
 use felhom_engine::{
     ArchiveProof, GuestConfig, Inclusion, LogSource, Principal, ProofStanding, VzdumpLog,
     WantedContent, Witnesses, planned_inclusion, prove_archive,
 };
-use felhom_ids::VolumeId;
+use felhom_ids::{Vmid, VolumeId};
 use serde_json::json;
 
 use super::witnesses::{untold_lines, witness_table};
@@ -13,23 +13,28 @@ use crate::archive::ArchiveError;
 use crate::cli::context::{Context, archived_config, journal_failure, parse_backup};
 use crate::cli::terminal::Terminal;
 use crate::exit::{Exit, Failure};
-use crate::journal::BackupRow;
+use crate::journal::{BackupRow, Journal, KeptReport};
 use crate::output::size;
 use crate::perform::Performer;
+use crate::volumes::inventory;
 
 pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result<Exit, Failure> {
     let volid = parse_backup(archive_id)?;
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
     let archived = archived_config(pve, &volid).await?;
-    let record = match context.read_journal(performer.config()).await? {
-        Some(journal) => journal
-            .backup_of(&volid)
-            .await
-            .map_err(|error| journal_failure(&error))?,
-        None => None,
+    let config = performer.config();
+    let (record, told) = match context.read_journal(config).await? {
+        Some(journal) => known(&journal, &volid).await?,
+        None => (None, None),
     };
-    let plan = plan(&archived, record.as_ref());
+    let told = told.filter(|kept| kept.fingerprint == archived.fingerprint());
+    let told = told.map(|kept| inventory(&kept.report, kept.taken));
+    let volumes = |vmid| {
+        let judged = JudgedVolumes::judge(vmid, &archived, told.as_ref()?, &config.volumes);
+        Some(judged.planned())
+    };
+    let plan = plan(&archived, record.as_ref(), volumes, volid.guest());
     let log = match recorded_log(record.as_ref()) {
         Some(log) => Some((LogSource::Record, log)),
         None => performer
@@ -37,10 +42,14 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
             .map(|log| (LogSource::LogFile, log)),
     };
     let mut wanted = WantedContent::of(&archived);
-    wanted.volumes = plan.1.iter().flat_map(PlannedVolume::roots).collect();
+    wanted.volumes = plan.volumes.iter().flat_map(PlannedVolume::roots).collect();
+    if let Some(inventory) = &told {
+        wanted.data_root.clone_from(&inventory.data_root);
+    }
     let witnesses = Witnesses {
-        mounts: plan.0,
-        volumes: plan.1,
+        mounts: plan.mounts,
+        volumes: plan.volumes,
+        volumes_of_then: plan.of_then,
         log,
         content: read(context, &performer, &volid, &wanted).await?,
     };
@@ -56,11 +65,36 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
     })
 }
 
-/// What should be in it: by our record of the backup, else by the configuration inside the archive.
+/// What the journal knows of the archive, and of its guest's volumes.
+async fn known(
+    journal: &Journal,
+    volid: &VolumeId,
+) -> Result<(Option<BackupRow>, Option<KeptReport>), Failure> {
+    let failure = |error| journal_failure(&error);
+    let record = journal.backup_of(volid).await.map_err(failure)?;
+    let told = match volid.guest() {
+        Some(vmid) => journal.volume_report(vmid).await.map_err(failure)?,
+        None => None,
+    };
+    Ok((record, told))
+}
+
+/// What should be in an archive.
+struct Plan {
+    mounts: Vec<Inclusion>,
+    volumes: Vec<PlannedVolume>,
+    /// Whether the volumes are those of when the backup was made.
+    of_then: bool,
+}
+
+/// By our record of the backup; else by the configuration inside the archive, and by what was told of the guest's volumes
+/// since.
 fn plan(
     archived: &GuestConfig,
     record: Option<&BackupRow>,
-) -> (Vec<Inclusion>, Vec<PlannedVolume>) {
+    volumes: impl FnOnce(Vmid) -> Option<Vec<PlannedVolume>>,
+    vmid: Option<Vmid>,
+) -> Plan {
     let recorded = record
         .map(|row| &row.report)
         .filter(|report| !report.inclusion.is_empty());
@@ -68,9 +102,17 @@ fn plan(
         Some(report) => {
             let mounts = report.inclusion.iter().map(|proof| proof.planned.clone());
             let volumes = report.volumes.iter().map(|proof| proof.planned.clone());
-            (mounts.collect(), volumes.collect())
+            Plan {
+                mounts: mounts.collect(),
+                volumes: volumes.collect(),
+                of_then: true,
+            }
         }
-        None => (planned_inclusion(archived), Vec::new()),
+        None => Plan {
+            mounts: planned_inclusion(archived),
+            volumes: vmid.and_then(volumes).unwrap_or_default(),
+            of_then: false,
+        },
     }
 }
 

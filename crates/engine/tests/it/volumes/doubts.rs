@@ -110,25 +110,7 @@ fn known_planned(name: &str) -> Vec<PlannedVolume> {
 
 #[test]
 fn an_archive_with_a_doubt_is_unproven() {
-    let witnesses = Witnesses {
-        mounts: Vec::new(),
-        volumes: known_planned("pgdata"),
-        log: Some((
-            LogSource::Record,
-            VzdumpLog {
-                mounts: [("rootfs".to_owned(), (true, None))].into(),
-                ..VzdumpLog::default()
-            },
-        )),
-        content: Ok(ArchiveContent {
-            complete: true,
-            config_first: true,
-            docker_volumes: vec![archived("pgdata", PGDATA, 0)],
-            ..ArchiveContent::default()
-        }),
-    };
-    let volid = "local:backup/vzdump-lxc-9010-2026_01_01-00_00_00.tar.zst";
-    let proof = prove_archive(&volid.parse().unwrap(), witnesses);
+    let proof = proven(true, Some(archived("pgdata", PGDATA, 0)));
     assert_eq!(
         proof.standing,
         ProofStanding::Unproven,
@@ -140,4 +122,37 @@ fn an_archive_with_a_doubt_is_unproven() {
         "{:?}",
         proof.reasons
     );
+}
+
+#[test]
+fn a_volume_that_only_a_later_report_knows_is_asked_for_and_contradicts_nothing() {
+    let standing = |of_then, found| proven(of_then, found).standing;
+    let there = || Some(archived("pgdata", PGDATA, 3));
+    assert_eq!(standing(true, None), ProofStanding::Failed);
+    assert_eq!(standing(false, None), ProofStanding::Unproven);
+    assert_eq!(standing(true, there()), ProofStanding::Proven);
+    assert_eq!(standing(false, there()), ProofStanding::Proven);
+}
+
+fn proven(of_then: bool, found: Option<ArchivedVolume>) -> ArchiveProof {
+    let witnesses = Witnesses {
+        mounts: Vec::new(),
+        volumes: known_planned("pgdata"),
+        volumes_of_then: of_then,
+        log: Some((
+            LogSource::Record,
+            VzdumpLog {
+                mounts: [("rootfs".to_owned(), (true, None))].into(),
+                ..VzdumpLog::default()
+            },
+        )),
+        content: Ok(ArchiveContent {
+            complete: true,
+            config_first: true,
+            docker_volumes: found.into_iter().collect(),
+            ..ArchiveContent::default()
+        }),
+    };
+    let volid = "local:backup/vzdump-lxc-9010-2026_01_01-00_00_00.tar.zst";
+    prove_archive(&volid.parse().unwrap(), witnesses)
 }

@@ -315,6 +315,7 @@ fn witnesses(content: Result<ArchiveContent, String>, log_known: bool) -> Witnes
     let lines = fake::backup_log();
     let log = VzdumpLog::parse(lines.iter().map(String::as_str));
     Witnesses {
+        volumes_of_then: true,
         mounts: planned_inclusion(&config),
         volumes: Vec::new(),
         log: log_known.then_some((LogSource::LogFile, log)),
