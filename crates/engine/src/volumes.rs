@@ -24,7 +24,7 @@ pub use inventory::{
 pub use judge::{JudgedVolume, JudgedVolumes, StorageKinds, VolumeKind, VolumeUse};
 pub use place::Place;
 pub use placement::{
-    PlacementAction, PlacementPlan, PlacementSetting, PlacementStep, Side, VolumeMove,
-    plan_placement,
+    PlacementAction, PlacementPlan, PlacementSetting, PlacementStep, Side, StepNeeds, StepSpace,
+    VolumeMove, plan_placement,
 };
 pub use proof::{PlannedVolume, VolumeProof, content_findings, prove_volumes};
