@@ -225,9 +225,9 @@ pub enum Action {
     },
 }
 
-/// More moves or steps than any guest has mount points for.
+/// As many moves as any guest has mount points for; the first of them may protect an archive for each of the others.
 const MOVES: usize = 256;
-const STEPS: usize = 32;
+const STEPS: usize = 32 + MOVES;
 
 impl Action {
     /// The directories that it works on.

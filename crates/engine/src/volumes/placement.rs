@@ -26,6 +26,7 @@ use super::inventory::Inventory;
 use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind, is_docker_name};
 use super::place::Place;
 use crate::finding::one_line;
+use crate::policy::BackupMode;
 use crate::restore_test::plan::Refusal;
 use crate::world::GuestConfig;
 
@@ -46,6 +47,8 @@ pub struct PlacementSetting {
     pub last_archives: BTreeMap<String, VolumeId>,
     /// Where backups go.
     pub backups: StorageId,
+    /// How they are made.
+    pub mode: BackupMode,
     /// Bytes of the guest's last good backup, which the next is forecast by.
     pub last_size: Option<u64>,
     /// Only these volumes; all that lie wrong when empty.
@@ -133,6 +136,7 @@ pub fn plan_placement(
             Err(refusal) => plan.refused.push(refusal),
         }
     }
+    protect_first(&mut plan.moves);
     if let Some(avail) = setting.avail.filter(|avail| plan.space > *avail) {
         plan.refused.push(Refusal {
             what: format!(
@@ -145,6 +149,29 @@ pub fn plan_placement(
         });
     }
     plan
+}
+
+/// The first move's backup prunes already: what the later ones count on is protected before it as well.
+fn protect_first(moves: &mut [VolumeMove]) {
+    let Some((first, later)) = moves.split_first_mut() else {
+        return;
+    };
+    let protects =
+        |step: &&PlacementStep| matches!(step.action, PlacementAction::ProtectArchive { .. });
+    let mut front: Vec<PlacementStep> = Vec::new();
+    let all = later.iter().flat_map(|moved| &moved.steps);
+    for step in all.filter(protects) {
+        let is_there = |other: &PlacementStep| other.action == step.action;
+        if !front.iter().chain(&first.steps).any(is_there) {
+            front.push(step.clone());
+        }
+    }
+    for one in front.iter().flat_map(|step| &step.needs.privileges) {
+        if !first.privileges.contains(one) {
+            first.privileges.push(one.clone());
+        }
+    }
+    first.steps.splice(0..0, front);
 }
 
 fn wanted(volume: &JudgedVolume, setting: &PlacementSetting) -> bool {
@@ -322,8 +349,11 @@ fn way(
             privileges.push(one.clone());
         }
     }
-    let downtime = steps.iter().filter(|step| step.side != Side::Person);
-    let downtime_s = downtime
+    // A backup is no part of the move's own standstill, and of a person nobody knows.
+    let counted = |step: &&PlacementStep| step.side == Side::Guest;
+    let downtime_s = steps
+        .iter()
+        .filter(counted)
         .map(|step| step.needs.downtime_s)
         .sum::<Option<u64>>();
     VolumeMove {

@@ -34,6 +34,7 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
         labels: labels(&look),
         last_archives: archives.last,
         backups: performer.config().backup.storage.clone(),
+        mode: performer.config().backup.mode,
         last_size: archives.size,
         only: args.volume.clone(),
     };

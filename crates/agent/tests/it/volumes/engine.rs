@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use felhom_engine::volumes::*;
-use felhom_engine::{GuestConfig, Mount, MountSource, Timestamp};
+use felhom_engine::{BackupMode, GuestConfig, Mount, MountSource, Timestamp};
 
 use crate::scene::tell;
 
@@ -152,6 +152,7 @@ fn commands() -> (String, String) {
         )]),
         last_archives: BTreeMap::from([("films".to_owned(), archive.parse().unwrap())]),
         backups: "local".parse().unwrap(),
+        mode: BackupMode::Snapshot,
         last_size: None,
         only: Vec::new(),
     };

@@ -3,12 +3,16 @@
 use felhom_ids::{StorageId, Vmid};
 use serde::{Deserialize, Serialize};
 
+use crate::policy::BackupMode;
+
 use super::{GIB, PlacementAction, PlacementSetting};
 
 /// Bytes a second for the downtime's estimate: a plain disk.
 const RATE: u64 = 100 << 20;
 /// Docker gives a container this many seconds to end.
 const STOPPING: u64 = 10;
+/// What takes no time to speak of while the containers stand still.
+const MOMENT: u64 = 1;
 
 /// Room that a step takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,11 +50,7 @@ impl Load<'_> {
         StepNeeds {
             privileges: self.privileges(action),
             space: self.space(action),
-            downtime_s: if self.stops {
-                self.downtime(action)
-            } else {
-                Some(0)
-            },
+            downtime_s: self.downtime(action),
         }
     }
 
@@ -119,22 +119,25 @@ impl Load<'_> {
 
     fn downtime(&self, action: &PlacementAction) -> Option<u64> {
         match action {
-            PlacementAction::StopContainers { .. } => Some(STOPPING),
-            PlacementAction::CopyTree { .. } => self.bytes.map(|bytes| bytes / RATE),
-            // Both sides are read.
-            PlacementAction::CompareTrees { .. } => {
-                self.bytes.map(|bytes| (bytes / RATE).saturating_mul(2))
+            // In the other modes all of the guest stands still for as long as its backup, or a part of that, takes.
+            PlacementAction::BackUp { .. } | PlacementAction::Prove { .. } => {
+                (self.setting.mode == BackupMode::Snapshot).then_some(0)
             }
+            _ if !self.stops => Some(0),
+            PlacementAction::StopContainers { .. } => Some(STOPPING),
+            PlacementAction::CopyTree { .. } => self.bytes.map(|bytes| bytes.div_ceil(RATE)),
+            // Both sides are read.
+            PlacementAction::CompareTrees { .. } => self
+                .bytes
+                .map(|bytes| bytes.div_ceil(RATE).saturating_mul(2)),
             // A person edits a file meanwhile.
             PlacementAction::Repoint { .. } => None,
-            PlacementAction::AddMount { .. }
-            | PlacementAction::PrepareMount { .. }
-            | PlacementAction::RemoveContainers { .. }
+            PlacementAction::RemoveContainers { .. }
             | PlacementAction::SetAside { .. }
             | PlacementAction::RecreateVolume { .. }
-            | PlacementAction::StartContainers { .. }
-            | PlacementAction::BackUp { .. }
-            | PlacementAction::Prove { .. }
+            | PlacementAction::StartContainers { .. } => Some(MOMENT),
+            PlacementAction::AddMount { .. }
+            | PlacementAction::PrepareMount { .. }
             | PlacementAction::ProtectArchive { .. }
             | PlacementAction::DropOld { .. } => Some(0),
         }

@@ -81,7 +81,8 @@ impl Steps<'_> {
                  removes it"
             ),
             OldCopy::Archived(volid) => format!(
-                "stays in `{at}` until the last step; `{volid}` holds it as it was at that backup, and is protected"
+                "stays in `{at}` until the last step; `{volid}` holds it as it was at that backup, and is protected before \
+                 anything else"
             ),
             OldCopy::Replaced => {
                 format!("stays in `{at}` until the last step; no archive holds it")

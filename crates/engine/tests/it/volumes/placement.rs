@@ -6,6 +6,7 @@ mod shell;
 
 use std::collections::BTreeMap;
 
+use felhom_engine::BackupMode;
 use felhom_engine::volumes::*;
 
 use super::{Case, bound, container, volume};
@@ -22,6 +23,7 @@ fn setting() -> PlacementSetting {
         labels: BTreeMap::new(),
         last_archives: BTreeMap::from([("films".to_owned(), ARCHIVE.parse().unwrap())]),
         backups: "local".parse().unwrap(),
+        mode: BackupMode::Snapshot,
         last_size: Some(7 << 30),
         only: Vec::new(),
     }
@@ -343,16 +345,52 @@ fn each_step_says_which_rights_which_room_and_which_downtime_it_takes() {
             "Node [VM.Config.Disk on /vms/9010, Datastore.AllocateSpace on /storage/local-lvm] [local-lvm of Some(8)] Some(0)",
             "Guest [] [] Some(0)",
             "Guest [] [] Some(10)",
-            "Guest [] [/mnt/felhom/films/data of Some(5)] Some(51)",
-            "Guest [] [] Some(102)",
-            "Guest [] [] Some(0)",
-            "Guest [] [] Some(0)",
-            "Guest [] [] Some(0)",
-            "Guest [] [] Some(0)",
+            "Guest [] [/mnt/felhom/films/data of Some(5)] Some(52)",
+            "Guest [] [] Some(104)",
+            "Guest [] [] Some(1)",
+            "Guest [] [] Some(1)",
+            "Guest [] [] Some(1)",
+            "Guest [] [] Some(1)",
             "Node [VM.Backup on /vms/9010, Datastore.AllocateSpace on /storage/local] [local of Some(7)] Some(0)",
             "Guest [] [] Some(0)",
         ]
     );
-    assert_eq!(plan.moves[0].downtime_s, Some(163));
+    assert_eq!(plan.moves[0].downtime_s, Some(170));
     assert_eq!(plan.moves[0].privileges.len(), 4);
+}
+
+#[test]
+fn what_a_later_move_counts_on_is_protected_before_the_first_move_backs_up() {
+    let case = Case::with(|case| {
+        case.mount("mp0", "/mnt/db", "local-lvm:vm-9010-disk-1", false);
+        case.inventory.volumes = vec![bound("archive", "/mnt/db/a"), volume("films", &[])];
+        case.rule("archive", VolumeClass::Hot, None);
+        case.rule("films", VolumeClass::Bulk, None);
+    });
+    let plan = plan(&case, &setting());
+    let [first, second] = plan.moves.as_slice() else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(
+        (first.class, second.class),
+        (VolumeClass::Hot, VolumeClass::Bulk)
+    );
+    for moved in [first, second] {
+        let protect = &moved.steps[0].action;
+        assert!(
+            matches!(protect, PlacementAction::ProtectArchive { volid, .. } if volid.to_string() == ARCHIVE),
+            "{protect:?}"
+        );
+    }
+}
+
+#[test]
+fn a_backup_that_stops_the_guest_is_not_said_to_take_no_time() {
+    let mut setting = setting();
+    setting.mode = BackupMode::Stop;
+    let plan = plan(&Case::with(Case::films), &setting);
+    let mut steps = plan.moves[0].steps.iter();
+    let prove = steps.find(|step| matches!(step.action, PlacementAction::Prove { .. }));
+    assert_eq!(prove.unwrap().needs.downtime_s, None);
+    assert_eq!(plan.moves[0].downtime_s, Some(170));
 }
