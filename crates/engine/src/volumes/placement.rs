@@ -342,16 +342,16 @@ fn way(
         path: place.path.clone(),
         backup: class == VolumeClass::Hot,
     };
-    let steps = way.all(mount, place.path.clone());
+    let all = way.all(mount, place.path.clone());
     let mut privileges: Vec<(String, String)> = Vec::new();
-    for one in steps.iter().flat_map(|step| &step.needs.privileges) {
+    for one in all.iter().flat_map(|step| &step.needs.privileges) {
         if !privileges.contains(one) {
             privileges.push(one.clone());
         }
     }
     // A backup is no part of the move's own standstill, and of a person nobody knows.
     let counted = |step: &&PlacementStep| step.side == Side::Guest;
-    let downtime_s = steps
+    let downtime_s = all
         .iter()
         .filter(counted)
         .map(|step| step.needs.downtime_s)
@@ -366,7 +366,7 @@ fn way(
         size: place.size,
         privileges,
         downtime_s,
-        steps,
+        steps: all,
         stops: stops.clone(),
         from: place.from.clone(),
     }

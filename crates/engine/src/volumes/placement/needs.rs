@@ -96,13 +96,12 @@ impl Load<'_> {
                 at(storage.to_string(), Some(gib.saturating_mul(GIB)))
             }
             PlacementAction::CopyTree { to, .. } => at(to.clone(), self.bytes),
-            PlacementAction::BackUp { .. } => at(backups, last),
             // The old copy is still where it was: only what comes in makes the backup larger.
             PlacementAction::Prove { .. } if self.comes_in => {
                 let forecast = last.zip(self.bytes);
                 at(backups, forecast.map(|(last, more)| last.saturating_add(more)))
             }
-            PlacementAction::Prove { .. } => at(backups, last),
+            PlacementAction::BackUp { .. } | PlacementAction::Prove { .. } => at(backups, last),
             PlacementAction::ProtectArchive { .. }
             | PlacementAction::PrepareMount { .. }
             | PlacementAction::StopContainers { .. }

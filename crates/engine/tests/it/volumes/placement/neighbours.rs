@@ -213,26 +213,24 @@ fn nothing_on_a_directory_of_the_host_is_emptied() {
 
 #[test]
 fn only_a_plan_that_protects_an_archive_speaks_of_one() {
-    let host = Case::with(|case| {
+    let foreign = Case::with(|case| {
         case.mount("mp0", "/mnt/db", "/tank/shared", false);
         case.inventory.volumes = vec![bound("pgdata", "/mnt/db/pg")];
     });
-    let hot = Case::with(|case| {
+    let left_out = Case::with(|case| {
         case.mount("mp0", "/mnt/db", "local-lvm:vm-9010-disk-1", false);
         case.inventory.volumes = vec![bound("pgdata", "/mnt/db")];
     });
-    for case in [host, hot, Case::with(Case::films)] {
+    for case in [foreign, left_out, Case::with(Case::films)] {
         let plan = plan(&case, &setting());
         let moved = &plan.moves[0];
         let protects =
             |step: &PlacementStep| matches!(step.action, PlacementAction::ProtectArchive { .. });
         let protects = moved.steps.iter().any(protects);
-        let words = moved
-            .steps
-            .iter()
-            .map(|step| format!("{}\n{}\n", step.action.what(), step.if_stopped))
-            .collect::<String>()
-            + &moved.old_copy;
+        let said = moved.steps.iter();
+        let said = said.flat_map(|step| [step.action.what(), step.if_stopped.clone()]);
+        let words: Vec<String> = said.chain([moved.old_copy.clone()]).collect();
+        let words = words.join("\n");
         assert_eq!(words.contains("protect"), protects, "{words}");
     }
 }

@@ -1,6 +1,7 @@
 //! The commands themselves, in a real shell on directories of the test's own.
 
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use felhom_engine::volumes::PlacementAction;
@@ -138,7 +139,6 @@ fn an_old_copy_is_never_copied_to_another_file_system() {
     let Ok(elsewhere) = tempfile::tempdir_in(memory) else {
         return;
     };
-    use std::os::unix::fs::MetadataExt;
     let device = |path: &Path| std::fs::metadata(path).unwrap().dev();
     if device(elsewhere.path()) == device(sides.base.path()) {
         return;
