@@ -24,8 +24,8 @@ pub use inventory::{
 pub use judge::{JudgedVolume, JudgedVolumes, StorageKinds, VolumeKind, VolumeUse};
 pub use place::Place;
 pub use placement::{
-    PlacementAction, PlacementPlan, PlacementSetting, PlacementStep, Side, VolumeMove,
-    plan_placement,
+    PlacementAction, PlacementPlan, PlacementSetting, PlacementStep, Side, StepNeeds, StepSpace,
+    VolumeMove, plan_placement,
 };
 pub(crate) use proof::NOTABLE;
 pub use proof::{PlannedVolume, VolumeProof, content_findings, prove_volumes};

@@ -54,13 +54,16 @@ pub struct VolumeMove {
     pub bytes: Option<u64>,
     /// Bytes of the new mount point.
     pub size: u64,
-    /// What the node's half needs.
+    /// What the node's half needs, all steps together.
     pub privileges: Vec<Privilege>,
     /// Containers that stand still meanwhile.
     pub stops: Vec<String>,
-    /// For how many seconds, at 100 MiB/s.
+    /// For how many seconds, at 100 MiB/s, without what a person takes meanwhile.
     #[serde(default)]
     pub downtime_s: Option<u64>,
+    /// What becomes of the old copy, and who removes it.
+    #[serde(default)]
+    pub old_copy: String,
     /// In order.
     pub steps: Vec<Step>,
 }
@@ -74,15 +77,25 @@ pub struct Privilege {
     pub privilege: String,
 }
 
+/// Room that a step takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    /// A storage of the node, or a directory of the guest.
+    pub place: String,
+    /// Bytes, at most; nothing when nobody can say.
+    #[serde(default)]
+    pub bytes: Option<u64>,
+}
+
 /// Who carries a step out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
-    /// The node.
+    /// The node: root, or a token with the step's privileges.
     Node,
     /// Root inside the guest.
     Guest,
-    /// A person.
+    /// A person, who needs no privilege.
     Person,
 }
 
@@ -100,6 +113,15 @@ pub struct Step {
     pub commands: Vec<String>,
     /// What is true, and what to do, when everything stops before this step is done.
     pub if_stopped: String,
+    /// What a token needs for it on the node's side.
+    #[serde(default)]
+    pub privileges: Vec<Privilege>,
+    /// The room it takes; empty when it takes none.
+    #[serde(default)]
+    pub space: Vec<Space>,
+    /// Seconds by which the containers stand still longer; nothing when nobody can say.
+    #[serde(default)]
+    pub downtime_s: Option<u64>,
 }
 
 /// What a step does. Paths are absolute, inside the guest.
@@ -150,7 +172,7 @@ pub enum Action {
         /// Their names.
         names: Vec<String>,
     },
-    /// Move a directory aside, whole.
+    /// Move a directory aside, whole: a rename, never a copy to another file system.
     SetAside {
         /// From here.
         from: String,
@@ -187,10 +209,12 @@ pub enum Action {
     },
     /// Tell the agent of the new place, back up, and see the proof.
     Prove,
-    /// Protect the last archive that still holds the old copy.
+    /// Back up as things are: no archive is known to hold the volume.
+    BackUp,
+    /// Protect the last archive that still holds the old copy, before any backup that prunes.
     ProtectArchive {
-        /// The archive; `None` when none is known yet.
-        volid: Option<String>,
+        /// The archive.
+        volid: String,
     },
     /// Remove the old copy: only when a person says so and names the volume.
     DropOld {
@@ -201,9 +225,9 @@ pub enum Action {
     },
 }
 
-/// More moves or steps than any guest has mount points for.
+/// As many moves as any guest has mount points for; the first of them may protect an archive for each of the others.
 const MOVES: usize = 256;
-const STEPS: usize = 32;
+const STEPS: usize = 32 + MOVES;
 
 impl Action {
     /// The directories that it works on.
@@ -219,6 +243,7 @@ impl Action {
             Self::StopContainers { .. }
             | Self::RemoveContainers { .. }
             | Self::StartContainers { .. }
+            | Self::BackUp
             | Self::Prove
             | Self::ProtectArchive { .. } => Vec::new(),
         }
@@ -292,12 +317,19 @@ mod tests {
                 privileges: Vec::new(),
                 stops: Vec::new(),
                 downtime_s: None,
+                old_copy: "stays".into(),
                 steps: vec![Step {
                     side: Side::Guest,
                     action,
                     what: "copy".into(),
                     commands: Vec::new(),
                     if_stopped: "nothing has changed".into(),
+                    privileges: Vec::new(),
+                    space: vec![Space {
+                        place: to.into(),
+                        bytes: Some(1 << 30),
+                    }],
+                    downtime_s: Some(0),
                 }],
             }],
             refused: Vec::new(),

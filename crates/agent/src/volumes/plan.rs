@@ -25,10 +25,6 @@ fn refused(refusal: &Refusal) -> told::Refused {
 }
 
 fn volume_move(vmid: Vmid, moved: &engine::VolumeMove) -> told::VolumeMove {
-    let privilege = |(path, privilege): &(String, String)| told::Privilege {
-        path: path.clone(),
-        privilege: privilege.clone(),
-    };
     told::VolumeMove {
         volume: moved.volume.clone(),
         class: moved.class.to_string(),
@@ -37,11 +33,20 @@ fn volume_move(vmid: Vmid, moved: &engine::VolumeMove) -> told::VolumeMove {
         key: moved.key.clone(),
         bytes: moved.bytes,
         size: moved.size.bytes(),
-        privileges: moved.privileges.iter().map(privilege).collect(),
+        privileges: privileges(&moved.privileges),
         stops: moved.stops.clone(),
         downtime_s: moved.downtime_s,
+        old_copy: moved.old_copy.clone(),
         steps: moved.steps.iter().map(|one| step(vmid, one)).collect(),
     }
+}
+
+fn privileges(all: &[(String, String)]) -> Vec<told::Privilege> {
+    let privilege = |(path, privilege): &(String, String)| told::Privilege {
+        path: path.clone(),
+        privilege: privilege.clone(),
+    };
+    all.iter().map(privilege).collect()
 }
 
 fn step(vmid: Vmid, step: &engine::PlacementStep) -> told::Step {
@@ -55,6 +60,16 @@ fn step(vmid: Vmid, step: &engine::PlacementStep) -> told::Step {
         what: step.action.what(),
         commands: step.action.commands(vmid),
         if_stopped: step.if_stopped.clone(),
+        privileges: privileges(&step.needs.privileges),
+        space: step.needs.space.iter().map(space).collect(),
+        downtime_s: step.needs.downtime_s,
+    }
+}
+
+fn space(space: &engine::StepSpace) -> told::Space {
+    told::Space {
+        place: space.place.clone(),
+        bytes: space.bytes,
     }
 }
 
@@ -95,8 +110,9 @@ fn action(action: &engine::PlacementAction) -> told::Action {
         From::Repoint { from, to, projects } => To::Repoint { from, to, projects },
         From::StartContainers { projects, names } => To::StartContainers { projects, names },
         From::Prove { vmid: _ } => To::Prove,
+        From::BackUp { vmid: _ } => To::BackUp,
         From::ProtectArchive { node: _, volid } => To::ProtectArchive {
-            volid: volid.map(|volid| volid.to_string()),
+            volid: volid.to_string(),
         },
         From::DropOld { path, emptied } => To::DropOld { path, emptied },
     }

@@ -5,6 +5,7 @@ mod docker;
 mod engine;
 mod matrix;
 mod negative;
+mod plan;
 mod scenarios;
 
 use felhom_agent::exit::Exit;

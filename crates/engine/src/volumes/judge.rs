@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::class::{Classed, VolumeClass};
 use super::classify::{Subject, VolumePolicy, class};
 use super::inventory::{Container, DockerVolume, Inventory, Mounted};
-use super::place::{Place, below, clean};
+use super::place::{Place, below, clean, is_of_a_plan};
 use crate::inclusion::{Inclusion, planned};
 use crate::world::GuestConfig;
 
@@ -149,7 +149,9 @@ impl JudgedVolumes {
             .filter(|volume| volume.place.key() == Some(key))
             .collect();
         let root = clean(path);
-        let fills = |volume: &&JudgedVolume| volume.place.path() == Some(root.as_str());
+        let fills = |volume: &&JudgedVolume| {
+            volume.place.path() == Some(root.as_str()) || is_of_a_plan(&root)
+        };
         here.iter().all(|volume| is_bulk(volume))
             && (self.bulk_by_rule.contains(key) || here.iter().any(fills))
     }

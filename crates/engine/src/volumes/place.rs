@@ -298,6 +298,15 @@ fn dropped_by(path: &str) -> Option<&'static str> {
         .map(|exclude| exclude.pattern)
 }
 
+/// Where plans mount what they make: the first below which nothing else is in the way.
+pub(super) const MOUNTED_BELOW: [&str; 3] = ["/mnt/felhom", "/srv/felhom", "/felhom"];
+
+/// Whether a plan made this mount point, for one volume and nothing else.
+pub(super) fn is_of_a_plan(path: &str) -> bool {
+    let mut bases = MOUNTED_BELOW.iter();
+    bases.any(|base| below(path, base).is_some_and(|name| !name.is_empty()))
+}
+
 /// The part of `path` below `base`, without a slash at its beginning; both are clean.
 pub(super) fn below<'a>(path: &'a str, base: &str) -> Option<&'a str> {
     if base == "/" {

@@ -1,11 +1,15 @@
 //! The plan that puts a volume where its class belongs: every step, what it needs, and what is true when it stops there.
 //!
-//! Nothing is lost by stopping anywhere: the old copy stays whole, is hashed against the new one file by file, and goes only by
-//! a step of its own, after the last archive that still holds it was set protected.
+//! Nothing is lost by stopping anywhere: the last archive that holds the old copy is protected before anything else, the old copy
+//! stays whole, is hashed against the new one file by file, and goes only by a step of its own. A directory that anybody else has
+//! a part in is not planned for at all.
 
 mod action;
 mod commands;
+mod needs;
+mod room;
 mod steps;
+mod tree;
 
 use std::collections::BTreeMap;
 
@@ -13,11 +17,16 @@ use felhom_ids::{ByteSize, NodeName, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 pub use self::action::{PlacementAction, PlacementStep, Side};
-use self::steps::{SET_ASIDE, Steps, unique};
+pub use self::needs::{StepNeeds, StepSpace};
+use self::room::{Aside, Room};
+use self::steps::{Steps, unique};
+use self::tree::{in_the_way, is_dockers_own};
 use super::class::VolumeClass;
+use super::inventory::Inventory;
 use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind, is_docker_name};
 use super::place::Place;
 use crate::finding::one_line;
+use crate::policy::BackupMode;
 use crate::restore_test::plan::Refusal;
 use crate::world::GuestConfig;
 
@@ -36,6 +45,12 @@ pub struct PlacementSetting {
     pub labels: BTreeMap<String, BTreeMap<String, String>>,
     /// The newest good archive that holds a volume, by volume.
     pub last_archives: BTreeMap<String, VolumeId>,
+    /// Where backups go.
+    pub backups: StorageId,
+    /// How they are made.
+    pub mode: BackupMode,
+    /// Bytes of the guest's last good backup, which the next is forecast by.
+    pub last_size: Option<u64>,
     /// Only these volumes; all that lie wrong when empty.
     pub only: Vec<String>,
 }
@@ -57,12 +72,15 @@ pub struct VolumeMove {
     pub bytes: Option<u64>,
     /// Size of the new mount point.
     pub size: ByteSize,
-    /// Privileges that the node's half needs: path and privilege.
+    /// Privileges that the node's half needs, all steps together: path and privilege.
     pub privileges: Vec<(String, String)>,
     /// Containers that stand still meanwhile.
     pub stops: Vec<String>,
-    /// Seconds that they stand still at 100 MiB/s, copying once and hashing both sides; `None` when the bytes are not known.
+    /// Seconds that they stand still at 100 MiB/s, copying once and hashing both sides, without what a person takes meanwhile;
+    /// `None` when the bytes are not known.
     pub downtime_s: Option<u64>,
+    /// What becomes of the old copy, and who removes it.
+    pub old_copy: String,
     /// In order.
     pub steps: Vec<PlacementStep>,
 }
@@ -85,15 +103,11 @@ pub struct PlacementPlan {
 const GIB: u64 = 1 << 30;
 /// PVE's mount points are `mp0` to `mp255` (pve-container LXC/Config.pm `$MAX_MOUNT_POINTS`).
 const MOUNT_POINTS: u32 = 256;
-/// Bytes a second for the downtime's estimate: a plain disk.
-const RATE: u64 = 100 << 20;
-/// Where new mount points are mounted.
-const MOUNTED_BELOW: &str = "/mnt/felhom";
-
 /// Plans for every volume that lies where its class does not belong.
 pub fn plan_placement(
     judged: &JudgedVolumes,
     config: &GuestConfig,
+    inventory: &Inventory,
     setting: &PlacementSetting,
 ) -> PlacementPlan {
     let mut plan = PlacementPlan {
@@ -103,7 +117,7 @@ pub fn plan_placement(
         moves: Vec::new(),
         refused: Vec::new(),
     };
-    let mut free = free_keys(config);
+    let mut room = Room::new(config, inventory);
     for volume in judged
         .volumes
         .iter()
@@ -112,15 +126,17 @@ pub fn plan_placement(
         let Some(class) = volume.class().filter(|class| lies_wrong(*class, volume)) else {
             continue;
         };
-        match movable(volume, setting, &mut free) {
-            Ok((from, key, size)) => {
-                plan.space = plan.space.saturating_add(size.bytes());
+        let seen = Seen { config, inventory };
+        match movable(volume, &seen, setting, &mut room) {
+            Ok(place) => {
+                plan.space = plan.space.saturating_add(place.size.bytes());
                 plan.moves
-                    .push(way(judged.vmid, volume, class, &from, key, size, setting));
+                    .push(way(judged.vmid, volume, class, place, setting));
             }
             Err(refusal) => plan.refused.push(refusal),
         }
     }
+    protect_first(&mut plan.moves);
     if let Some(avail) = setting.avail.filter(|avail| plan.space > *avail) {
         plan.refused.push(Refusal {
             what: format!(
@@ -135,6 +151,29 @@ pub fn plan_placement(
     plan
 }
 
+/// The first move's backup prunes already: what the later ones count on is protected before it as well.
+fn protect_first(moves: &mut [VolumeMove]) {
+    let Some((first, later)) = moves.split_first_mut() else {
+        return;
+    };
+    let protects =
+        |step: &&PlacementStep| matches!(step.action, PlacementAction::ProtectArchive { .. });
+    let mut front: Vec<PlacementStep> = Vec::new();
+    let all = later.iter().flat_map(|moved| &moved.steps);
+    for step in all.filter(protects) {
+        let is_there = |other: &PlacementStep| other.action == step.action;
+        if !front.iter().chain(&first.steps).any(is_there) {
+            front.push(step.clone());
+        }
+    }
+    for one in front.iter().flat_map(|step| &step.needs.privileges) {
+        if !first.privileges.contains(one) {
+            first.privileges.push(one.clone());
+        }
+    }
+    first.steps.splice(0..0, front);
+}
+
 fn wanted(volume: &JudgedVolume, setting: &PlacementSetting) -> bool {
     volume.is_placed() && (setting.only.is_empty() || setting.only.contains(&volume.name))
 }
@@ -146,47 +185,37 @@ fn lies_wrong(class: VolumeClass, volume: &JudgedVolume) -> bool {
     }
 }
 
-fn free_keys(config: &GuestConfig) -> impl Iterator<Item = String> + use<> {
-    let taken = config.keys.clone();
-    (0..MOUNT_POINTS)
-        .map(|number| format!("mp{number}"))
-        .filter(move |key| !taken.contains(key))
+/// What there is, beside the volume itself.
+struct Seen<'a> {
+    config: &'a GuestConfig,
+    inventory: &'a Inventory,
+}
+
+/// From where to where a volume goes.
+struct Destination {
+    from: String,
+    key: String,
+    size: ByteSize,
+    /// Where the new mount point is mounted.
+    path: String,
+    /// Where the old copy is moved, where it cannot stay: Docker removes its own directories.
+    aside: Option<String>,
 }
 
 /// From where, to which mount point, of which size; or why not.
 fn movable(
     volume: &JudgedVolume,
+    seen: &Seen<'_>,
     setting: &PlacementSetting,
-    free: &mut impl Iterator<Item = String>,
-) -> Result<(String, String, ByteSize), Refusal> {
+    room: &mut Room<'_>,
+) -> Result<Destination, Refusal> {
     let refuse = |what: String, hint: &str| Refusal {
         what: one_line(&format!("volume {}: {what}", volume.name)),
         hint: Some(hint.to_owned()),
     };
-    if let Some(name) = odd_name(volume) {
-        return Err(refuse(
-            format!("`{name}` is no name that Docker gives"),
-            "take a new report; a name that Docker does not allow may be an option for a command",
-        ));
-    }
-    let from = match (&volume.place, volume.place.path()) {
-        (Place::Volume { .. } | Place::Bind { .. }, Some(path)) => path.to_owned(),
-        _ => {
-            return Err(refuse(
-                volume.why.clone(),
-                "copy it to a volume of the guest by hand",
-            ));
-        }
-    };
-    // PVE's property strings know no quotes: a comma ends a value (pve-common JSONSchema.pm `parse_property_string`).
-    if from.contains([',', ':']) || from.contains(char::is_control) {
-        return Err(refuse(
-            format!(
-                "`{}` cannot be written into a mount point",
-                from.escape_debug()
-            ),
-            "rename the directory first",
-        ));
+    let from = directory(volume).map_err(|(what, hint)| refuse(what, hint))?;
+    if let Some(way) = in_the_way(volume, &from, seen.config, seen.inventory) {
+        return Err(refuse(way.what, way.hint));
     }
     let size = match (setting.sizes.get(&volume.name), volume.size) {
         (Some(size), _) => *size,
@@ -198,13 +227,70 @@ fn movable(
             ));
         }
     };
-    let key = free.next().ok_or_else(|| {
+    let aside = match room.aside(volume, &from) {
+        Aside::NotNeeded => None,
+        Aside::To(path) => Some(path),
+        Aside::Nowhere => {
+            return Err(refuse(
+                "on the mount that it lies on there is no directory to set the old copy aside in: all of it is Docker's or containers'"
+                    .to_owned(),
+                "mount one directory higher, or copy it to a volume of the guest by hand",
+            ));
+        }
+    };
+    let path = room.mount_path(volume, &from).ok_or_else(|| {
+        refuse(
+            "no path is left at which a mount would hide nothing".to_owned(),
+            "copy it to a volume of the guest by hand",
+        )
+    })?;
+    let key = room.key().ok_or_else(|| {
         refuse(
             "the guest has no mount point left".to_owned(),
             "put several volumes onto one mount point by hand",
         )
     })?;
-    Ok((from, key, size))
+    Ok(Destination {
+        from,
+        key,
+        size,
+        path,
+        aside,
+    })
+}
+
+/// The directory that holds its bytes, if commands can be given for it; or why not, and what to do.
+fn directory(volume: &JudgedVolume) -> Result<String, (String, &'static str)> {
+    if let Some(name) = odd_name(volume) {
+        return Err((
+            format!("`{name}` is no name that Docker gives"),
+            "take a new report; a name that Docker does not allow may be an option for a command",
+        ));
+    }
+    let (Place::Volume { path, .. } | Place::Bind { path, .. }) = &volume.place else {
+        return Err((
+            volume.why.clone(),
+            "copy it to a volume of the guest by hand",
+        ));
+    };
+    // PVE's property strings know no quotes: a comma ends a value (pve-common JSONSchema.pm `parse_property_string`).
+    if path.contains([',', ':']) || path.contains(char::is_control) {
+        return Err((
+            format!(
+                "`{}` cannot be written into a mount point",
+                path.escape_debug()
+            ),
+            "rename the directory first",
+        ));
+    }
+    // What is set aside and removed beside it is told by this (moby, `volume/local`).
+    if is_dockers_own(volume) && !path.ends_with(&format!("/{}/_data", volume.name)) {
+        return Err((
+            format!("`{path}` is not where Docker keeps a volume of that name"),
+            "take a new report",
+        ));
+    }
+    Ok(path.clone())
 }
 
 /// The first name that Docker would not have allowed. Commands of the plan are typed by root.
@@ -234,75 +320,62 @@ fn way(
     vmid: Vmid,
     volume: &JudgedVolume,
     class: VolumeClass,
-    from: &str,
-    key: String,
-    size: ByteSize,
+    place: Destination,
     setting: &PlacementSetting,
 ) -> VolumeMove {
-    let short = short_name(volume);
-    let path = format!("{MOUNTED_BELOW}/{short}");
-    let to = format!("{path}/data");
+    let to = format!("{}/data", place.path);
     let stops: Vec<String> = unique(volume.uses.iter().map(|one| one.container.clone()));
-    // Docker's own directory goes when the volume is made anew; whatever else holds a volume's bytes stays as it is.
-    let own = volume.kind != VolumeKind::Bind && volume.mountpoint.is_none();
-    let aside = format!("{SET_ASIDE}/{short}");
     let way = Steps {
         vmid,
         volume,
         class,
-        from,
+        from: &place.from,
         to: &to,
-        aside: own.then_some(aside.as_str()),
+        aside: place.aside.as_deref(),
         stops: &stops,
         setting,
     };
     let mount = PlacementAction::AddMount {
-        key: key.clone(),
+        key: place.key.clone(),
         storage: setting.storage.clone(),
-        gib: size.bytes().div_ceil(GIB),
-        path: path.clone(),
+        gib: place.size.bytes().div_ceil(GIB),
+        path: place.path.clone(),
         backup: class == VolumeClass::Hot,
     };
+    let all = way.all(mount, place.path.clone());
+    let mut privileges: Vec<(String, String)> = Vec::new();
+    for one in all.iter().flat_map(|step| &step.needs.privileges) {
+        if !privileges.contains(one) {
+            privileges.push(one.clone());
+        }
+    }
+    // A backup is no part of the move's own standstill, and of a person nobody knows.
+    let counted = |step: &&PlacementStep| step.side == Side::Guest;
+    let downtime_s = all
+        .iter()
+        .filter(counted)
+        .map(|step| step.needs.downtime_s)
+        .sum::<Option<u64>>();
     VolumeMove {
         volume: volume.name.clone(),
         class,
-        from: from.to_owned(),
+        old_copy: way.old_copy(),
         to: to.clone(),
-        key,
+        key: place.key,
         bytes: volume.size,
-        size,
-        privileges: vec![
-            (format!("/vms/{vmid}"), "VM.Config.Disk".to_owned()),
-            (
-                format!("/storage/{}", setting.storage),
-                "Datastore.AllocateSpace".to_owned(),
-            ),
-            (format!("/vms/{vmid}"), "VM.Backup".to_owned()),
-        ],
-        downtime_s: volume
-            .size
-            .map(|bytes| (bytes / RATE).saturating_mul(3) + 10),
-        steps: way.all(mount, path),
-        stops,
+        size: place.size,
+        privileges,
+        downtime_s,
+        steps: all,
+        stops: stops.clone(),
+        from: place.from.clone(),
     }
 }
 
-/// A name for a directory: Docker's names are safe as they are, a path's last part need not be.
-fn short_name(volume: &JudgedVolume) -> String {
-    let last = volume.name.rsplit('/').next().unwrap_or_default();
-    let safe: String = last
-        .chars()
-        .map(|sign| {
-            if sign.is_ascii_alphanumeric() || "._-".contains(sign) {
-                sign
-            } else {
-                '_'
-            }
-        })
-        .take(48)
-        .collect();
-    match volume.kind {
-        VolumeKind::Named | VolumeKind::Anonymous => volume.name.clone(),
-        VolumeKind::Bind => format!("bind-{safe}"),
+/// The directory above.
+fn parent(path: &str) -> &str {
+    match path.rsplit_once('/') {
+        None | Some(("", _)) => "/",
+        Some((parent, _)) => parent,
     }
 }

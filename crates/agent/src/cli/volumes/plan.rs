@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use felhom_engine::BackupVerdict;
 use felhom_engine::volumes::{PlacementSetting, plan_placement};
 use felhom_ids::{ByteSize, StorageId, Vmid, VolumeId};
-use felhom_protocol::placement::{PlacementPlan, Side, Step, VolumeMove};
+use felhom_protocol::placement::{PlacementPlan, Privilege, Side, Step, VolumeMove};
 
 use super::PlanArgs;
 use super::look::{Look, everyday, look};
@@ -25,16 +25,25 @@ pub(super) async fn run(context: &Context, args: &PlanArgs) -> Result<Exit, Fail
     };
     let look = look(context, &performer, vmid).await?;
     known_names(&look, &args.volume, &sizes)?;
+    let archives = archives(context, &performer, &look).await?;
     let setting = PlacementSetting {
         node: performer.config().node.clone(),
         avail: avail(&performer, &storage).await?,
         storage,
         sizes,
         labels: labels(&look),
-        last_archives: last_archives(context, &performer, &look).await?,
+        last_archives: archives.last,
+        backups: performer.config().backup.storage.clone(),
+        mode: performer.config().backup.mode,
+        last_size: archives.size,
         only: args.volume.clone(),
     };
-    let plan = placement_plan(&plan_placement(&look.judged, &look.config, &setting));
+    let plan = placement_plan(&plan_placement(
+        &look.judged,
+        &look.config,
+        &look.inventory,
+        &setting,
+    ));
     context
         .printer
         .document("felhom.placement-plan", &plan, || text(&plan));
@@ -112,13 +121,21 @@ fn labels(look: &Look) -> BTreeMap<String, BTreeMap<String, String>> {
         .collect()
 }
 
-/// The newest good backup of this very guest that holds each volume.
-async fn last_archives(
+/// What is known of the good backups of this very guest.
+#[derive(Default)]
+struct Archives {
+    /// The newest that holds a volume, by volume.
+    last: BTreeMap<String, VolumeId>,
+    /// Bytes of the newest.
+    size: Option<u64>,
+}
+
+async fn archives(
     context: &Context,
     performer: &Performer,
     look: &Look,
-) -> Result<BTreeMap<String, VolumeId>, Failure> {
-    let mut newest = BTreeMap::new();
+) -> Result<Archives, Failure> {
+    let mut newest = Archives::default();
     let Some(journal) = context.read_journal(performer.config()).await? else {
         return Ok(newest);
     };
@@ -134,9 +151,11 @@ async fn last_archives(
         let Some(volid) = &row.report.volid else {
             continue;
         };
+        newest.size = newest.size.or(row.report.size);
         let held = row.report.docker_volumes.iter();
         for volume in held.filter(|volume| volume.tally.members > 0) {
             newest
+                .last
                 .entry(volume.name.clone())
                 .or_insert_with(|| volid.clone());
         }
@@ -181,22 +200,27 @@ fn move_lines(moved: &VolumeMove) -> Vec<String> {
         || "of unknown length".to_owned(),
         |s| format!("about {}", seconds(s * 1000)),
     );
+    let by_hand = moved.steps.iter().any(|step| step.side == Side::Person);
     lines.push(match moved.stops.as_slice() {
         [] => "  no container uses it, so nothing stands still".to_owned(),
         names => format!(
-            "  {} stand(s) still meanwhile, {down} at 100 MiB/s",
-            names.join(", ")
+            "  {} stand(s) still meanwhile, {down} at 100 MiB/s{}",
+            names.join(", "),
+            if by_hand {
+                ", and as long as a person takes"
+            } else {
+                ""
+            }
         ),
     });
-    let privileges: Vec<String> = moved
-        .privileges
-        .iter()
-        .map(|one| format!("{} on {}", one.privilege, one.path))
-        .collect();
-    lines.push(format!("  the node's half needs {}", privileges.join(", ")));
+    lines.push(format!(
+        "  the node's half needs {}",
+        privileges(&moved.privileges)
+    ));
     for (number, step) in moved.steps.iter().enumerate() {
         lines.extend(step_lines(number + 1, step));
     }
+    lines.push(format!("  the old copy {}", moved.old_copy));
     lines
 }
 
@@ -212,6 +236,41 @@ fn step_lines(number: usize, step: &Step) -> Vec<String> {
             .iter()
             .map(|command| format!("       {command}")),
     );
+    lines.push(format!("     takes: {}", takes(step)));
     lines.push(format!("     stopped here: {}", step.if_stopped));
     lines
+}
+
+/// Rights, room and downtime, in a line.
+fn takes(step: &Step) -> String {
+    let rights = match step.side {
+        Side::Node => privileges(&step.privileges),
+        Side::Guest => "root inside the guest".to_owned(),
+        Side::Person => "no privilege".to_owned(),
+    };
+    let space = step.space.iter().map(|space| {
+        let bytes = space.bytes.map_or_else(
+            || "unknown room".to_owned(),
+            |bytes| format!("up to {}", size(bytes)),
+        );
+        format!("{bytes} on `{}`", space.place)
+    });
+    let space = match step.space.as_slice() {
+        [] => "no room".to_owned(),
+        _ => space.collect::<Vec<_>>().join(", "),
+    };
+    let downtime = match step.downtime_s {
+        Some(0) => "no downtime of its own".to_owned(),
+        Some(s) => format!("about {} of downtime", seconds(s * 1000)),
+        None => "downtime of unknown length".to_owned(),
+    };
+    format!("{rights}; {space}; {downtime}")
+}
+
+fn privileges(all: &[Privilege]) -> String {
+    let all: Vec<String> = all
+        .iter()
+        .map(|one| format!("{} on {}", one.privilege, one.path))
+        .collect();
+    all.join(", ")
 }

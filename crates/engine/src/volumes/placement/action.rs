@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use felhom_ids::{NodeName, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
+use super::needs::StepNeeds;
+
 /// Who carries a step out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -65,7 +67,7 @@ pub enum PlacementAction {
         /// Their names.
         names: Vec<String>,
     },
-    /// Move the old copy aside, whole.
+    /// Move the old copy aside, whole: a rename on one file system.
     SetAside {
         /// From here.
         from: String,
@@ -104,12 +106,17 @@ pub enum PlacementAction {
         /// The guest.
         vmid: Vmid,
     },
-    /// Protect the last archive that still holds the old copy; later ones will not.
+    /// Back up as things are, because no archive is known to hold the volume.
+    BackUp {
+        /// The guest.
+        vmid: Vmid,
+    },
+    /// Protect the last archive that holds the old copy, before any backup that prunes; later ones will not hold it.
     ProtectArchive {
         /// The node.
         node: NodeName,
-        /// The archive; `None` when none is known yet: the proof before is one.
-        volid: Option<VolumeId>,
+        /// The archive.
+        volid: VolumeId,
     },
     /// Remove the old copy: only when a person says so and names the volume.
     DropOld {
@@ -130,4 +137,6 @@ pub struct PlacementStep {
     pub action: PlacementAction,
     /// What is true, and what to do, when everything stops before this step is done.
     pub if_stopped: String,
+    /// What it takes.
+    pub needs: StepNeeds,
 }

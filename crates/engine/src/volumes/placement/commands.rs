@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::PlacementAction;
+use super::{PlacementAction, parent};
 
 impl PlacementAction {
-    /// The commands, in order; none where a person must decide how.
+    /// The commands, in order; none but for `Repoint`, where a person must decide how.
     #[expect(clippy::too_many_lines, reason = "one arm an action: a table")]
     pub fn commands(&self, vmid: felhom_ids::Vmid) -> Vec<String> {
         match self {
@@ -36,19 +36,8 @@ impl PlacementAction {
                 "sync".to_owned(),
             ],
             Self::CompareTrees { from, to } => compare(from, to),
-            Self::RemoveContainers { names } => vec![
-                format!(
-                    "docker inspect {} >/root/felhom-containers.json",
-                    all(names)
-                ),
-                format!("docker rm {}", all(names)),
-            ],
-            Self::SetAside { from, to } => vec![
-                format!("mkdir -p {}", quoted(parent(to))),
-                format!("mv -T {} {}", quoted(from), quoted(to)),
-                // Docker removes a volume's directory by itself, and looks for it.
-                format!("mkdir {}", quoted(from)),
-            ],
+            Self::RemoveContainers { names } => remove(names),
+            Self::SetAside { from, to } => aside(from, to),
             Self::RecreateVolume {
                 name,
                 device,
@@ -72,13 +61,11 @@ impl PlacementAction {
                 format!("felhom-agent volumes import {vmid} FILE…"),
                 format!("felhom-agent backup run {vmid}"),
             ],
-            Self::ProtectArchive { node, volid } => volid
-                .iter()
-                .map(|volid| {
-                    let path = format!("/nodes/{node}/storage/{}/content/{volid}", volid.storage());
-                    format!("pvesh set {} --protected 1", quoted(&path))
-                })
-                .collect(),
+            Self::BackUp { vmid } => vec![format!("felhom-agent backup run {vmid}")],
+            Self::ProtectArchive { node, volid } => {
+                let path = format!("/nodes/{node}/storage/{}/content/{volid}", volid.storage());
+                vec![format!("pvesh set {} --protected 1", quoted(&path))]
+            }
             Self::DropOld {
                 path,
                 emptied: false,
@@ -128,7 +115,9 @@ impl PlacementAction {
                     names.join(", ")
                 )
             }
-            Self::SetAside { from, to } => format!("move the old copy from `{from}` to `{to}`"),
+            Self::SetAside { from, to } => format!(
+                "move the old copy from `{from}` to `{to}`, a rename on the same file system"
+            ),
             Self::RecreateVolume {
                 name,
                 device,
@@ -155,20 +144,26 @@ impl PlacementAction {
             Self::Prove { .. } => {
                 "tell the agent of the new place, back up, and read the proof".to_owned()
             }
-            Self::ProtectArchive {
-                volid: Some(volid), ..
-            } => {
-                format!("protect `{volid}`, the last archive that is known to hold the old copy")
-            }
-            Self::ProtectArchive { volid: None, .. } => {
-                "protect the last archive that holds the old copy (the one of the step before does)"
-                    .to_owned()
-            }
-            Self::DropOld { path, .. } => {
+            Self::BackUp { vmid } => format!(
+                "back up as things are, since no archive is known to hold the old copy; then take this plan again with `felhom-agent \
+                 volumes plan {vmid}`, which protects the archive before anything else"
+            ),
+            Self::ProtectArchive { volid, .. } => {
                 format!(
-                    "remove the old copy in `{path}`: only when all is well, and the archive is protected"
+                    "protect `{volid}`, the last archive that is known to hold the old copy, before a new backup prunes"
                 )
             }
+            Self::DropOld {
+                path,
+                emptied: false,
+            } => format!("remove the old copy in `{path}`: only when all is well at the new place"),
+            Self::DropOld {
+                path,
+                emptied: true,
+            } => format!(
+                "remove the old copy in `{path}`: only when all is well at the new place, and nothing else of the guest uses the \
+                 directory"
+            ),
         }
     }
 }
@@ -187,18 +182,45 @@ fn start(projects: &[String], names: &[String]) -> String {
     format!("{}: the downtime ends", parts.join("; "))
 }
 
-/// `sha256sum` reads what it wrote; the two counts catch what is too much on the new side.
-fn compare(from: &str, to: &str) -> Vec<String> {
-    let (from, to) = (quoted(from), quoted(to));
+/// What Docker says of the containers takes its file's place only when it said it of all of them: the commands may be typed a
+/// second time, when some are gone.
+fn remove(names: &[String]) -> Vec<String> {
+    let first = names.first().map_or("", String::as_str);
+    let kept = quoted(&format!("/root/felhom-containers-{first}.json"));
+    let fresh = quoted(&format!("/root/felhom-containers-{first}.json.new"));
     vec![
         format!(
-            "(cd {from} && find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum) >/root/felhom-sums"
+            "docker inspect {} >{fresh} && mv {fresh} {kept}",
+            all(names)
         ),
-        format!("(cd {to} && sha256sum --check --strict --quiet /root/felhom-sums)"),
+        format!("docker rm {}", all(names)),
+    ]
+}
+
+/// A rename, or nothing at all: `mv` would copy to another file system, which may be too small for it.
+fn aside(from: &str, to: &str) -> Vec<String> {
+    let directory = quoted(parent(to));
+    let (from, to) = (quoted(from), quoted(to));
+    vec![
+        format!("mkdir -p -m 0700 {directory}"),
         format!(
-            "test \"$(cd {from} && find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | sha256sum)\" = \
-             \"$(cd {to} && find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | sha256sum)\""
+            "test \"$(stat -c %d {from})\" = \"$(stat -c %d {directory})\" && mv -T {from} {to}"
         ),
+        // Docker removes a volume's directory by itself, and looks for it.
+        format!("mkdir {from}"),
+    ]
+}
+
+/// The files of both sides are hashed alike, so that a volume without files has an empty list on both; then all that is not in
+/// a file is listed on both sides.
+fn compare(from: &str, to: &str) -> Vec<String> {
+    let (from, to) = (quoted(from), quoted(to));
+    let sums = "find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum";
+    let all = "find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | sha256sum";
+    vec![
+        format!("(cd {from} && {sums}) >/root/felhom-sums"),
+        format!("(cd {to} && {sums}) | cmp - /root/felhom-sums"),
+        format!("test \"$(cd {from} && {all})\" = \"$(cd {to} && {all})\""),
     ]
 }
 
@@ -215,10 +237,6 @@ fn all(names: &[String]) -> String {
         .map(|name| quoted(name))
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-fn parent(path: &str) -> &str {
-    path.rsplit_once('/').map_or("/", |(parent, _)| parent)
 }
 
 /// A word for a POSIX shell: as it is where it is harmless, in single quotes otherwise.

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use felhom_ids::Vmid;
+use felhom_ids::{Vmid, VolumeId};
 
+use super::needs::Load;
 use super::{PlacementAction, PlacementSetting, PlacementStep, Side};
 use crate::volumes::class::VolumeClass;
 use crate::volumes::judge::{JudgedVolume, VolumeKind};
-
-/// Where old copies are set aside, inside the guest.
-pub(super) const SET_ASIDE: &str = "/var/lib/felhom/set-aside";
+use crate::volumes::place::Place;
 
 /// What a report says instead of a secret.
 const UNTOLD: &str = "[redacted]";
@@ -27,21 +26,32 @@ pub(super) struct Steps<'a> {
     pub(super) setting: &'a PlacementSetting,
 }
 
+/// What becomes of the old copy.
+enum OldCopy<'a> {
+    /// It is on a directory of the host, where the guest has no say about it.
+    OfTheHost(&'a str),
+    /// No archive is known that holds it, and none will later: it stays.
+    Only,
+    /// This archive holds it, so that it may go.
+    Archived(&'a VolumeId),
+    /// It was in no backup, and the new one is in every one: it may go.
+    Replaced,
+}
+
 impl Steps<'_> {
     pub(super) fn all(&self, mount: PlacementAction, path: String) -> Vec<PlacementStep> {
-        let mut steps = vec![
-            step(Side::Node, mount, "nothing has changed"),
-            step(
-                Side::Guest,
-                PlacementAction::PrepareMount {
-                    path,
-                    data: self.to.to_owned(),
-                },
-                "an empty mount point more; if it is not mounted, restart the guest once, or remove the mount point again",
-            ),
-        ];
+        let mut steps: Vec<PlacementStep> = self.archiving().into_iter().collect();
+        steps.push(self.step(Side::Node, mount, "nothing of the guest has changed"));
+        steps.push(self.step(
+            Side::Guest,
+            PlacementAction::PrepareMount {
+                path,
+                data: self.to.to_owned(),
+            },
+            "an empty mount point more; if it is not mounted, restart the guest once, or remove the mount point again",
+        ));
         if !self.stops.is_empty() {
-            steps.push(step(
+            steps.push(self.step(
                 Side::Guest,
                 PlacementAction::StopContainers {
                     names: self.stops.to_vec(),
@@ -58,23 +68,90 @@ impl Steps<'_> {
         steps
     }
 
+    /// What becomes of the old copy, in words.
+    pub(super) fn old_copy(&self) -> String {
+        let at = self.aside.unwrap_or(self.from);
+        let kept = match self.fate() {
+            OldCopy::OfTheHost(source) => format!(
+                "stays in `{at}`: that is on `{source}` of the host, which other guests may share; whoever looks after the host removes \
+                 it when nobody needs it"
+            ),
+            OldCopy::Only => format!(
+                "stays in `{at}`: no archive is known to hold it; taken again after the first step, the plan ends with the step that \
+                 removes it"
+            ),
+            OldCopy::Archived(volid) => format!(
+                "stays in `{at}` until the last step; `{volid}` holds it as it was at that backup, and is protected before \
+                 anything else"
+            ),
+            OldCopy::Replaced => {
+                format!("stays in `{at}` until the last step; no archive holds it")
+            }
+        };
+        if self.is_kept_in_backups() {
+            format!("{kept}; as long as it is there, every backup holds it")
+        } else {
+            kept
+        }
+    }
+
+    fn fate(&self) -> OldCopy<'_> {
+        match (&self.volume.place, self.class) {
+            (Place::Bind { source, .. }, _) => OldCopy::OfTheHost(source),
+            (_, VolumeClass::Hot) => OldCopy::Replaced,
+            (_, VolumeClass::Bulk) => match self.setting.last_archives.get(&self.volume.name) {
+                Some(volid) => OldCopy::Archived(volid),
+                None => OldCopy::Only,
+            },
+        }
+    }
+
+    /// What is set aside lies on the same mount as before, and not on a path that vzdump leaves out.
+    fn is_kept_in_backups(&self) -> bool {
+        match self.aside {
+            Some(_) => matches!(self.volume.place, Place::Volume { backup: true, .. }),
+            None => self.volume.included,
+        }
+    }
+
+    /// Before anything else: every backup from here on may prune the archive that still holds the volume.
+    fn archiving(&self) -> Option<PlacementStep> {
+        match self.fate() {
+            OldCopy::OfTheHost(_) | OldCopy::Replaced => None,
+            OldCopy::Only => Some(self.step(
+                Side::Node,
+                PlacementAction::BackUp { vmid: self.vmid },
+                "nothing of the guest has changed",
+            )),
+            OldCopy::Archived(volid) => Some(self.step(
+                Side::Node,
+                PlacementAction::ProtectArchive {
+                    node: self.setting.node.clone(),
+                    volid: volid.clone(),
+                },
+                "nothing of the guest has changed; if the archive is gone, back up and take the plan again (a token without \
+                 Datastore.Allocate on the storage may protect five archives of a guest, where nothing else is set)",
+            )),
+        }
+    }
+
     fn copying(&self) -> [PlacementStep; 2] {
         let (from, to) = (self.from.to_owned(), self.to.to_owned());
-        let back =
-            "start the containers again: nothing has been switched, and the old copy is untouched";
+        let copy = PlacementAction::CopyTree {
+            from: from.clone(),
+            to: to.clone(),
+        };
         [
-            step(
+            self.step(
                 Side::Guest,
-                PlacementAction::CopyTree {
-                    from: from.clone(),
-                    to: to.clone(),
-                },
-                back,
+                copy,
+                "start the containers again: nothing has been switched, and the old copy is untouched",
             ),
-            step(
+            self.step(
                 Side::Guest,
                 PlacementAction::CompareTrees { from, to },
-                back,
+                "start the containers again: nothing has been switched, and the old copy is untouched; once a container ran again, the \
+                 new copy is out of date",
             ),
         ]
     }
@@ -82,7 +159,7 @@ impl Steps<'_> {
     fn switching_volume(&self) -> Vec<PlacementStep> {
         let mut steps = Vec::new();
         if !self.stops.is_empty() {
-            steps.push(step(
+            steps.push(self.step(
                 Side::Guest,
                 PlacementAction::RemoveContainers {
                     names: self.stops.to_vec(),
@@ -101,7 +178,7 @@ impl Steps<'_> {
             .partition(|(_, value)| value.contains(UNTOLD));
         labels.insert("felhom.class".to_owned(), self.class.to_string());
         steps.extend(self.set_aside());
-        steps.push(step(
+        steps.push(self.step(
             Side::Guest,
             PlacementAction::RecreateVolume {
                 name: self.volume.name.clone(),
@@ -109,13 +186,13 @@ impl Steps<'_> {
                 labels,
                 untold: untold.into_keys().collect(),
             },
-            "both copies are whole; go on with this step, or move the old one back",
+            "both copies are whole; go on with this step: without it Docker would start the volume empty",
         ));
         steps
     }
 
     fn switching_bind(&self) -> Vec<PlacementStep> {
-        vec![step(
+        vec![self.step(
             Side::Person,
             PlacementAction::Repoint {
                 from: self.from.to_owned(),
@@ -127,15 +204,19 @@ impl Steps<'_> {
     }
 
     fn set_aside(&self) -> Option<PlacementStep> {
-        let to = self.aside?.to_owned();
+        let to = self.aside?;
         let action = PlacementAction::SetAside {
             from: self.from.to_owned(),
-            to,
+            to: to.to_owned(),
         };
-        Some(step(
+        let from = self.from;
+        Some(self.step(
             Side::Guest,
             action,
-            "both copies are whole; move the old one back, or go on with this step",
+            &format!(
+                "both copies are whole, and the old one is in one of the two places, for a rename is done or not; if it is in `{to}`, go on, \
+                 or remove the empty `{from}` and move it back"
+            ),
         ))
     }
 
@@ -158,7 +239,7 @@ impl Steps<'_> {
         );
         let mut steps = Vec::new();
         if !self.stops.is_empty() {
-            steps.push(step(
+            steps.push(self.step(
                 Side::Guest,
                 PlacementAction::StartContainers {
                     projects: self.projects(),
@@ -167,39 +248,38 @@ impl Steps<'_> {
                 "the volume is at its new place; start the containers",
             ));
         }
-        steps.push(step(
+        steps.push(self.step(
             Side::Node,
             PlacementAction::Prove { vmid: self.vmid },
             "the volume is at its new place, and no backup has proven it yet",
         ));
-        // A hot volume that lay wrong was in no archive, and is in every one from now on.
-        if self.class == VolumeClass::Bulk {
-            steps.push(step(
-                Side::Node,
-                PlacementAction::ProtectArchive {
-                    node: self.setting.node.clone(),
-                    volid: self.setting.last_archives.get(&self.volume.name).cloned(),
+        if matches!(self.fate(), OldCopy::Archived(_) | OldCopy::Replaced) {
+            steps.push(self.step(
+                Side::Guest,
+                PlacementAction::DropOld {
+                    path: self.aside.unwrap_or(self.from).to_owned(),
+                    emptied: self.aside.is_none(),
                 },
-                "the old copy is still there, and takes its space",
+                "what is left of the old copy takes its space as long as it is there; the new one is not touched",
             ));
         }
-        steps.push(step(
-            Side::Guest,
-            PlacementAction::DropOld {
-                path: self.aside.unwrap_or(self.from).to_owned(),
-                emptied: self.aside.is_none(),
-            },
-            "the old copy is still there, and takes its space as long as it is",
-        ));
         steps
     }
-}
 
-fn step(side: Side, action: PlacementAction, if_stopped: &str) -> PlacementStep {
-    PlacementStep {
-        side,
-        action,
-        if_stopped: if_stopped.to_owned(),
+    fn step(&self, side: Side, action: PlacementAction, if_stopped: &str) -> PlacementStep {
+        let load = Load {
+            vmid: self.vmid,
+            bytes: self.volume.size,
+            comes_in: self.class == VolumeClass::Hot,
+            stops: !self.stops.is_empty(),
+            setting: self.setting,
+        };
+        PlacementStep {
+            needs: load.needs(&action),
+            side,
+            action,
+            if_stopped: if_stopped.to_owned(),
+        }
     }
 }
 

@@ -79,6 +79,22 @@ fn a_mount_point_is_meant_to_be_out_only_when_all_of_it_is_said_to_be() {
         case.judged().is_meant_outside("mp2", "/mnt/mp2/")
     };
     assert!(meant("/mnt/mp2", None), "the volume is all of it");
+    let planned = Case::with(|case| {
+        case.mount(
+            "mp2",
+            "/mnt/felhom/films",
+            "local-lvm:vm-9010-disk-1",
+            false,
+        );
+        let films = bound("films", "/mnt/felhom/films/data");
+        case.inventory.volumes.insert(0, films);
+        case.rule("films", VolumeClass::Bulk, Some(super::elsewhere()));
+    });
+    let judged = planned.judged();
+    assert!(
+        judged.is_meant_outside("mp2", "/mnt/felhom/films"),
+        "a plan made it for that"
+    );
     assert!(
         !meant("/mnt/mp2/films", None),
         "nobody knows what lies beside the films"

@@ -1,11 +1,18 @@
 //! The plan of what lies wrong: complete, in an order in which nothing is lost, and refused where it cannot be made.
 
+mod neighbours;
+mod room;
+mod shell;
+
 use std::collections::BTreeMap;
 
+use felhom_engine::BackupMode;
 use felhom_engine::volumes::*;
 
 use super::{Case, bound, container, volume};
 use crate::fake::vmid;
+
+const ARCHIVE: &str = "local:backup/vzdump-lxc-9010-2026_11_20-01_00_00.tar.zst";
 
 fn setting() -> PlacementSetting {
     PlacementSetting {
@@ -14,13 +21,21 @@ fn setting() -> PlacementSetting {
         avail: Some(100 << 30),
         sizes: BTreeMap::new(),
         labels: BTreeMap::new(),
-        last_archives: BTreeMap::new(),
+        last_archives: BTreeMap::from([("films".to_owned(), ARCHIVE.parse().unwrap())]),
+        backups: "local".parse().unwrap(),
+        mode: BackupMode::Snapshot,
+        last_size: Some(7 << 30),
         only: Vec::new(),
     }
 }
 
 fn plan(case: &Case, setting: &PlacementSetting) -> PlacementPlan {
-    plan_placement(&case.judged(), &case.config, setting)
+    let mut inventory = case.inventory.clone();
+    inventory.coverage = Coverage {
+        volumes: Extent::All,
+        containers: Extent::All,
+    };
+    plan_placement(&case.judged(), &case.config, &inventory, setting)
 }
 
 fn commands(moved: &VolumeMove) -> Vec<String> {
@@ -41,10 +56,6 @@ fn a_guest_without_anything_out_of_place_has_an_empty_plan() {
 fn the_trap_is_planned_away_step_by_step() {
     let case = Case::with(Case::films);
     let mut setting = setting();
-    let archive = "local:backup/vzdump-lxc-9010-2026_11_20-01_00_00.tar.zst";
-    setting
-        .last_archives
-        .insert("films".into(), archive.parse().unwrap());
     let label = ("com.docker.compose.project".to_owned(), "stack".to_owned());
     setting
         .labels
@@ -59,6 +70,7 @@ fn the_trap_is_planned_away_step_by_step() {
     assert_eq!(
         commands(moved),
         [
+            "pvesh set /nodes/pve/storage/local/content/local:backup/vzdump-lxc-9010-2026_11_20-01_00_00.tar.zst --protected 1",
             "pct set 9010 --mp0 local-lvm:8,mp=/mnt/felhom/films,backup=0",
             "mountpoint -q /mnt/felhom/films",
             "mkdir /mnt/felhom/films/data",
@@ -67,14 +79,17 @@ fn the_trap_is_planned_away_step_by_step() {
             "sync",
             "(cd /var/lib/docker/volumes/films/_data && find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum) \
              >/root/felhom-sums",
-            "(cd /mnt/felhom/films/data && sha256sum --check --strict --quiet /root/felhom-sums)",
+            "(cd /mnt/felhom/films/data && find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum) | \
+             cmp - /root/felhom-sums",
             "test \"$(cd /var/lib/docker/volumes/films/_data && find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | \
              sha256sum)\" = \"$(cd /mnt/felhom/films/data && find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | \
              sha256sum)\"",
-            "docker inspect player >/root/felhom-containers.json",
+            "docker inspect player >/root/felhom-containers-player.json.new && \
+             mv /root/felhom-containers-player.json.new /root/felhom-containers-player.json",
             "docker rm player",
-            "mkdir -p /var/lib/felhom/set-aside",
-            "mv -T /var/lib/docker/volumes/films/_data /var/lib/felhom/set-aside/films",
+            "mkdir -p -m 0700 /var/lib/felhom/set-aside",
+            "test \"$(stat -c %d /var/lib/docker/volumes/films/_data)\" = \"$(stat -c %d /var/lib/felhom/set-aside)\" && \
+             mv -T /var/lib/docker/volumes/films/_data /var/lib/felhom/set-aside/films",
             "mkdir /var/lib/docker/volumes/films/_data",
             "docker volume rm films",
             "docker volume create --driver local -o type=none -o o=bind -o device=/mnt/felhom/films/data \
@@ -82,14 +97,13 @@ fn the_trap_is_planned_away_step_by_step() {
             "docker compose -p stack up -d",
             "felhom-agent volumes import 9010 FILE…",
             "felhom-agent backup run 9010",
-            "pvesh set /nodes/pve/storage/local/content/local:backup/vzdump-lxc-9010-2026_11_20-01_00_00.tar.zst --protected 1",
             "rm -rf --one-file-system /var/lib/felhom/set-aside/films",
         ]
     );
 }
 
 #[test]
-fn the_old_copy_goes_last_and_after_the_archive_was_protected() {
+fn the_archive_is_protected_before_any_backup_can_prune_and_the_old_copy_goes_last() {
     let plan = plan(&Case::with(Case::films), &setting());
     let names: Vec<&PlacementAction> = plan.moves[0]
         .steps
@@ -102,7 +116,9 @@ fn the_old_copy_goes_last_and_after_the_archive_was_protected() {
     let aside = at(|one| matches!(one, PlacementAction::SetAside { .. }));
     let protected = at(|one| matches!(one, PlacementAction::ProtectArchive { .. }));
     let dropped = at(|one| matches!(one, PlacementAction::DropOld { .. }));
-    assert!(compared < aside && aside < protected && protected < dropped);
+    let proven = at(|one| matches!(one, PlacementAction::Prove { .. }));
+    assert_eq!(protected, 0);
+    assert!(compared < aside && aside < proven && proven < dropped);
     assert_eq!(dropped, names.len() - 1);
     assert!(
         plan.moves[0]
@@ -269,4 +285,112 @@ fn a_label_that_no_report_tells_is_left_to_a_person() {
         commands.contains("keep=me") && !commands.contains("redacted"),
         "{commands}"
     );
+}
+
+#[test]
+fn without_a_known_archive_one_is_made_first_and_the_old_copy_stays() {
+    let mut setting = setting();
+    setting.last_archives.clear();
+    let plan = plan(&Case::with(Case::films), &setting);
+    let moved = &plan.moves[0];
+    let first = moved.steps[0].action.commands(vmid(9010));
+    assert_eq!(first, ["felhom-agent backup run 9010"]);
+    let gone = |step: &PlacementStep| matches!(step.action, PlacementAction::DropOld { .. });
+    assert!(!moved.steps.iter().any(gone));
+    assert!(
+        moved.old_copy.contains("no archive is known") && !moved.old_copy.contains("protected"),
+        "{}",
+        moved.old_copy
+    );
+    // Whoever carries a step out is told how; only where a person decides are there no commands.
+    let silent = |step: &&PlacementStep| step.action.commands(vmid(9010)).is_empty();
+    assert!(
+        moved
+            .steps
+            .iter()
+            .filter(silent)
+            .all(|step| step.side == Side::Person)
+    );
+}
+
+#[test]
+fn each_step_says_which_rights_which_room_and_which_downtime_it_takes() {
+    let plan = plan(&Case::with(Case::films), &setting());
+    let told = |step: &PlacementStep| {
+        let rights: Vec<String> = step
+            .needs
+            .privileges
+            .iter()
+            .map(|(path, privilege)| format!("{privilege} on {path}"))
+            .collect();
+        let space: Vec<String> = step
+            .needs
+            .space
+            .iter()
+            .map(|one| format!("{} of {:?}", one.place, one.bytes.map(|bytes| bytes >> 30)))
+            .collect();
+        let down = step.needs.downtime_s;
+        format!(
+            "{:?} [{}] [{}] {down:?}",
+            step.side,
+            rights.join(", "),
+            space.join(", ")
+        )
+    };
+    let told: Vec<String> = plan.moves[0].steps.iter().map(told).collect();
+    assert_eq!(
+        told,
+        [
+            "Node [VM.Backup on /vms/9010, Datastore.AllocateSpace on /storage/local] [] Some(0)",
+            "Node [VM.Config.Disk on /vms/9010, Datastore.AllocateSpace on /storage/local-lvm] [local-lvm of Some(8)] Some(0)",
+            "Guest [] [] Some(0)",
+            "Guest [] [] Some(10)",
+            "Guest [] [/mnt/felhom/films/data of Some(5)] Some(52)",
+            "Guest [] [] Some(104)",
+            "Guest [] [] Some(1)",
+            "Guest [] [] Some(1)",
+            "Guest [] [] Some(1)",
+            "Guest [] [] Some(1)",
+            "Node [VM.Backup on /vms/9010, Datastore.AllocateSpace on /storage/local] [local of Some(7)] Some(0)",
+            "Guest [] [] Some(0)",
+        ]
+    );
+    assert_eq!(plan.moves[0].downtime_s, Some(170));
+    assert_eq!(plan.moves[0].privileges.len(), 4);
+}
+
+#[test]
+fn what_a_later_move_counts_on_is_protected_before_the_first_move_backs_up() {
+    let case = Case::with(|case| {
+        case.mount("mp0", "/mnt/db", "local-lvm:vm-9010-disk-1", false);
+        case.inventory.volumes = vec![bound("archive", "/mnt/db/a"), volume("films", &[])];
+        case.rule("archive", VolumeClass::Hot, None);
+        case.rule("films", VolumeClass::Bulk, None);
+    });
+    let plan = plan(&case, &setting());
+    let [first, second] = plan.moves.as_slice() else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(
+        (first.class, second.class),
+        (VolumeClass::Hot, VolumeClass::Bulk)
+    );
+    for moved in [first, second] {
+        let protect = &moved.steps[0].action;
+        assert!(
+            matches!(protect, PlacementAction::ProtectArchive { volid, .. } if volid.to_string() == ARCHIVE),
+            "{protect:?}"
+        );
+    }
+}
+
+#[test]
+fn a_backup_that_stops_the_guest_is_not_said_to_take_no_time() {
+    let mut setting = setting();
+    setting.mode = BackupMode::Stop;
+    let plan = plan(&Case::with(Case::films), &setting);
+    let mut steps = plan.moves[0].steps.iter();
+    let prove = steps.find(|step| matches!(step.action, PlacementAction::Prove { .. }));
+    assert_eq!(prove.unwrap().needs.downtime_s, None);
+    assert_eq!(plan.moves[0].downtime_s, Some(170));
 }
