@@ -68,7 +68,7 @@ pub use reap::{Leftover, ReapJob, ReapReport};
 pub use restore_run::{
     Identity, Lacking, Missing, Original, PlannedVolume, RestoreEnd, RestoreRunJob, RestoreRunPlan,
     RestoreRunPolicy, RestoreRunReport, RestoreRunRequest, RestoreSubject, RestoredFacts, Space,
-    WrittenConfig, plan_restore_run, restore_paths,
+    VolumesSeen, WrittenConfig, plan_restore_run, restore_paths,
 };
 pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};

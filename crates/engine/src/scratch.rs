@@ -19,6 +19,7 @@ use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
 use crate::outcome::{Outcome, TaskVerdict};
 use crate::policy::RestoreTestPolicy;
+use crate::restore_run::VolumesSeen;
 use crate::scratch::restored::{is_restore, unfinished_restore};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
@@ -68,6 +69,9 @@ pub struct Lease {
     /// Whether a command named the VMID: then it lies where it may, and the guest must never have been started.
     #[serde(default)]
     pub named: bool,
+    /// Volumes that bore a named VMID before the restore.
+    #[serde(default)]
+    pub before: VolumesSeen,
 }
 
 impl Lease {
@@ -80,6 +84,7 @@ impl Lease {
             restore,
             destroy: None,
             named: false,
+            before: VolumesSeen::new(),
         }
     }
 }
@@ -390,7 +395,7 @@ impl CleanUp {
                 self.again(now, why);
             }
             Standing::Unfinished(upid) => self.leave(self.cut_off(kind, &upid, &facts)),
-            Standing::Orphans(volumes) => self.leave(orphans(self.subject(), &volumes)),
+            Standing::Orphans(volumes) => self.leave(self.orphans(&volumes)),
             Standing::Foreign(why) => self.leave(self.foreign(kind, why)),
         }
     }
@@ -406,7 +411,7 @@ impl CleanUp {
     fn cut_off(&self, kind: GuestKind, upid: &Upid, facts: &ScratchFacts) -> Finding {
         let subject = self.subject();
         match (self.lease.named, kind) {
-            (true, _) => unfinished_restore(subject, self.vmid, upid, facts),
+            (true, _) => unfinished_restore(subject, &self.lease, upid, facts),
             (false, GuestKind::Lxc) => unfinished(subject, self.vmid, upid),
             (false, GuestKind::Qemu) => unfinished_machine(subject, self.vmid, upid),
         }
@@ -518,7 +523,7 @@ fn unfinished_machine(subject: String, vmid: Vmid, upid: &Upid) -> Finding {
     ))
 }
 
-fn orphans(subject: String, volumes: &[VolumeId]) -> Finding {
+fn orphans(subject: String, volumes: &[&VolumeId]) -> Finding {
     let names: Vec<String> = volumes.iter().map(ToString::to_string).collect();
     Finding::new(
         codes::ORPHAN_VOLUMES,

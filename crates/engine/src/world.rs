@@ -208,6 +208,13 @@ pub struct StorageFacts {
     pub thin_pool: Option<ThinPool>,
 }
 
+impl StorageFacts {
+    /// Whether it takes volumes of guests.
+    pub fn is_for_disks(&self) -> bool {
+        self.content.contains("rootdir") || self.content.contains("images")
+    }
+}
+
 /// An LVM thin pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ThinPool {

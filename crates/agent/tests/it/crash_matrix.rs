@@ -266,6 +266,7 @@ async fn check(
         let rows = bench.journal().await.restores(None).await.unwrap();
         let row = rows.first().ok_or("no record of the restore")?;
         restored_or_nothing(bench, &row.report)?;
+        sent_or_not(case, row.report.end)?;
     }
     let verdicts = verdicts(case.subject, bench).await;
     if verdicts != 1 {
@@ -282,6 +283,18 @@ async fn check(
         }
     }
     Ok(())
+}
+
+/// A restore that was never sent is not carried out by another process; one that was is gone on with.
+fn sent_or_not(case: &Case, end: RestoreEnd) -> Result<(), String> {
+    let unsent = case.step == "restore-guest" && case.death == Death::Intended;
+    let goes_on = case.subject == Subject::Restore && case.fault.0 == "none";
+    match end {
+        RestoreEnd::Restored if unsent => Err("it was begun after the restart".to_owned()),
+        RestoreEnd::Restored => Ok(()),
+        other if goes_on && !unsent => Err(format!("it was not gone on with: {other}")),
+        _ => Ok(()),
+    }
 }
 
 /// An open guard in the journal and its snapshot, or neither.

@@ -2,7 +2,7 @@
 
 mod broken;
 mod machine;
-mod occasion;
+pub(crate) mod occasion;
 mod refused;
 
 use felhom_agent::exit::Exit;

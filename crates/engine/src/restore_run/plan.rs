@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::mark::Mark;
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::space::Space;
-use crate::restore_run::subject::{RestoreSubject, WrittenConfig, is_numbered};
+use crate::restore_run::subject::{RestoreSubject, VolumesSeen, WrittenConfig, is_numbered};
 use crate::restore_run::{clashes, drives, machine, refusals, settings, space, volumes};
 use crate::restore_test::plan::Refusal;
 use crate::world::is_drive;
@@ -93,6 +93,9 @@ pub struct RestoreRunPlan {
     pub former_macs: Vec<String>,
     /// Stands in the description: by it the guest of a failed restore is known.
     pub mark: Mark,
+    /// Volumes that bore the VMID before the restore: none of them is ever taken for one that the restore made.
+    #[serde(default)]
+    pub before: VolumesSeen,
     /// What does not come back.
     pub missing: Vec<Missing>,
     /// What becomes different.
@@ -162,6 +165,7 @@ pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -
         kept: carried.keys().cloned().collect(),
         carried,
         mark: settings::mark(request),
+        before: subject.volumes.clone(),
         missing,
         lacking: Vec::new(),
         refused: Vec::new(),

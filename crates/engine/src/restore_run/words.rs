@@ -1,5 +1,7 @@
 //! The plan in lines for people.
 
+use felhom_ids::StorageId;
+
 use crate::restore_run::plan::{Missing, PlannedVolume, RestoreRunPlan};
 use crate::restore_run::space::Space;
 
@@ -31,6 +33,7 @@ impl RestoreRunPlan {
                     .to_owned(),
             ],
         );
+        part("could not be looked at", self.unseen());
         part("space", self.space.iter().map(Space::line).collect());
         part("as root on the node, afterwards", self.commands());
         lines.push("  downtime: none; no guest that is there is touched".to_owned());
@@ -40,6 +43,18 @@ impl RestoreRunPlan {
                 .map(|refusal| format!("  refused: {}", refusal.what)),
         );
         lines
+    }
+
+    /// Storages that get no volume of it, and that may hold what is left of a guest of this VMID.
+    fn unseen(&self) -> Vec<String> {
+        let hidden = self.before.iter().filter(|(_, seen)| seen.is_none());
+        let line = |(id, _): (&StorageId, &Option<_>)| {
+            let vmid = self.vmid;
+            format!(
+                "whether `{id}` holds volumes that bear the VMID {vmid}: pvesm list {id} --vmid {vmid}"
+            )
+        };
+        hidden.map(line).collect()
     }
 
     fn made(&self, filled: bool) -> Vec<String> {

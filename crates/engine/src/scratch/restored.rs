@@ -3,12 +3,12 @@
 
 use std::fmt::Write;
 
-use felhom_ids::{GuestKind, StorageId, Upid, Vmid};
+use felhom_ids::{GuestKind, StorageId, Upid, VolumeId};
 
 use crate::finding::{Finding, codes};
 use crate::mark::Mark;
-use crate::restore_run::RestoreRunPolicy;
-use crate::scratch::{CleanUp, Lease, Stage};
+use crate::restore_run::{RestoreRunPolicy, VolumesSeen};
+use crate::scratch::{CleanUp, Lease, Stage, orphans};
 use crate::time::Timestamp;
 use crate::world::{Existence, ScratchFacts};
 
@@ -22,7 +22,22 @@ impl Lease {
             restore,
             destroy: None,
             named: true,
+            before: VolumesSeen::new(),
         }
+    }
+
+    /// The same, knowing which volumes bore the VMID before the restore.
+    #[must_use]
+    pub fn after(mut self, before: VolumesSeen) -> Self {
+        self.before = before;
+        self
+    }
+
+    /// Whether a volume that bears the VMID was made by us: everything in the scratch range is. A named VMID may have been
+    /// somebody's, whose last copy this is, so there it must be missing from a list that nothing had shortened.
+    pub(super) fn made(&self, volume: &VolumeId) -> bool {
+        let seen = self.before.get(volume.storage());
+        !self.named || matches!(seen, Some(Some(seen)) if !seen.contains(volume))
     }
 
     /// Why a guest under a named VMID is not, or no longer, ours to destroy.
@@ -74,15 +89,14 @@ impl CleanUp {
         kind: GuestKind,
         storages: &[StorageId],
         policy: &RestoreRunPolicy,
-        mark: Mark,
-        restore: Option<Upid>,
+        lease: Lease,
     ) -> Option<Self> {
         let (storage, others) = storages.split_first()?;
         Some(Self {
-            vmid: mark.vmid,
+            vmid: lease.mark.vmid,
             storage: storage.clone(),
             others: others.to_vec(),
-            lease: Lease::named(mark, restore),
+            lease,
             no_progress: policy.no_progress,
             settle: policy.settle,
             stage: Stage::Look,
@@ -96,6 +110,26 @@ impl CleanUp {
         })
     }
 
+    /// Volumes that are left without a guest: only those that are proven to be ours are named as ours to remove.
+    pub(super) fn orphans(&self, volumes: &[VolumeId]) -> Finding {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            volumes.iter().partition(|volume| self.lease.made(volume));
+        if !ours.is_empty() {
+            let mut finding = orphans(self.subject(), &ours);
+            finding.detail.push_str(&of_another(&others));
+            return finding;
+        }
+        let vmid = self.vmid;
+        let names = listed(&others);
+        let detail = format!(
+            "{names} bears the VMID {vmid}, is not proven to be of this restore, and may be all that is left of a guest"
+        );
+        Finding::new(codes::RESTORE_LEFTOVER, self.subject(), detail).hint(format!(
+            "look at it with `pvesm list {} --vmid {vmid}`; it is left alone",
+            self.storage
+        ))
+    }
+
     /// A restore of a whole guest may still run for hours; no look is counted for as long as silence is borne.
     pub(super) fn be_patient(&mut self, now: Timestamp) {
         let since = *self.waiting_since.get_or_insert(now);
@@ -105,15 +139,36 @@ impl CleanUp {
     }
 }
 
-/// The stub of a restore that was to stay. Its VMID may have been somebody's before, so only volumes are named that were seen
-/// after it: before it there were none.
+fn listed(volumes: &[&VolumeId]) -> String {
+    let names: Vec<String> = volumes.iter().map(|one| format!("`{one}`")).collect();
+    names.join(", ")
+}
+
+/// What is said of volumes that are not proven to be ours.
+fn of_another(volumes: &[&VolumeId]) -> String {
+    if volumes.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; {} is not proven to be of this restore: leave it",
+        listed(volumes)
+    )
+}
+
+/// The stub of a restore that was to stay. Its VMID may have been somebody's before, so only volumes are named that were not
+/// there before it.
 pub(super) fn unfinished_restore(
     subject: String,
-    vmid: Vmid,
+    lease: &Lease,
     upid: &Upid,
     facts: &ScratchFacts,
 ) -> Finding {
+    let vmid = lease.mark.vmid;
     let volumes = facts.volumes.as_deref();
+    let (ours, others): (Vec<_>, Vec<_>) = volumes
+        .unwrap_or_default()
+        .iter()
+        .partition(|volume| lease.made(volume));
     let (tool, locked) = match &facts.existence {
         Existence::Container(config) => (config.kind.tool(), config.lock.is_some()),
         Existence::Absent | Existence::Unreadable(_) => (GuestKind::Lxc.tool(), true),
@@ -126,7 +181,7 @@ pub(super) fn unfinished_restore(
         (String::new(), what)
     };
     let mut commands = format!("{unlock}{tool} destroy {vmid}");
-    for volume in volumes.unwrap_or_default() {
+    for volume in ours {
         // Writing to a string does not fail.
         if write!(commands, " && pvesm free {volume}").is_err() {}
     }
@@ -137,7 +192,10 @@ pub(super) fn unfinished_restore(
     Finding::new(
         codes::UNFINISHED_RESTORE,
         subject,
-        format!("`{upid}` was cut off and left {what}"),
+        format!(
+            "`{upid}` was cut off and left {what}{}",
+            of_another(&others)
+        ),
     )
     .hint(format!("as root on the node: {commands}"))
 }

@@ -111,6 +111,10 @@ fn subject() -> RestoreSubject {
         storage("local", "images"),
         storage("plain", "rootdir"),
     ];
+    let looked_at = subject.storages.iter();
+    subject.volumes = looked_at
+        .map(|storage| (storage.id.clone(), Some([].into())))
+        .collect();
     subject.original = Original::Guest {
         kind: GuestKind::Qemu,
         running: true,
