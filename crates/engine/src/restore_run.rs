@@ -3,10 +3,12 @@
 //! Nothing is ever restored on top of a guest, and `force` is never sent. What a failed restore made is destroyed by proof:
 //! it carries this job's mark, was never started, and no task but ours touched it.
 
+mod beyond;
 mod clashes;
 mod compare;
 mod drives;
 mod ending;
+mod features;
 mod machine;
 mod plan;
 mod preflight;
@@ -19,6 +21,8 @@ mod subject;
 mod volumes;
 mod words;
 
+pub use beyond::{Beyond, FenceOperation};
+pub use features::Feature;
 pub use plan::{Lacking, Missing, PlannedVolume, RestoreRunPlan, plan_restore_run};
 pub use records::{Identity, RestoreEnd, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest};
 pub use space::Space;

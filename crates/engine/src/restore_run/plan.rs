@@ -7,6 +7,8 @@ use felhom_ids::{ByteSize, GuestKind, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::mark::Mark;
+use crate::restore_run::beyond::{self, Beyond};
+use crate::restore_run::features::{self, Feature};
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::space::Space;
 use crate::restore_run::subject::{RestoreSubject, VolumesSeen, WrittenConfig, is_numbered};
@@ -45,6 +47,9 @@ pub struct Missing {
     pub why: String,
     /// What an admin types as root on the node to have it back, where a command does that.
     pub command: Option<String>,
+    /// Whether no token may set it.
+    #[serde(default)]
+    pub root_only: bool,
 }
 
 /// A path on which the principal lacks rights.
@@ -98,6 +103,15 @@ pub struct RestoreRunPlan {
     pub before: VolumesSeen,
     /// What does not come back.
     pub missing: Vec<Missing>,
+    /// The archived `features`, and what becomes of each.
+    #[serde(default)]
+    pub features: Vec<Feature>,
+    /// What stays as privileged or unprivileged as it was.
+    #[serde(default)]
+    pub privilege: Option<String>,
+    /// What no token can do, with the command of root.
+    #[serde(default)]
+    pub beyond: Vec<Beyond>,
     /// What becomes different.
     pub changes: Vec<String>,
     /// What stays the same though it may clash with the original, or reaches the host.
@@ -147,6 +161,7 @@ pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -
         GuestKind::Qemu => drives::plan(request, subject),
     };
     missing.extend(volumes::raw_lines(request.to, archived));
+    let features = features::features(archived);
     let mut plan = RestoreRunPlan {
         kind,
         volid: request.volid.clone(),
@@ -166,6 +181,9 @@ pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -
         carried,
         mark: settings::mark(request),
         before: subject.volumes.clone(),
+        privilege: features::privilege(archived),
+        beyond: beyond::beyond(request, archived, &missing, &features),
+        features,
         missing,
         lacking: Vec::new(),
         refused: Vec::new(),

@@ -71,7 +71,7 @@ pub(super) fn refusals(
 }
 
 /// The command by which root restores what a token cannot.
-fn as_root(request: &RestoreRunRequest) -> String {
+pub(super) fn as_root(request: &RestoreRunRequest) -> String {
     let (to, volid) = (request.to, &request.volid);
     if request.kind() == GuestKind::Qemu {
         // Without a storage each drive goes where it was.

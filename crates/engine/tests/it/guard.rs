@@ -573,7 +573,10 @@ fn an_expiry_whose_tasks_the_server_forgot_is_left_to_a_person() {
     tell(&mut job, vec![]);
     assert_eq!(step(&job), "rollback");
     let mut aborted = self::job(GuardJob::abort, guard());
-    tell(&mut aborted, vec![("observe-guard-subject", seen(forgotten))]);
+    tell(
+        &mut aborted,
+        vec![("observe-guard-subject", seen(forgotten))],
+    );
     assert_eq!(step(&aborted), "rollback");
 }
 

@@ -3,6 +3,7 @@
 mod broken;
 mod machine;
 mod refused;
+mod told;
 
 use felhom_engine::*;
 use felhom_ids::GuestKind;
