@@ -74,7 +74,7 @@ pub use restore_run::{
 pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_retention};
-pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
+pub use scratch::{CleanUp, CleanUpEnd, Lease, Place, Standing, scratch_standing};
 pub use step::{Guard, Observe, Step};
 pub use time::Timestamp;
 pub use vzdump_log::{Freeze, VzdumpLog};

@@ -32,10 +32,7 @@ impl RestoreRunJob {
 
     /// Ends what nobody waits for any more: meanwhile the guest may have been brought back in another way.
     pub(super) fn abandon(&mut self) {
-        let sent = match &self.state {
-            State::Restoring(mutating) => mutating.was_lost(),
-            _ => false,
-        };
+        let sent = matches!(&self.state, State::Restoring(mutating) if mutating.was_lost());
         self.report.hints = vec!["run it again, if the guest is still missing".to_owned()];
         if sent {
             self.clean_up(

@@ -1,14 +1,15 @@
 //! The proof for what a failed restore left under a VMID that a command named: it must never have been started, and no task
 //! but ours may have touched it.
 
-use std::fmt::Write;
-
 use felhom_ids::{GuestKind, StorageId, Upid, VolumeId};
 
 use crate::finding::{Finding, codes};
 use crate::mark::Mark;
 use crate::restore_run::{RestoreRunPolicy, VolumesSeen};
-use crate::scratch::{CleanUp, Lease, Stage, orphans};
+use crate::scratch::clean_up::{CleanUp, Stage};
+use crate::scratch::place::Place;
+use crate::scratch::standing::Lease;
+use crate::scratch::told::{listed, of_another, orphans};
 use crate::time::Timestamp;
 use crate::world::{Existence, ScratchFacts};
 
@@ -21,7 +22,7 @@ impl Lease {
             mark,
             restore,
             destroy: None,
-            named: true,
+            place: Place::Named,
             before: VolumesSeen::new(),
         }
     }
@@ -37,12 +38,15 @@ impl Lease {
     /// somebody's, whose last copy this is, so there it must be missing from a list that nothing had shortened.
     pub(super) fn made(&self, volume: &VolumeId) -> bool {
         let seen = self.before.get(volume.storage());
-        !self.named || matches!(seen, Some(Some(seen)) if !seen.contains(volume))
+        match self.place {
+            Place::Scratch => true,
+            Place::Named => matches!(seen, Some(Some(seen)) if !seen.contains(volume)),
+        }
     }
 
     /// Why a guest under a named VMID is not, or no longer, ours to destroy.
     pub(super) fn touched(&self, facts: &ScratchFacts) -> Option<String> {
-        if !self.named {
+        if self.place == Place::Scratch {
             return None;
         }
         if facts.state.as_ref().is_none_or(|state| state.running) {
@@ -74,7 +78,7 @@ impl Lease {
             let known = [&self.restore, &self.destroy];
             !last.running && known.into_iter().flatten().any(|upid| *upid == last.upid)
         });
-        self.named && config.is_restore_stub() && empty && stopped && ours
+        self.place == Place::Named && config.is_restore_stub() && empty && stopped && ours
     }
 }
 
@@ -133,69 +137,8 @@ impl CleanUp {
     /// A restore of a whole guest may still run for hours; no look is counted for as long as silence is borne.
     pub(super) fn be_patient(&mut self, now: Timestamp) {
         let since = *self.waiting_since.get_or_insert(now);
-        if self.lease.named && now.since(since) <= self.no_progress {
+        if self.lease.place == Place::Named && now.since(since) <= self.no_progress {
             self.rounds = self.rounds.min(5);
         }
     }
-}
-
-fn listed(volumes: &[&VolumeId]) -> String {
-    let names: Vec<String> = volumes.iter().map(|one| format!("`{one}`")).collect();
-    names.join(", ")
-}
-
-/// What is said of volumes that are not proven to be ours.
-fn of_another(volumes: &[&VolumeId]) -> String {
-    if volumes.is_empty() {
-        return String::new();
-    }
-    format!(
-        "; {} is not proven to be of this restore: leave it",
-        listed(volumes)
-    )
-}
-
-/// The stub of a restore that was to stay. Its VMID may have been somebody's before, so only volumes are named that were not
-/// there before it.
-pub(super) fn unfinished_restore(
-    subject: String,
-    lease: &Lease,
-    upid: &Upid,
-    facts: &ScratchFacts,
-) -> Finding {
-    let vmid = lease.mark.vmid;
-    let volumes = facts.volumes.as_deref();
-    let (ours, others): (Vec<_>, Vec<_>) = volumes
-        .unwrap_or_default()
-        .iter()
-        .partition(|volume| lease.made(volume));
-    let (tool, locked) = match &facts.existence {
-        Existence::Container(config) => (config.kind.tool(), config.lock.is_some()),
-        Existence::Absent | Existence::Unreadable(_) => (GuestKind::Lxc.tool(), true),
-    };
-    let (unlock, what) = if locked {
-        let what = "a locked stub; no API token can remove it";
-        (format!("{tool} unlock {vmid} && "), what)
-    } else {
-        let what = "an empty virtual machine";
-        (String::new(), what)
-    };
-    let mut commands = format!("{unlock}{tool} destroy {vmid}");
-    for volume in ours {
-        // Writing to a string does not fail.
-        if write!(commands, " && pvesm free {volume}").is_err() {}
-    }
-    let unseen = format!("; then look for volumes of it with `pvesm list STORAGE --vmid {vmid}`");
-    if volumes.is_none() {
-        commands.push_str(&unseen);
-    }
-    Finding::new(
-        codes::UNFINISHED_RESTORE,
-        subject,
-        format!(
-            "`{upid}` was cut off and left {what}{}",
-            of_another(&others)
-        ),
-    )
-    .hint(format!("as root on the node: {commands}"))
 }

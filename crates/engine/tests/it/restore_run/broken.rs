@@ -174,19 +174,23 @@ fn a_lost_request_that_begins_late_is_found_when_the_next_is_refused() {
     assert!(world.restored.is_some());
 }
 
+/// A change of a value in the journal.
+type Edit = fn(&mut serde_json::Value);
+
 /// Cuts a restore off after its plan was changed in the journal, and returns what is said of the volume that is left.
 fn cut_off_knowing(change: impl FnOnce(&mut serde_json::Value)) -> Finding {
     let mut world = World::default();
     let (job, now) = up_to(restore_job(restore_request()), &mut world, "restore-guest");
     let mut kept = serde_json::to_value(&job).unwrap();
-    change(&mut kept["kind"]["restore-run"]["report"]["plan"]["before"]);
+    let before = "/kind/restore-run/report/plan/before";
+    change(kept.pointer_mut(before).unwrap());
     let mut job: Job = serde_json::from_value(kept).unwrap();
     let Next::Do(step) = job.next(now) else {
         panic!("nothing to do")
     };
     job.record(now, world.perform(&step, Trouble::TaskUndetermined));
     let (job, _) = drive(job, &mut world, |_, _| Trouble::None);
-    report_of(&job).findings[0].clone()
+    report_of(&job).findings.first().unwrap().clone()
 }
 
 #[test]
@@ -194,8 +198,7 @@ fn only_volumes_that_were_not_there_before_are_named_as_ours_to_remove() {
     let named = "pvesm free local-lvm:vm-9020-disk-0";
     let ours = cut_off_knowing(|before| assert_eq!(before["local-lvm"], serde_json::json!([])));
     assert!(ours.hint.unwrap().contains(named));
-    type Change = fn(&mut serde_json::Value);
-    let changes: [Change; 3] = [
+    let changes: [Edit; 3] = [
         |before| before["local-lvm"] = serde_json::json!(["local-lvm:vm-9020-disk-0"]),
         |before| before["local-lvm"] = serde_json::Value::Null,
         // Written down by a version that did not keep it.

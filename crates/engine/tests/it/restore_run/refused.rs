@@ -25,7 +25,7 @@ const OF_THE_GUEST: &[(&str, Change)] = &[
         s.volumes.insert("local-lvm".parse().unwrap(), None);
     }),
     ("whether `local-lvm` holds volumes", |_, s| {
-        s.volumes.clear()
+        s.volumes.clear();
     }),
     ("lies in the scratch range", |r, _| r.to = vmid(9150)),
     ("guest 9010 is there: two of one", |r, _| {
