@@ -268,10 +268,10 @@ fn a_copy_on_a_thick_storage_needs_room_for_its_whole_volumes() {
         let JobKind::RestoreTest(test) = &job.kind else {
             unreachable!()
         };
-        let mut text = serde_json::to_value(test).unwrap();
-        text["request"]["content_bytes"] = 1_000_000.into();
+        let mut kept = serde_json::to_value(test).unwrap();
+        kept["request"]["content_bytes"] = 1_000_000.into();
         let mut job = Job {
-            kind: JobKind::RestoreTest(serde_json::from_value(text).unwrap()),
+            kind: JobKind::RestoreTest(serde_json::from_value(kept).unwrap()),
             ..job
         };
         let mut subject = test_subject();
