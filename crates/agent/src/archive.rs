@@ -67,6 +67,16 @@ pub enum ArchiveError {
         /// The file name.
         name: String,
     },
+    /// There is more in it than is kept count of, which says nothing against it.
+    #[error(
+        "the drives of the archive have {bytes} bytes together, and no more than {most} are counted: it is not read"
+    )]
+    TooLarge {
+        /// What they have.
+        bytes: u64,
+        /// What is counted.
+        most: u64,
+    },
     /// The storage does not give the file's bytes.
     #[error("the archive file cannot be read on from byte {at}")]
     Storage {

@@ -155,6 +155,8 @@ pub(crate) fn storage_facts(
         retention,
         max_protected: config.and_then(|config| config.max_protected_backups),
         thin_pool,
+        sparse: config.is_some_and(|config| config.sparse),
+        preallocates: config.is_some_and(StorageConfig::preallocates),
     }
 }
 

@@ -30,7 +30,7 @@ impl fmt::Display for EvidenceLevel {
 
 /// The text is no evidence level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no evidence level; expected `started` or `booted`")]
+#[error("`{0}` is no evidence level; expected `started`, `booted` or `answered`")]
 pub struct ParseEvidenceLevelError(String);
 
 impl FromStr for EvidenceLevel {
@@ -40,6 +40,7 @@ impl FromStr for EvidenceLevel {
         match text {
             "started" => Ok(Self::Started),
             "booted" => Ok(Self::Booted),
+            "answered" => Ok(Self::Answered),
             other => Err(ParseEvidenceLevelError(other.to_owned())),
         }
     }
@@ -79,5 +80,23 @@ impl Evidence {
             (true, true) => Some(EvidenceLevel::Started),
             (true, false) => Some(EvidenceLevel::Booted),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_is_read_as_it_is_written() {
+        for level in [
+            EvidenceLevel::Started,
+            EvidenceLevel::Booted,
+            EvidenceLevel::Answered,
+        ] {
+            assert_eq!(level.to_string().parse(), Ok(level));
+        }
+        let error = "alive".parse::<EvidenceLevel>().unwrap_err();
+        assert!(error.to_string().contains("`answered`"), "{error}");
     }
 }

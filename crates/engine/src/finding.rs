@@ -150,9 +150,9 @@ pub mod codes {
         UNFINISHED_RESTORE = "unfinished-restore", Critical,
             "A restore was cut off by the host and left a locked stub, which no API token can remove.";
         ORPHAN_VOLUMES = "orphan-volumes", Warning,
-            "Volumes of a scratch guest are left without a guest.";
+            "Volumes that a restore test or a restore of ours made are left without a guest.";
         FLOOR_REACHED = "floor-reached", Critical,
-            "A storage came close to its floor while a restore test ran; the test was stopped.";
+            "A storage came close to its floor while a restore ran; the restore was stopped.";
         CLEAN_UP_INCOMPLETE = "clean-up-incomplete", Critical,
             "A scratch guest could not be removed.";
         RESTORE_DIFFERS = "restore-differs", Critical,

@@ -67,14 +67,15 @@ pub use proof::{ArchiveProof, LogSource, ProofStanding, Witnesses, prove_archive
 pub use prune::{PruneJob, PruneReport, PruneRequest};
 pub use reap::{Leftover, ReapJob, ReapReport};
 pub use restore_run::{
-    Identity, Lacking, Missing, Original, PlannedVolume, RestoreEnd, RestoreRunJob, RestoreRunPlan,
-    RestoreRunPolicy, RestoreRunReport, RestoreRunRequest, RestoreSubject, RestoredFacts, Space,
-    WrittenConfig, plan_restore_run, restore_paths,
+    Beyond, Feature, FenceOperation, Identity, Lacking, Missing, Original, PlannedVolume,
+    RestoreEnd, RestoreRunJob, RestoreRunPlan, RestoreRunPolicy, RestoreRunReport,
+    RestoreRunRequest, RestoreSubject, RestoredFacts, Space, VolumesSeen, WrittenConfig,
+    plan_restore_run, restore_paths,
 };
 pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_retention};
-pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, scratch_standing};
+pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, Tenure, scratch_standing};
 pub use size::size;
 pub use step::{Guard, Observe, Step};
 pub use time::Timestamp;

@@ -186,6 +186,11 @@ impl Mutating {
         self.resumed && self.is_unsent()
     }
 
+    /// Whether an attempt was sent whose answer nobody read, and whose task was not found.
+    pub fn was_lost(&self) -> bool {
+        self.before.is_some()
+    }
+
     /// Why the request has not happened yet, when it was tried.
     pub fn unsent(&self) -> Option<&RemoteError> {
         self.unsent.as_ref().filter(|_| self.is_unsent())

@@ -3,10 +3,12 @@
 //! Nothing is ever restored on top of a guest, and `force` is never sent. What a failed restore made is destroyed by proof:
 //! it carries this job's mark, was never started, and no task but ours touched it.
 
+mod beyond;
 mod clashes;
 mod compare;
 mod drives;
 mod ending;
+mod features;
 mod machine;
 mod plan;
 mod preflight;
@@ -19,10 +21,14 @@ mod subject;
 mod volumes;
 mod words;
 
+pub use beyond::{Beyond, FenceOperation};
+pub use features::Feature;
 pub use plan::{Lacking, Missing, PlannedVolume, RestoreRunPlan, plan_restore_run};
 pub use records::{Identity, RestoreEnd, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest};
 pub use space::Space;
-pub use subject::{Original, RestoreSubject, RestoredFacts, WrittenConfig, restore_paths};
+pub use subject::{
+    Original, RestoreSubject, RestoredFacts, VolumesSeen, WrittenConfig, restore_paths,
+};
 
 use std::time::Duration;
 
@@ -62,6 +68,9 @@ pub struct RestoreRunJob {
     not_before: Option<Timestamp>,
     tries: u8,
     starts: u8,
+    /// Whether the process was restarted since the job began: whoever asked for the guest may have another one by now.
+    #[serde(default)]
+    interrupted: bool,
     /// How the start's task ended, when it did not end well.
     start_trouble: Option<String>,
     paused: Option<RemoteError>,
@@ -86,6 +95,7 @@ impl RestoreRunJob {
             not_before: None,
             tries: 0,
             starts: 0,
+            interrupted: false,
             start_trouble: None,
             paused: None,
         }
@@ -123,6 +133,7 @@ impl RestoreRunJob {
         self.paused = None;
         self.not_before = None;
         self.tries = 0;
+        self.interrupted = true;
         match &mut self.state {
             State::Restoring(mutating) | State::Starting(mutating) => mutating.resume(),
             State::CleaningUp(clean_up) => clean_up.resume(),
@@ -140,7 +151,7 @@ impl RestoreRunJob {
         }
         match &self.state {
             State::Observing => self.look_at_subject(),
-            // What was planned on may have changed since the process was restarted.
+            // Nothing is begun that was asked for before the process was restarted; what became of it is looked at.
             State::Restoring(mutating) if mutating.is_from_before() => self.look_at_subject(),
             // Right before the start, or not at all.
             State::Starting(mutating) if mutating.is_stale() => match mutating.next(now) {
@@ -173,6 +184,9 @@ impl RestoreRunJob {
     pub(crate) fn record(&mut self, now: Timestamp, outcome: Outcome) {
         self.not_before = None;
         if !matches!(outcome, Outcome::Sent(_)) {
+            if self.interrupted && self.is_abandoned() {
+                return self.abandon();
+            }
             self.look_again();
         }
         match (&mut self.state, outcome) {
@@ -213,20 +227,8 @@ impl RestoreRunJob {
 
     /// A request that is still to be sent, and was decided on what may have changed since, is decided anew.
     fn look_again(&mut self) {
-        match &self.state {
-            State::Restoring(mutating) if mutating.is_from_before() => {
-                self.report.plan = None;
-                self.report.nothing_left = true;
-                self.state = State::Observing;
-            }
-            State::Starting(mutating) if mutating.is_stale() => self.state = State::Checking,
-            State::Restoring(_)
-            | State::Starting(_)
-            | State::Observing
-            | State::Checking
-            | State::Confirming
-            | State::CleaningUp(_)
-            | State::Finished => {}
+        if matches!(&self.state, State::Starting(mutating) if mutating.is_stale()) {
+            self.state = State::Checking;
         }
     }
 

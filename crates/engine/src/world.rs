@@ -206,6 +206,30 @@ pub struct StorageFacts {
     pub max_protected: Option<i64>,
     /// The thin pool behind an `lvmthin` storage.
     pub thin_pool: Option<ThinPool>,
+    /// Whether a `zfspool` storage makes volumes of virtual machines that reserve nothing.
+    #[serde(default)]
+    pub sparse: bool,
+    /// Whether a storage of files writes whole volumes at once (`preallocation`).
+    #[serde(default)]
+    pub preallocates: bool,
+}
+
+impl StorageFacts {
+    /// Whether it takes volumes of guests.
+    pub fn is_for_disks(&self) -> bool {
+        self.content.contains("rootdir") || self.content.contains("images")
+    }
+
+    /// Whether a volume takes its whole size at once: on plain LVM, where files are preallocated, and on ZFS a virtual machine's,
+    /// whose reservation is left out only with `sparse` (pve-storage ZFSPoolPlugin.pm `zfs_create_zvol`, Plugin.pm
+    /// `raw_preallocation`). A container's ZFS file system grows.
+    pub fn is_thick(&self, kind: GuestKind) -> bool {
+        match self.kind.as_str() {
+            "lvm" => true,
+            "zfspool" => kind == GuestKind::Qemu && !self.sparse,
+            _ => self.preallocates,
+        }
+    }
 }
 
 /// An LVM thin pool.

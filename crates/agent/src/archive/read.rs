@@ -15,7 +15,7 @@ use super::locate::open;
 use super::members::Members;
 use super::name::tell;
 use super::sample::{DIGESTED_BYTES, Digest};
-use super::vma;
+use super::vma::{self, TooLarge};
 
 /// Bytes that are taken from the file, and from the unpacker, at once.
 const PIECE: usize = 256 << 10;
@@ -105,7 +105,7 @@ pub fn read_stream(
     wanted: &WantedContent,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<ArchiveContent, ArchiveError> {
-    unpacked(source, packing, progress, |bytes| tally(bytes, wanted))
+    unpacked(source, packing, progress, |bytes| Ok(tally(bytes, wanted)))
 }
 
 /// The same for an archive of a virtual machine.
@@ -117,28 +117,33 @@ pub fn read_machine_stream(
     packing: Packing,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
 ) -> Result<ArchiveContent, ArchiveError> {
-    unpacked(source, packing, progress, |bytes| vma::tally(bytes))
+    unpacked(source, packing, progress, |bytes| {
+        vma::tally(bytes).map_err(|TooLarge { bytes }| ArchiveError::TooLarge {
+            bytes,
+            most: TooLarge::MOST,
+        })
+    })
 }
 
 fn unpacked(
     source: impl Read,
     packing: Packing,
     progress: &mut dyn FnMut(u64) -> ControlFlow<()>,
-    count: impl FnOnce(&mut dyn BufRead) -> ArchiveContent,
+    count: impl FnOnce(&mut dyn BufRead) -> Result<ArchiveContent, ArchiveError>,
 ) -> Result<ArchiveContent, ArchiveError> {
     let state = State::default();
     let counted = Counted {
         inner: source,
         state: &state,
     };
-    let mut content = match packing {
+    let counted = match packing {
         Packing::Plain => count(&mut watched(counted, &state, progress)),
         Packing::Zstd => match unpacker(BufReader::with_capacity(PIECE, counted)) {
             Ok(unpacker) => count(&mut watched(unpacker, &state, progress)),
-            Err(error) => ArchiveContent {
+            Err(error) => Ok(ArchiveContent {
                 error: Some(error.to_string()),
                 ..ArchiveContent::default()
-            },
+            }),
         },
     };
     if state.stopped.get() {
@@ -148,6 +153,7 @@ fn unpacked(
     if let Some(source) = state.failed.take() {
         return Err(ArchiveError::Storage { at, source });
     }
+    let mut content = counted?;
     content.compressed_bytes = at;
     Ok(content)
 }

@@ -19,10 +19,35 @@ const EXTENT: usize = 512;
 const CLUSTERS: usize = 59;
 const CLUSTER: u64 = 65_536;
 const BLOCK: u64 = 4096;
-/// 16 TiB: what all devices together may have, so that damaged sizes ask for no memory beyond reason (32 MiB).
+/// 16 TiB: what all devices together may have, so that no size asks for memory beyond reason (32 MiB). Thin drives may be larger
+/// in all honesty: then the archive is not damaged, but not read.
 const MOST_CLUSTERS: u64 = 1 << 28;
 /// `virtio15`, `efidisk0`: none comes near.
 const LONGEST_KEY: usize = 32;
+
+/// The drives of an archive are larger together than what is kept count of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooLarge {
+    /// What they have together.
+    pub(super) bytes: u64,
+}
+
+impl TooLarge {
+    /// What is read.
+    pub(super) const MOST: u64 = MOST_CLUSTERS * CLUSTER;
+}
+
+/// Why reading ended early.
+enum Stop {
+    Damage(io::Error),
+    TooLarge(TooLarge),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Damage(error)
+    }
+}
 
 fn refused(text: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text.into())
@@ -120,10 +145,10 @@ fn drive(name: &str) -> io::Result<&str> {
 }
 
 /// The drives that the header lists.
-fn devices(buffer: &[u8]) -> io::Result<BTreeMap<u8, Device>> {
-    let mut devices = BTreeMap::new();
+fn devices(buffer: &[u8]) -> Result<BTreeMap<u8, Device>, Stop> {
+    let mut listed = Vec::new();
     let mut keys = BTreeSet::new();
-    let mut clusters = 0_u64;
+    let (mut clusters, mut bytes_together) = (0_u64, 0_u64);
     for id in 1..=255_u8 {
         let at = 4096 + 32 * usize::from(id);
         let size = u64::from_be_bytes(bytes(buffer, at + 8)?);
@@ -132,33 +157,34 @@ fn devices(buffer: &[u8]) -> io::Result<BTreeMap<u8, Device>> {
         };
         let key = drive(name)?;
         if !keys.insert(key) {
-            return Err(refused(format!("there are two drives `{key}`")));
+            return Err(refused(format!("there are two drives `{key}`")).into());
         }
         clusters = clusters.saturating_add(size.div_ceil(CLUSTER));
-        if clusters > MOST_CLUSTERS {
-            return Err(refused("the drives are too big to be true"));
-        }
-        devices.insert(id, Device::new(key, size));
+        bytes_together = bytes_together.saturating_add(size);
+        listed.push((id, key, size));
     }
-    Ok(devices)
+    if clusters > MOST_CLUSTERS {
+        let bytes = bytes_together;
+        return Err(Stop::TooLarge(TooLarge { bytes }));
+    }
+    let device = |(id, key, size)| (id, Device::new(key, size));
+    Ok(listed.into_iter().map(device).collect())
 }
 
-fn front(input: &mut impl Read) -> io::Result<Front> {
+fn front(input: &mut impl Read) -> Result<Front, Stop> {
     let mut buffer = vec![0; TABLES];
     input.read_exact(&mut buffer)?;
     if !buffer.starts_with(b"VMA\0\0\0\0\x01") {
-        return Err(refused("this is no VMA of version 1"));
+        return Err(refused("this is no VMA of version 1").into());
     }
     let size = usize::try_from(number(&buffer, 56)?).unwrap_or(usize::MAX);
     if size <= TABLES || size > MOST_HEADER {
-        return Err(refused(format!(
-            "the VMA's header cannot have {size} bytes"
-        )));
+        return Err(refused(format!("the VMA's header cannot have {size} bytes")).into());
     }
     buffer.resize(size, 0);
     input.read_exact(buffer.get_mut(TABLES..).unwrap_or_default())?;
     if !is_sound(&mut buffer, 32)? {
-        return Err(refused("the checksum of the VMA's header is wrong"));
+        return Err(refused("the checksum of the VMA's header is wrong").into());
     }
     let mut front = Front {
         uuid: bytes(&buffer, 8)?,
@@ -216,16 +242,20 @@ fn extent(input: &mut impl Read, front: &mut Front) -> io::Result<bool> {
 }
 
 /// Reads the whole archive and tallies its clusters by drive. One that breaks off is content that is not `complete`.
-pub(super) fn tally(mut input: impl Read) -> ArchiveContent {
+///
+/// # Errors
+/// When there is more to count than is counted.
+pub(super) fn tally(mut input: impl Read) -> Result<ArchiveContent, TooLarge> {
     let mut content = ArchiveContent::default();
     match read(&mut input, &mut content) {
         Ok(()) => content.complete = true,
-        Err(error) => content.error = Some(error.to_string()),
+        Err(Stop::Damage(error)) => content.error = Some(error.to_string()),
+        Err(Stop::TooLarge(error)) => return Err(error),
     }
-    content
+    Ok(content)
 }
 
-fn read(input: &mut impl Read, content: &mut ArchiveContent) -> io::Result<()> {
+fn read(input: &mut impl Read, content: &mut ArchiveContent) -> Result<(), Stop> {
     let mut front = front(input)?;
     content.config_first = front.has_config;
     let mut result = Ok(());
@@ -250,139 +280,8 @@ fn read(input: &mut impl Read, content: &mut ArchiveContent) -> io::Result<()> {
         }
         content.mounts.insert(device.key, device.tally);
     }
-    result
+    result.map_err(Stop::Damage)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn put(buffer: &mut [u8], at: usize, bytes: &[u8]) {
-        buffer[at..at + bytes.len()].copy_from_slice(bytes);
-    }
-
-    fn summed(mut buffer: Vec<u8>, at: usize) -> Vec<u8> {
-        let sum = Md5::digest(&buffer);
-        put(&mut buffer, at, &sum);
-        buffer
-    }
-
-    /// An archive of one drive of two clusters, the first with one block.
-    fn archive() -> Vec<u8> {
-        let mut head = vec![0; TABLES + 512];
-        put(&mut head, 0, b"VMA\0\0\0\0\x01");
-        put(&mut head, 48, &12_288_u32.to_be_bytes());
-        put(&mut head, 56, &12_800_u32.to_be_bytes());
-        for (at, pointer) in [(2044, 1_u32), (3068, 20), (4096 + 32, 30)] {
-            put(&mut head, at, &pointer.to_be_bytes());
-        }
-        put(&mut head, 4096 + 40, &131_072_u64.to_be_bytes());
-        for (at, blob) in [
-            (1, &b"qemu-server.conf\0"[..]),
-            (20, b"name: x\n"),
-            (30, b"drive-scsi0\0"),
-        ] {
-            put(
-                &mut head,
-                TABLES + at,
-                &u16::try_from(blob.len()).unwrap().to_le_bytes(),
-            );
-            put(&mut head, TABLES + at + 2, blob);
-        }
-        let mut extent = vec![0; EXTENT];
-        put(&mut extent, 0, b"VMAE");
-        put(&mut extent, 6, &1_u16.to_be_bytes());
-        put(&mut extent, 40, &[0, 1, 0, 1, 0, 0, 0, 0]);
-        put(&mut extent, 48, &[0, 0, 0, 1, 0, 0, 0, 1]);
-        [summed(head, 32), summed(extent, 24), vec![7; 4096]].concat()
-    }
-
-    #[test]
-    fn every_cluster_of_every_drive_is_counted() {
-        let content = tally(archive().as_slice());
-        assert_eq!(content.error, None);
-        assert!(content.complete && content.config_first);
-        let tally = MountTally {
-            members: 2,
-            bytes: 4096,
-        };
-        assert_eq!(
-            content.mounts,
-            BTreeMap::from([("scsi0".to_owned(), tally)])
-        );
-    }
-
-    #[test]
-    fn cut_at_any_place_it_is_not_complete() {
-        let good = archive();
-        let ends = [12_288, 12_800, 13_312, good.len()];
-        let near = ends.into_iter().flat_map(|end| end - 3..end + 3);
-        for cut in (0..good.len()).step_by(997).chain(near) {
-            let cut = cut.min(good.len() - 1);
-            let content = tally(&good[..cut]);
-            assert!(!content.complete && content.error.is_some(), "{cut}");
-        }
-    }
-
-    /// The archive with other text in place of a drive's name, which has as many bytes.
-    fn named(name: &[u8; 12]) -> Vec<u8> {
-        let mut bytes = archive();
-        put(&mut bytes, TABLES + 32, name);
-        bytes[32..48].fill(0);
-        let sum = Md5::digest(&bytes[..TABLES + 512]);
-        put(&mut bytes, 32, &sum);
-        bytes
-    }
-
-    #[test]
-    fn names_that_are_none_and_names_that_are_there_twice_are_refused() {
-        for name in [
-            b"drive-scs\x1b0\0",
-            b"drive-scsi \0",
-            b"drive-../..\0",
-            b"drive-\0\0\0\0\0\0",
-        ] {
-            let error = tally(named(name).as_slice()).error.unwrap();
-            assert_eq!(error, "a drive has a name that is none");
-        }
-        let mut twice = archive();
-        let entry = twice[4096 + 32..4096 + 64].to_vec();
-        put(&mut twice, 4096 + 64, &entry);
-        twice[32..48].fill(0);
-        let sum = Md5::digest(&twice[..TABLES + 512]);
-        put(&mut twice, 32, &sum);
-        let error = tally(twice.as_slice()).error.unwrap();
-        assert_eq!(error, "there are two drives `scsi0`");
-    }
-
-    #[test]
-    fn damage_of_every_kind_is_seen() {
-        let good = archive();
-        for (cut, text) in [
-            (100, "failed to fill whole buffer"),
-            (12_800, "2 clusters of `scsi0` are missing"),
-            (13_000, "ends inside an extent"),
-            (good.len() - 1, "ends inside an extent"),
-        ] {
-            let content = tally(&good[..cut]);
-            assert!(!content.complete);
-            assert!(
-                content.error.as_ref().unwrap().contains(text),
-                "{cut}: {:?}",
-                content.error
-            );
-        }
-        for (at, text) in [
-            (3, "no VMA"),
-            (12_300, "header is wrong"),
-            (12_850, "extent is wrong"),
-        ] {
-            let mut bad = good.clone();
-            bad[at] ^= 1;
-            let error = tally(bad.as_slice()).error.unwrap();
-            assert!(error.contains(text), "{at}: {error}");
-        }
-        let twice = [&good[..], &good[12_800..]].concat();
-        assert!(tally(twice.as_slice()).error.unwrap().contains("twice"));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::{
     ErrorClass, Existence, GuestConfig, Original, Principal, RemoteError, RestoreSubject,
-    RestoredFacts, ScratchFacts, StorageFacts, WrittenConfig, restore_paths,
+    RestoredFacts, ScratchFacts, StorageFacts, VolumesSeen, WrittenConfig, restore_paths,
 };
 use felhom_ids::{GuestKind, StorageId, Vmid, VolumeId};
 use felhom_proxmox::pve::guests::{LxcConfig, QemuConfig};
@@ -42,7 +42,7 @@ pub(crate) async fn restore_subject(
             None => Original::Gone,
         },
         taken: !agent.is_free(to).await?,
-        volumes: volumes_of(agent, &storages, to).await?,
+        volumes: volumes_of(remotes, &storages, to).await?,
         rights: rights(restorer, paths).await?,
         archived,
         storages,
@@ -180,24 +180,29 @@ async fn either(pve: &Pve, vmid: Vmid) -> Result<Either, Error> {
     }
 }
 
-/// Volumes that bear the VMID, on any storage for disks, as far as the token may see.
+/// Volumes that bear the VMID, on every storage for disks. What is left of a guest that is gone is shown only to who may
+/// configure its disks: mostly the principal that restores, whose list is empty otherwise whatever is there.
 async fn volumes_of(
-    pve: &Pve,
+    remotes: &Remotes,
     storages: &[StorageFacts],
     vmid: Vmid,
-) -> Result<Vec<VolumeId>, Trouble> {
-    let mut found = Vec::new();
-    for storage in storages {
-        let for_disks = storage.content.contains("rootdir") || storage.content.contains("images");
-        if storage.active && for_disks {
-            let listed = pve.storage_content(&storage.id).await?.into_iter();
-            let of_guest = listed.filter(|volume| {
-                volume.content.as_deref() != Some("backup") && volume.volid.guest() == Some(vmid)
-            });
-            found.extend(of_guest.map(|volume| volume.volid));
+) -> Result<VolumesSeen, Trouble> {
+    let mut seen = VolumesSeen::new();
+    for storage in storages.iter().filter(|storage| storage.is_for_disks()) {
+        let mut here = None;
+        for principal in [Principal::Restore, Principal::Agent] {
+            if here.is_none() && storage.active {
+                here = match volumes(remotes.of(principal), vmid, &storage.id).await {
+                    // One storage that cannot be listed stands in the way of those restores only that go there.
+                    Err(Trouble(error)) if !error.class.is_transient() => None,
+                    listed => listed?,
+                };
+            }
         }
+        let here = here.map(|volumes| volumes.into_iter().collect());
+        seen.insert(storage.id.clone(), here);
     }
-    Ok(found)
+    Ok(seen)
 }
 
 async fn rights(

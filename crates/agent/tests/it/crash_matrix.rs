@@ -1,6 +1,8 @@
 //! The crash matrix: every mutating step of every job × three instants of death × every fault, and after the restart the
 //! same end: nothing left, nothing foreign touched, one verdict, every mutation carried out at most once.
 
+mod faults;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use felhom_engine::*;
 use felhom_ids::GuestKind;
 use felhom_simulator::{Fault, FaultKind};
 
+use self::faults::faults_for;
 use crate::scene::*;
 use crate::support::*;
 
@@ -26,53 +29,6 @@ enum Death {
 }
 
 const DEATHS: [Death; 3] = [Death::Intended, Death::Unread, Death::Unwritten];
-
-/// What else goes wrong, once, after the restart.
-fn faults() -> Vec<(&'static str, Option<FaultKind>, bool)> {
-    // (name, kind, whether it hits a task instead of a request)
-    vec![
-        ("none", None, false),
-        ("refuse", Some(FaultKind::Refuse), false),
-        ("stall", Some(FaultKind::Stall), false),
-        ("cut answer", Some(FaultKind::CutAnswer), false),
-        ("delay", Some(FaultKind::Delay { seconds: 20.0 }), false),
-        (
-            "596",
-            Some(FaultKind::Status {
-                code: 596,
-                text: "Connection timed out".into(),
-            }),
-            false,
-        ),
-        ("html", Some(FaultKind::Html), false),
-        ("garbage", Some(FaultKind::Garbage), false),
-        ("truncated", Some(FaultKind::Truncated), false),
-        (
-            "task fails",
-            Some(FaultKind::TaskFail {
-                text: "simulated".into(),
-            }),
-            true,
-        ),
-        (
-            "task warns",
-            Some(FaultKind::TaskWarn {
-                text: "simulated".into(),
-            }),
-            true,
-        ),
-    ]
-}
-
-/// Virtual machines go the same ways through the client: for them, one fault of each sort that is looked into differently.
-fn faults_for(subject: Subject) -> Vec<(&'static str, Option<FaultKind>, bool)> {
-    let mut faults = faults();
-    if subject.kind() == GuestKind::Qemu {
-        let kept = ["none", "cut answer", "596", "task fails", "task warns"];
-        faults.retain(|(name, ..)| kept.contains(name));
-    }
-    faults
-}
 
 /// Dies at an instant: unwinding without a trace is as near to a kill as one process can come to another's.
 struct Killer {
@@ -266,6 +222,7 @@ async fn check(
         let rows = bench.journal().await.restores(None).await.unwrap();
         let row = rows.first().ok_or("no record of the restore")?;
         restored_or_nothing(bench, &row.report)?;
+        sent_or_not(case, row.report.end)?;
     }
     let verdicts = verdicts(case.subject, bench).await;
     if verdicts != 1 {
@@ -282,6 +239,18 @@ async fn check(
         }
     }
     Ok(())
+}
+
+/// A restore that was never sent is not carried out by another process; one that was is gone on with.
+fn sent_or_not(case: &Case, end: RestoreEnd) -> Result<(), String> {
+    let unsent = case.step == "restore-guest" && case.death == Death::Intended;
+    let goes_on = case.subject == Subject::Restore && case.fault.0 == "none";
+    match end {
+        RestoreEnd::Restored if unsent => Err("it was begun after the restart".to_owned()),
+        RestoreEnd::Restored => Ok(()),
+        other if goes_on && !unsent => Err(format!("it was not gone on with: {other}")),
+        _ => Ok(()),
+    }
 }
 
 /// An open guard in the journal and its snapshot, or neither.

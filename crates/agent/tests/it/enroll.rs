@@ -1,5 +1,6 @@
 //! Enrolling a node that has nothing of ours: planned, carried out, interrupted, repeated, taken back.
 
+mod comeback;
 mod node;
 
 use felhom_agent::exit::Exit;

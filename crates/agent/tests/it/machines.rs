@@ -211,6 +211,27 @@ async fn without_an_agent_a_machine_shows_no_more_than_that_it_started() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_can_be_demanded_of_machines_and_is_refused_for_containers() {
+    let bench = Bench::new().await;
+    bench.reconfigure(|text| {
+        text.replace(
+            "[restore-test]\n",
+            "[restore-test]\nevidence = \"answered\"\n",
+        )
+    });
+    machine(&bench, json!({})).await;
+    let volid = bench.backup(9200).await;
+    let ran = tested(&bench, &volid, &[]).await;
+    assert_eq!(ran.data()["verdict"], "passed", "{}", ran.text());
+    let volid = bench.backup(9001).await;
+    let ran = tested(&bench, &volid, &[]).await;
+    assert_eq!(ran.data()["verdict"], "error", "{}", ran.text());
+    let told = "nothing inside a container answers";
+    assert!(ran.text().contains(told), "{}", ran.text());
+    assert!(bench.scratch_volumes().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_that_breaks_off_is_told_and_its_stub_named() {
     let bench = Bench::new().await;
     machine(&bench, json!({})).await;

@@ -2,7 +2,7 @@
 
 mod broken;
 mod machine;
-mod occasion;
+pub(crate) mod occasion;
 mod refused;
 
 use felhom_agent::exit::Exit;
@@ -109,6 +109,9 @@ async fn what_is_planned(bench: &Bench, volid: &str) -> Value {
         "pct set 9020 --onboot 1",
         "machine-id",
         "/etc/pve/firewall/9020.fw",
+        "nesting=1 comes back as it is; a token with VM.Allocate may change it",
+        "keyctl=1 comes back as it is; afterwards only root may change it",
+        "its operation `release an unfinished restore`",
         "downtime: none",
     ] {
         assert!(told.contains(words), "`{words}` is not in\n{told}");

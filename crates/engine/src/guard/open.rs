@@ -104,7 +104,7 @@ pub struct GuardPolicy {
 pub enum GuardPhase {
     /// It can be confirmed or rolled back to.
     Open,
-    /// A rollback was begun, and nobody can say how far it came: only a person goes on from here.
+    /// Nobody can say whether it was rolled back, or how far a rollback came: only a person goes on from here.
     Doubtful,
     /// It has ended; only its snapshot is still to be removed.
     Removing(GuardEnd),

@@ -70,13 +70,16 @@ pub(super) fn nothing_happened(
     }
 }
 
+/// Whether the list of tasks reaches back to the one that made the snapshot. One that does not has forgotten tasks, and that a
+/// rollback is not in it proves nothing.
+pub(super) fn reaches_back(guard: &OpenGuard, subject: &GuardSubject) -> bool {
+    let made_by = guard.made_by.as_ref();
+    made_by.is_some_and(|upid| subject.tasks.contains(upid))
+}
+
 /// No rollback is listed that was not listed before, and the list reaches back to the task that made the snapshot.
 fn no_task(guard: &OpenGuard, before: &Before, subject: &GuardSubject) -> Result<(), String> {
-    let reaches_back = guard
-        .made_by
-        .as_ref()
-        .is_some_and(|upid| subject.tasks.contains(upid));
-    if !reaches_back {
+    if !reaches_back(guard, subject) {
         return Err("the server no longer lists tasks as old as the snapshot".to_owned());
     }
     match rollbacks(&subject.tasks)

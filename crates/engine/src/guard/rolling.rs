@@ -41,6 +41,13 @@ impl GuardJob {
         {
             return self.unchanged(refused);
         }
+        if self.report.purpose == GuardPurpose::Expire && !proof::reaches_back(guard, subject) {
+            // A person may have rolled back and gone on working, and the server has forgotten it.
+            return self.in_doubt(
+                "the server no longer lists tasks as old as the snapshot, so whether somebody rolled back meanwhile cannot \
+                 be told; nothing was rolled back",
+            );
+        }
         self.planning = preflight::rollback_plan(guard, &ours, subject);
         self.before = Some(Before {
             state: subject.state.clone(),

@@ -52,7 +52,7 @@ pub fn guard_standing(guard: &OpenGuard, policy: &GuardPolicy, now: &Reading) ->
         )],
         GuardPhase::Doubtful => vec![undetermined(
             guard,
-            "a rollback was begun, and nobody can say how far it came",
+            "nobody can say whether it was rolled back, or how far a rollback came",
         )],
         GuardPhase::Open => open_findings(guard, expired, too_old, &age),
     };

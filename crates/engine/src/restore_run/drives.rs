@@ -150,6 +150,7 @@ fn left_out(request: &RestoreRunRequest, key: &str, text: &str, mount: Option<&M
         path: Some(file(text).unwrap_or_default().to_owned()),
         why: why.to_owned(),
         command,
+        root_only: matches!(mount, Some(mount) if !matches!(mount.source, MountSource::Volume(_))),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::restore_run::plan::RestoreRunPlan;
 use crate::restore_run::records::RestoreEnd;
 use crate::restore_run::subject::RestoredFacts;
 use crate::restore_run::{RestoreRunJob, State};
-use crate::scratch::{CleanUp, CleanUpEnd};
+use crate::scratch::{CleanUp, CleanUpEnd, Lease};
 
 impl RestoreRunJob {
     /// Nothing was begun.
@@ -15,6 +15,33 @@ impl RestoreRunJob {
         self.report.reasons = reasons;
         self.report.nothing_left = true;
         self.finish(RestoreEnd::Refused);
+    }
+
+    /// Whether the request for the restore is still to be sent, or to be sent once more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        match &self.state {
+            State::Observing => true,
+            State::Restoring(mutating) => mutating.is_from_before(),
+            State::Checking
+            | State::Starting(_)
+            | State::Confirming
+            | State::CleaningUp(_)
+            | State::Finished => false,
+        }
+    }
+
+    /// Ends what nobody waits for any more: meanwhile the guest may have been brought back in another way.
+    pub(super) fn abandon(&mut self) {
+        let sent = matches!(&self.state, State::Restoring(mutating) if mutating.was_lost());
+        self.report.hints = vec!["run it again, if the guest is still missing".to_owned()];
+        if sent {
+            self.clean_up(
+                "it was interrupted while it asked for the restore, and no task of it is found"
+                    .to_owned(),
+            );
+        } else {
+            self.refuse(vec!["interrupted before anything was sent".to_owned()]);
+        }
     }
 
     pub(super) fn finish(&mut self, end: RestoreEnd) {
@@ -29,12 +56,12 @@ impl RestoreRunJob {
         self.report.end = RestoreEnd::Failed;
         self.report.reasons.push(reason);
         let clean_up = self.report.plan.as_ref().and_then(|plan| {
+            let lease = Lease::named(plan.mark.clone(), self.report.restore_upid.clone());
             CleanUp::of_restore(
                 plan.kind,
                 &plan.storages(),
                 &self.request.policy,
-                plan.mark.clone(),
-                self.report.restore_upid.clone(),
+                lease.after(plan.before.clone()),
             )
         });
         match clean_up {

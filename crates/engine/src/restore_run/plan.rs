@@ -7,9 +7,11 @@ use felhom_ids::{ByteSize, GuestKind, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::mark::Mark;
+use crate::restore_run::beyond::{self, Beyond};
+use crate::restore_run::features::{self, Feature};
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::space::Space;
-use crate::restore_run::subject::{RestoreSubject, WrittenConfig, is_numbered};
+use crate::restore_run::subject::{RestoreSubject, VolumesSeen, WrittenConfig, is_numbered};
 use crate::restore_run::{clashes, drives, machine, refusals, settings, space, volumes};
 use crate::restore_test::plan::Refusal;
 use crate::world::is_drive;
@@ -45,6 +47,9 @@ pub struct Missing {
     pub why: String,
     /// What an admin types as root on the node to have it back, where a command does that.
     pub command: Option<String>,
+    /// Whether no token may set it.
+    #[serde(default)]
+    pub root_only: bool,
 }
 
 /// A path on which the principal lacks rights.
@@ -93,8 +98,20 @@ pub struct RestoreRunPlan {
     pub former_macs: Vec<String>,
     /// Stands in the description: by it the guest of a failed restore is known.
     pub mark: Mark,
+    /// Volumes that bore the VMID before the restore: none of them is ever taken for one that the restore made.
+    #[serde(default)]
+    pub before: VolumesSeen,
     /// What does not come back.
     pub missing: Vec<Missing>,
+    /// The archived `features`, and what becomes of each.
+    #[serde(default)]
+    pub features: Vec<Feature>,
+    /// What stays as privileged or unprivileged as it was.
+    #[serde(default)]
+    pub privilege: Option<String>,
+    /// What no token can do, with the command of root.
+    #[serde(default)]
+    pub beyond: Vec<Beyond>,
     /// What becomes different.
     pub changes: Vec<String>,
     /// What stays the same though it may clash with the original, or reaches the host.
@@ -144,6 +161,7 @@ pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -
         GuestKind::Qemu => drives::plan(request, subject),
     };
     missing.extend(volumes::raw_lines(request.to, archived));
+    let features = features::features(archived);
     let mut plan = RestoreRunPlan {
         kind,
         volid: request.volid.clone(),
@@ -162,6 +180,10 @@ pub fn plan_restore_run(request: &RestoreRunRequest, subject: &RestoreSubject) -
         kept: carried.keys().cloned().collect(),
         carried,
         mark: settings::mark(request),
+        before: subject.volumes.clone(),
+        privilege: features::privilege(archived),
+        beyond: beyond::beyond(request, archived, &missing, &features),
+        features,
         missing,
         lacking: Vec::new(),
         refused: Vec::new(),

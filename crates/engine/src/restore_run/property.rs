@@ -22,6 +22,11 @@ fn is_key(text: &str) -> bool {
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
 }
 
+/// All keys with their values, in their order.
+pub(super) fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    parts(text)
+}
+
 /// One key's value.
 pub(super) fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     parts(text).find_map(|(found, value)| (found == key).then_some(value))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_ids::{GuestKind, Vmid};
+use felhom_ids::{GuestKind, StorageId, Vmid};
 
 use crate::restore_run::clashes::takes_an_address_in_use;
 use crate::restore_run::drives;
@@ -39,7 +39,7 @@ pub(super) fn refusals(
         GuestKind::Lxc => of_the_guest(request, subject, &mut refused),
         GuestKind::Qemu => of_the_machine(request, subject, plan, &mut refused),
     }
-    of_the_vmid(request, subject, &mut refused);
+    of_the_vmid(request, subject, plan, &mut refused);
     of_the_identity(request, subject, plan, &mut refused);
     of_the_start(request, subject, plan, &mut refused);
     of_the_storages(subject, plan, &mut refused);
@@ -71,7 +71,7 @@ pub(super) fn refusals(
 }
 
 /// The command by which root restores what a token cannot.
-fn as_root(request: &RestoreRunRequest) -> String {
+pub(super) fn as_root(request: &RestoreRunRequest) -> String {
     let (to, volid) = (request.to, &request.volid);
     if request.kind() == GuestKind::Qemu {
         // Without a storage each drive goes where it was.
@@ -157,15 +157,21 @@ fn of_the_guest(request: &RestoreRunRequest, subject: &RestoreSubject, refused: 
     }
 }
 
-fn of_the_vmid(request: &RestoreRunRequest, subject: &RestoreSubject, refused: &mut Refusals) {
+fn of_the_vmid(
+    request: &RestoreRunRequest,
+    subject: &RestoreSubject,
+    plan: &RestoreRunPlan,
+    refused: &mut Refusals,
+) {
     let to = request.to;
     let policy = &request.policy;
+    let mut there = subject.volumes.values().flatten().flatten();
     if subject.taken {
         refused.add(
             format!("there is a guest {to}; nothing is ever restored on top of one"),
             "name a free VMID with `--to`",
         );
-    } else if let Some(volume) = subject.volumes.first() {
+    } else if let Some(volume) = there.next() {
         refused.add(
             format!("`{volume}` bears the VMID {to} and may be all that is left of a guest"),
             format!(
@@ -173,6 +179,8 @@ fn of_the_vmid(request: &RestoreRunRequest, subject: &RestoreSubject, refused: &
                 volume.storage()
             ),
         );
+    } else {
+        unseen(subject, plan, refused);
     }
     if (policy.first_scratch..=policy.last_scratch).contains(&to) {
         let (first, last) = (policy.first_scratch, policy.last_scratch);
@@ -180,6 +188,25 @@ fn of_the_vmid(request: &RestoreRunRequest, subject: &RestoreSubject, refused: &
             format!("{to} lies in the scratch range {first} to {last}, whose guests are removed"),
             "name a VMID outside of it with `--to`",
         );
+    }
+}
+
+/// A list that may be shortened proves nothing: what a failed restore leaves could not be told from what was there before.
+/// Where a right is lacking, that is said already.
+fn unseen(subject: &RestoreSubject, plan: &RestoreRunPlan, refused: &mut Refusals) {
+    let looked_at = |id: &StorageId| {
+        let facts = subject.storages.iter().find(|one| one.id == *id);
+        facts.is_some_and(|facts| facts.active && facts.is_for_disks())
+    };
+    let of_storages = plan.storages().into_iter().filter(looked_at);
+    for id in of_storages.filter(|id| !matches!(subject.volumes.get(id), Some(Some(_)))) {
+        if plan.lacking.is_empty() {
+            let to = plan.vmid;
+            refused.add(
+                format!("whether `{id}` holds volumes that bear the VMID {to} cannot be seen"),
+                format!("as root on the node: pvesm list {id} --vmid {to}"),
+            );
+        }
     }
 }
 

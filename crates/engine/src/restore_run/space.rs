@@ -56,8 +56,7 @@ pub(super) fn space(
 }
 
 fn on(request: &RestoreRunRequest, facts: &StorageFacts, volumes: &[&PlannedVolume]) -> Space {
-    // Volumes of plain LVM take their whole size; all others grow with what is written.
-    let thick = facts.kind == "lvm";
+    let thick = facts.is_thick(request.kind());
     let sum = |filled: bool| {
         volumes
             .iter()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_ids::{GuestKind, Vmid, VolumeId};
+use felhom_ids::{GuestKind, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::outcome::RemoteError;
@@ -41,6 +41,9 @@ pub enum Original {
     Unreadable(String),
 }
 
+/// Volumes that bear a VMID, by storage; `None` where a look may have missed some.
+pub type VolumesSeen = BTreeMap<StorageId, Option<BTreeSet<VolumeId>>>;
+
 /// All that a restore's preflight looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreSubject {
@@ -60,8 +63,8 @@ pub struct RestoreSubject {
     pub original: Original,
     /// Whether a guest has the VMID that is asked for.
     pub taken: bool,
-    /// Volumes that bear the VMID that is asked for.
-    pub volumes: Vec<VolumeId>,
+    /// Volumes that bear the VMID that is asked for, on every storage for disks.
+    pub volumes: VolumesSeen,
     /// What the principal that restores holds, by path.
     pub rights: BTreeMap<String, BTreeSet<String>>,
 }
@@ -106,7 +109,7 @@ pub(super) fn guest_path(vmid: Vmid) -> String {
     format!("/vms/{vmid}")
 }
 
-pub(super) fn storage_path(storage: &felhom_ids::StorageId) -> String {
+pub(super) fn storage_path(storage: &StorageId) -> String {
     format!("/storage/{storage}")
 }
 

@@ -68,6 +68,7 @@ pub(super) fn unused(archived: &WrittenConfig, place: &str) -> impl Iterator<Ite
             path: None,
             why: format!("`{key}`, a volume that {place}, is not in the backup"),
             command: None,
+            root_only: false,
         })
 }
 
@@ -101,6 +102,7 @@ fn left_out(vmid: Vmid, volume: &PlannedVolume) -> Missing {
         path: Some(volume.path.clone()),
         why: "not in the backup (no backup=1), and left out because that was asked for".to_owned(),
         command: Some(format!("pct set {vmid} --{} {}", volume.key, quoted(&new))),
+        root_only: false,
     }
 }
 
@@ -110,6 +112,7 @@ fn of_the_host(vmid: Vmid, mount: &Mount, text: &str, why: String) -> Missing {
         path: Some(mount.path.clone()),
         why,
         command: Some(format!("pct set {vmid} --{} {}", mount.key, quoted(text))),
+        root_only: true,
     }
 }
 
@@ -127,6 +130,7 @@ pub(super) fn raw_lines(vmid: Vmid, archived: &WrittenConfig) -> Vec<Missing> {
                 let line = quoted(&format!("{key}: {value}"));
                 format!("echo {line} >> /etc/pve/lxc/{vmid}.conf")
             }),
+            root_only: true,
         }
     };
     archived.raw_lxc.iter().map(line).collect()

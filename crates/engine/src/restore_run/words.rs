@@ -1,5 +1,9 @@
 //! The plan in lines for people.
 
+use felhom_ids::StorageId;
+
+use crate::restore_run::beyond::Beyond;
+use crate::restore_run::features::Feature;
 use crate::restore_run::plan::{Missing, PlannedVolume, RestoreRunPlan};
 use crate::restore_run::space::Space;
 
@@ -23,6 +27,7 @@ impl RestoreRunPlan {
         part("comes back empty", self.made(false));
         part("does not come back", self.absent());
         part("changes", self.changes.clone());
+        part("features", self.features());
         part("stays the same, though it may clash", self.clashes.clone());
         part(
             "is in no archive",
@@ -31,8 +36,11 @@ impl RestoreRunPlan {
                     .to_owned(),
             ],
         );
+        part("could not be looked at", self.unseen());
         part("space", self.space.iter().map(Space::line).collect());
         part("as root on the node, afterwards", self.commands());
+        let beyond = self.beyond.iter().map(Beyond::line);
+        part("what no token can do", beyond.collect());
         lines.push("  downtime: none; no guest that is there is touched".to_owned());
         lines.extend(
             self.refused
@@ -40,6 +48,24 @@ impl RestoreRunPlan {
                 .map(|refusal| format!("  refused: {}", refusal.what)),
         );
         lines
+    }
+
+    fn features(&self) -> Vec<String> {
+        let privilege = self.privilege.iter().cloned();
+        let each = self.features.iter().map(Feature::line);
+        privilege.chain(each).collect()
+    }
+
+    /// Storages that get no volume of it, and that may hold what is left of a guest of this VMID.
+    fn unseen(&self) -> Vec<String> {
+        let hidden = self.before.iter().filter(|(_, seen)| seen.is_none());
+        let line = |(id, _): (&StorageId, &Option<_>)| {
+            let vmid = self.vmid;
+            format!(
+                "whether `{id}` holds volumes that bear the VMID {vmid}: pvesm list {id} --vmid {vmid}"
+            )
+        };
+        hidden.map(line).collect()
     }
 
     fn made(&self, filled: bool) -> Vec<String> {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use felhom_ids::{BridgeName, ByteSize, GuestKind, PoolId, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
+use crate::evidence::EvidenceLevel;
 use crate::mark::Mark;
 use crate::policy::RestoreTestPolicy;
 use crate::world::{GuestConfig, Mount, MountSource, is_drive};
@@ -132,7 +133,7 @@ pub fn plan_restore(
         cores: policy.cores,
         mark,
         lost,
-        refused: refusals(archived),
+        refused: refusals(archived, policy.evidence),
     }
 }
 
@@ -234,7 +235,7 @@ fn stays(mount: &Mount) -> bool {
 }
 
 /// What a token cannot take off a restored copy, and what would reach the host when it boots.
-fn refusals(archived: &GuestConfig) -> Vec<Refusal> {
+fn refusals(archived: &GuestConfig, wanted: EvidenceLevel) -> Vec<Refusal> {
     let mut refused = Vec::new();
     let mut refuse = |what: String, hint: &str| {
         refused.push(Refusal {
@@ -267,32 +268,47 @@ fn refusals(archived: &GuestConfig) -> Vec<Refusal> {
             },
         );
     }
-    let container = archived.kind == GuestKind::Lxc;
-    if container && !archived.unprivileged {
-        refuse(
-            "the guest is privileged: restoring it needs Sys.Modify on `/`".to_owned(),
-            "make the guest unprivileged, or test it by hand as root",
-        );
-    }
     if archived.template {
         refuse(
             "the guest is a template".to_owned(),
             "templates are not booted; test a clone of it",
         );
     }
-    if container
-        && !archived
-            .mounts
-            .iter()
-            .any(|mount| mount.key == "rootfs" && matches!(mount.source, MountSource::Volume(_)))
-    {
+    refused.extend(match archived.kind {
+        GuestKind::Lxc => container_refusals(archived, wanted),
+        GuestKind::Qemu => machine_refusals(archived),
+    });
+    refused
+}
+
+/// What stands in the way of a container's copy besides.
+fn container_refusals(archived: &GuestConfig, wanted: EvidenceLevel) -> Vec<Refusal> {
+    let mut refused = Vec::new();
+    let mut refuse = |what: &str, hint: &str| {
+        refused.push(Refusal {
+            what: what.to_owned(),
+            hint: Some(hint.to_owned()),
+        });
+    };
+    if wanted == EvidenceLevel::Answered {
         refuse(
-            "the archived configuration has no rootfs volume".to_owned(),
-            "look at the archive's configuration",
+            "evidence `answered` is asked for, and nothing inside a container answers: only a virtual machine's guest agent does",
+            "set `restore-test.evidence` to `booted`, which is the most that a container can show",
         );
     }
-    if !container {
-        refused.extend(machine_refusals(archived));
+    if !archived.unprivileged {
+        refuse(
+            "the guest is privileged: restoring it needs Sys.Modify on `/`",
+            "make the guest unprivileged, or test it by hand as root",
+        );
+    }
+    let is_root =
+        |mount: &Mount| mount.key == "rootfs" && matches!(mount.source, MountSource::Volume(_));
+    if !archived.mounts.iter().any(is_root) {
+        refuse(
+            "the archived configuration has no rootfs volume",
+            "look at the archive's configuration",
+        );
     }
     refused
 }

@@ -83,7 +83,13 @@ fn decide(request: &RestoreTestRequest, subject: &TestSubject, vmid: Vmid) -> Pr
         mark,
         request.nonce,
     );
-    let growth = worst_case(&plan, request.content_bytes);
+    // Where volumes take their whole size at once, what is in them does not matter.
+    let kind = subject.archived.kind;
+    let thick = subject
+        .target
+        .as_ref()
+        .is_some_and(|target| target.is_thick(kind));
+    let growth = worst_case(&plan, request.content_bytes.filter(|_| !thick));
     let room = headroom(subject, &request.policy.floors, growth, plan.memory_mib);
 
     let mut reasons: Vec<String> = plan

@@ -1,14 +1,15 @@
 //! The proof for what a failed restore left under a VMID that a command named: it must never have been started, and no task
 //! but ours may have touched it.
 
-use std::fmt::Write;
-
-use felhom_ids::{GuestKind, StorageId, Upid, Vmid};
+use felhom_ids::{GuestKind, StorageId, Upid, VolumeId};
 
 use crate::finding::{Finding, codes};
 use crate::mark::Mark;
-use crate::restore_run::RestoreRunPolicy;
-use crate::scratch::{CleanUp, Lease, Stage};
+use crate::restore_run::{RestoreRunPolicy, VolumesSeen};
+use crate::scratch::clean_up::{CleanUp, Stage};
+use crate::scratch::standing::Lease;
+use crate::scratch::tenure::Tenure;
+use crate::scratch::told::{listed, of_another, orphans};
 use crate::time::Timestamp;
 use crate::world::{Existence, ScratchFacts};
 
@@ -21,13 +22,31 @@ impl Lease {
             mark,
             restore,
             destroy: None,
-            named: true,
+            tenure: Tenure::Named,
+            before: VolumesSeen::new(),
+        }
+    }
+
+    /// The same, knowing which volumes bore the VMID before the restore.
+    #[must_use]
+    pub fn after(mut self, before: VolumesSeen) -> Self {
+        self.before = before;
+        self
+    }
+
+    /// Whether a volume that bears the VMID was made by us: everything in the scratch range is. A named VMID may have been
+    /// somebody's, whose last copy this is, so there it must be missing from a list that nothing had shortened.
+    pub(super) fn made(&self, volume: &VolumeId) -> bool {
+        let seen = self.before.get(volume.storage());
+        match self.tenure {
+            Tenure::Scratch => true,
+            Tenure::Named => matches!(seen, Some(Some(seen)) if !seen.contains(volume)),
         }
     }
 
     /// Why a guest under a named VMID is not, or no longer, ours to destroy.
     pub(super) fn touched(&self, facts: &ScratchFacts) -> Option<String> {
-        if !self.named {
+        if self.tenure == Tenure::Scratch {
             return None;
         }
         if facts.state.as_ref().is_none_or(|state| state.running) {
@@ -59,7 +78,7 @@ impl Lease {
             let known = [&self.restore, &self.destroy];
             !last.running && known.into_iter().flatten().any(|upid| *upid == last.upid)
         });
-        self.named && config.is_restore_stub() && empty && stopped && ours
+        self.tenure == Tenure::Named && config.is_restore_stub() && empty && stopped && ours
     }
 }
 
@@ -74,15 +93,14 @@ impl CleanUp {
         kind: GuestKind,
         storages: &[StorageId],
         policy: &RestoreRunPolicy,
-        mark: Mark,
-        restore: Option<Upid>,
+        lease: Lease,
     ) -> Option<Self> {
         let (storage, others) = storages.split_first()?;
         Some(Self {
-            vmid: mark.vmid,
+            vmid: lease.mark.vmid,
             storage: storage.clone(),
             others: others.to_vec(),
-            lease: Lease::named(mark, restore),
+            lease,
             no_progress: policy.no_progress,
             settle: policy.settle,
             stage: Stage::Look,
@@ -96,48 +114,31 @@ impl CleanUp {
         })
     }
 
+    /// Volumes that are left without a guest: only those that are proven to be ours are named as ours to remove.
+    pub(super) fn orphans(&self, volumes: &[VolumeId]) -> Finding {
+        let (ours, others): (Vec<_>, Vec<_>) =
+            volumes.iter().partition(|volume| self.lease.made(volume));
+        if !ours.is_empty() {
+            let mut finding = orphans(self.subject(), &ours);
+            finding.detail.push_str(&of_another(&others));
+            return finding;
+        }
+        let vmid = self.vmid;
+        let names = listed(&others);
+        let detail = format!(
+            "{names} bears the VMID {vmid}, is not proven to be of this restore, and may be all that is left of a guest"
+        );
+        Finding::new(codes::RESTORE_LEFTOVER, self.subject(), detail).hint(format!(
+            "look at it with `pvesm list {} --vmid {vmid}`; it is left alone",
+            self.storage
+        ))
+    }
+
     /// A restore of a whole guest may still run for hours; no look is counted for as long as silence is borne.
     pub(super) fn be_patient(&mut self, now: Timestamp) {
         let since = *self.waiting_since.get_or_insert(now);
-        if self.lease.named && now.since(since) <= self.no_progress {
+        if self.lease.tenure == Tenure::Named && now.since(since) <= self.no_progress {
             self.rounds = self.rounds.min(5);
         }
     }
-}
-
-/// The stub of a restore that was to stay. Its VMID may have been somebody's before, so only volumes are named that were seen
-/// after it: before it there were none.
-pub(super) fn unfinished_restore(
-    subject: String,
-    vmid: Vmid,
-    upid: &Upid,
-    facts: &ScratchFacts,
-) -> Finding {
-    let volumes = facts.volumes.as_deref();
-    let (tool, locked) = match &facts.existence {
-        Existence::Container(config) => (config.kind.tool(), config.lock.is_some()),
-        Existence::Absent | Existence::Unreadable(_) => (GuestKind::Lxc.tool(), true),
-    };
-    let (unlock, what) = if locked {
-        let what = "a locked stub; no API token can remove it";
-        (format!("{tool} unlock {vmid} && "), what)
-    } else {
-        let what = "an empty virtual machine";
-        (String::new(), what)
-    };
-    let mut commands = format!("{unlock}{tool} destroy {vmid}");
-    for volume in volumes.unwrap_or_default() {
-        // Writing to a string does not fail.
-        if write!(commands, " && pvesm free {volume}").is_err() {}
-    }
-    let unseen = format!("; then look for volumes of it with `pvesm list STORAGE --vmid {vmid}`");
-    if volumes.is_none() {
-        commands.push_str(&unseen);
-    }
-    Finding::new(
-        codes::UNFINISHED_RESTORE,
-        subject,
-        format!("`{upid}` was cut off and left {what}"),
-    )
-    .hint(format!("as root on the node: {commands}"))
 }

@@ -97,6 +97,8 @@ pub(crate) fn storage(id: &str, content: &str) -> StorageFacts {
         retention: Retention::KeepAll,
         max_protected: None,
         thin_pool: None,
+        sparse: false,
+        preallocates: false,
     }
 }
 

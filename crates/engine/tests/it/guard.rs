@@ -547,6 +547,40 @@ fn an_expiry_looks_at_the_clocks_again_right_before() {
 }
 
 #[test]
+fn an_expiry_whose_tasks_the_server_forgot_is_left_to_a_person() {
+    let mut forgotten = subject();
+    forgotten.tasks = BTreeSet::from([upid("vzstart", 50)]);
+    let unknown = OpenGuard {
+        made_by: None,
+        ..guard()
+    };
+    for (guard, subject) in [(guard(), forgotten.clone()), (unknown, subject())] {
+        let mut job = job(GuardJob::expire, guard);
+        tell(&mut job, vec![("observe-guard-subject", seen(subject))]);
+        let report = report(&job);
+        assert_eq!(
+            (report.end, report.stays),
+            (GuardEnd::Undetermined, true),
+            "{report:?}"
+        );
+        assert!(report.upids.is_empty());
+        assert_eq!(codes(&report), ["guard-undetermined"]);
+        let standing = guard_standing(&report.guard, &policy(), &reading(0));
+        assert_eq!(standing.due, GuardDue::Nothing);
+    }
+    // A person's word needs no list.
+    let mut job = asked(guard());
+    tell(&mut job, vec![]);
+    assert_eq!(step(&job), "rollback");
+    let mut aborted = self::job(GuardJob::abort, guard());
+    tell(
+        &mut aborted,
+        vec![("observe-guard-subject", seen(forgotten))],
+    );
+    assert_eq!(step(&aborted), "rollback");
+}
+
+#[test]
 fn a_storage_that_rolls_back_to_the_newest_only_is_told_before_anything_is_asked_for() {
     let newer = SnapshotFacts {
         name: "s2".parse().unwrap(),

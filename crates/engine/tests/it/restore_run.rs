@@ -3,6 +3,7 @@
 mod broken;
 mod machine;
 mod refused;
+mod told;
 
 use felhom_engine::*;
 use felhom_ids::GuestKind;
@@ -200,6 +201,12 @@ fn a_thick_storage_must_hold_the_whole_and_all_are_watched() {
     };
     assert_eq!(plan(&request, &subject).space[0].needed, 3 << 30);
     subject.storages[0].kind = "dir".into();
+    assert!(plan(&request, &subject).space[0].needed < 200 << 20);
+    subject.storages[0].preallocates = true;
+    assert_eq!(plan(&request, &subject).space[0].needed, 3 << 30);
+    // A container's file system on ZFS has a quota and no reservation.
+    subject.storages[0].preallocates = false;
+    subject.storages[0].kind = "zfspool".into();
     assert!(plan(&request, &subject).space[0].needed < 200 << 20);
 }
 

@@ -260,3 +260,27 @@ fn thin_pool_metadata_counts_as_well_as_data() {
             .any(|reason| reason.contains("thin-pool metadata"))
     );
 }
+
+#[test]
+fn a_copy_on_a_thick_storage_needs_room_for_its_whole_volumes() {
+    for (kind, may) in [("dir", true), ("lvm", false)] {
+        let job = test_job();
+        let JobKind::RestoreTest(test) = &job.kind else {
+            unreachable!()
+        };
+        let mut kept = serde_json::to_value(test).unwrap();
+        kept["request"]["content_bytes"] = 1_000_000.into();
+        let mut job = Job {
+            kind: JobKind::RestoreTest(serde_json::from_value(kept).unwrap()),
+            ..job
+        };
+        let mut subject = test_subject();
+        let target = subject.target.as_mut().unwrap();
+        target.kind = kind.into();
+        // The rootfs and mp1, 1 GiB each, are no more than that; a tenth must stay free.
+        (target.total, target.avail) = (10 << 30, 5 << 29);
+        let now = Timestamp::from_secs(1);
+        job.record(now, Outcome::TestSubject(Box::new(subject)));
+        assert_eq!(job.next(now) != Next::Done, may, "{kind}");
+    }
+}

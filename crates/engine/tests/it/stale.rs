@@ -12,7 +12,7 @@ fn error(class: ErrorClass) -> RemoteError {
 }
 
 /// Goes on without trouble up to the first step of this name, which is not performed.
-fn up_to(mut job: Job, world: &mut World, name: &str) -> (Job, Timestamp) {
+pub(crate) fn up_to(mut job: Job, world: &mut World, name: &str) -> (Job, Timestamp) {
     let mut now = Timestamp::from_secs(1);
     for _ in 0..100 {
         match job.next(now) {

@@ -107,6 +107,12 @@ pub struct StorageConfig {
     /// The thin pool of an LVM-thin storage.
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub thinpool: Option<String>,
+    /// Whether a ZFS pool reserves nothing for a virtual machine's volume.
+    #[serde(default, deserialize_with = "decode::flag")]
+    pub sparse: bool,
+    /// How files of volumes are made: `off`, `metadata`, `falloc`, `full`.
+    #[serde(default, deserialize_with = "decode::maybe_text")]
+    pub preallocation: Option<String>,
     /// The server of a network storage.
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub server: Option<String>,
@@ -122,6 +128,11 @@ pub struct StorageConfig {
 }
 
 impl StorageConfig {
+    /// Whether a volume's file has its whole size from the start.
+    pub fn preallocates(&self) -> bool {
+        matches!(self.preallocation.as_deref(), Some("falloc" | "full"))
+    }
+
     /// Whether its own retention deletes nothing.
     pub fn keeps_all(&self) -> bool {
         self.prune_backups

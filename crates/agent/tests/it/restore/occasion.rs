@@ -1,9 +1,11 @@
 //! The token that is given for one restore: named when it lacks rights, enough when it has what was named, and missed when it
 //! is not there.
 
+use std::path::Path;
+
 use felhom_agent::exit::Exit;
 use felhom_ids::Upid;
-use felhom_proxmox::{Method, Request};
+use felhom_proxmox::{Method, Pve, Request};
 use serde_json::{Value, json};
 
 use super::config;
@@ -13,7 +15,11 @@ const TOKEN: &str = "felhom-restore@pve!once";
 
 /// A user and a token without any right, and the configuration that names it.
 async fn given(bench: &Bench) {
-    let root = bench.root();
+    given_to(&bench.root(), &bench.config).await;
+}
+
+/// The same for any node, by its root.
+pub(crate) async fn given_to(root: &Pve, config: &Path) {
     let user =
         Request::new(Method::Post, &[&"access", &"users"]).with("userid", "felhom-restore@pve");
     let () = root.client().send(&user).await.unwrap();
@@ -26,16 +32,15 @@ async fn given(bench: &Bench) {
     ];
     let token = Request::new(Method::Post, &path).flag("privsep", true);
     let made: Value = root.client().send(&token).await.unwrap();
-    let secret_file = bench.config.with_file_name("once");
+    let secret_file = config.with_file_name("once");
     secret(&secret_file, made["value"].as_str().unwrap(), 0o600);
-    bench.reconfigure(|text| {
-        format!("{text}\n[principals.restore]\ntoken = \"{TOKEN}\"\nsecret_file = \"once\"\n")
-    });
+    let text = std::fs::read_to_string(config).unwrap();
+    let section = format!("\n[principals.restore]\ntoken = \"{TOKEN}\"\nsecret_file = \"once\"\n");
+    std::fs::write(config, text + &section).unwrap();
 }
 
 /// The admin types the lines that were printed.
-async fn typed(bench: &Bench, lines: &[String]) {
-    let root = bench.root();
+pub(crate) async fn typed(root: &Pve, lines: &[String]) {
     for line in lines.iter().take_while(|line| !line.starts_with('#')) {
         let words: Vec<&str> = line
             .split(' ')
@@ -105,7 +110,7 @@ async fn a_token_without_rights_is_told_the_lines_and_with_them_it_restores() {
     let first: Vec<String> = serde_json::from_value(ran.data()["grants"].clone()).unwrap();
     let taken_back = |line: &String| line.starts_with("pveum acl delete /vms/9020");
     assert!(first.iter().any(taken_back), "{first:?}");
-    typed(&bench, &first).await;
+    typed(&bench.root(), &first).await;
 
     let ran = bench.run(&run).await;
     assert_eq!(ran.exit, Exit::Permission, "{}", ran.text());
@@ -113,7 +118,7 @@ async fn a_token_without_rights_is_told_the_lines_and_with_them_it_restores() {
     let lines: Vec<String> = serde_json::from_value(ran.data()["grants"].clone()).unwrap();
     let bridge = "/sdn/zones/localnetwork/vmbr0";
     assert!(lines.iter().any(|line| line.contains(bridge)), "{lines:?}");
-    typed(&bench, &lines).await;
+    typed(&bench.root(), &lines).await;
     let ran = bench.run(&run).await;
     assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
     for task in ["restore_upid", "start_upid"] {

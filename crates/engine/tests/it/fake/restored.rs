@@ -148,7 +148,7 @@ pub(crate) fn restore_subject() -> RestoreSubject {
             onboot: true,
         },
         taken: false,
-        volumes: vec![],
+        volumes: BTreeMap::from([("local-lvm".parse().unwrap(), Some(BTreeSet::new()))]),
         rights: paths
             .into_iter()
             .map(|path| (path, all.clone().into()))

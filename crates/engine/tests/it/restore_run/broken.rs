@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::report_of;
 use crate::fake::*;
+use crate::stale::up_to;
 
 #[test]
 fn a_restore_that_fails_or_is_cut_off_is_taken_back_or_told_with_its_commands() {
@@ -171,4 +172,137 @@ fn a_lost_request_that_begins_late_is_found_when_the_next_is_refused() {
     assert_eq!(report.end, RestoreEnd::Restored, "{:?}", report.reasons);
     assert_eq!(sent, 2);
     assert!(world.restored.is_some());
+}
+
+/// A change of a value in the journal.
+type Edit = fn(&mut serde_json::Value);
+
+/// Cuts a restore off after its plan was changed in the journal, and returns what is said of the volume that is left.
+fn cut_off_knowing(change: impl FnOnce(&mut serde_json::Value)) -> Finding {
+    let mut world = World::default();
+    let (job, now) = up_to(restore_job(restore_request()), &mut world, "restore-guest");
+    let mut kept = serde_json::to_value(&job).unwrap();
+    let before = "/kind/restore-run/report/plan/before";
+    change(kept.pointer_mut(before).unwrap());
+    let mut job: Job = serde_json::from_value(kept).unwrap();
+    let Next::Do(step) = job.next(now) else {
+        panic!("nothing to do")
+    };
+    job.record(now, world.perform(&step, Trouble::TaskUndetermined));
+    let (job, _) = drive(job, &mut world, |_, _| Trouble::None);
+    report_of(&job).findings.first().unwrap().clone()
+}
+
+#[test]
+fn only_volumes_that_were_not_there_before_are_named_as_ours_to_remove() {
+    let named = "pvesm free local-lvm:vm-9020-disk-0";
+    let ours = cut_off_knowing(|before| assert_eq!(before["local-lvm"], serde_json::json!([])));
+    assert!(ours.hint.unwrap().contains(named));
+    let changes: [Edit; 3] = [
+        |before| before["local-lvm"] = serde_json::json!(["local-lvm:vm-9020-disk-0"]),
+        |before| before["local-lvm"] = serde_json::Value::Null,
+        // Written down by a version that did not keep it.
+        |before| *before = serde_json::json!({}),
+    ];
+    for change in changes {
+        let told = cut_off_knowing(change);
+        let hint = told.hint.unwrap();
+        assert!(!hint.contains("pvesm free"), "{hint}");
+        assert!(hint.contains("pct destroy 9020"), "{hint}");
+        let left = "`local-lvm:vm-9020-disk-0` is not proven to be of this restore";
+        assert!(told.detail.contains(left), "{}", told.detail);
+    }
+}
+
+#[test]
+fn volumes_without_a_guest_are_ours_only_when_they_came_with_the_restore() {
+    let mark = Mark {
+        installation: installation(),
+        job: job_id(),
+        vmid: vmid(9020),
+    };
+    let (old, new): (felhom_ids::VolumeId, felhom_ids::VolumeId) = (
+        "local-lvm:vm-9020-disk-0".parse().unwrap(),
+        "local-lvm:vm-9020-disk-1".parse().unwrap(),
+    );
+    let ends = |left: Vec<felhom_ids::VolumeId>| {
+        let storage: felhom_ids::StorageId = "local-lvm".parse().unwrap();
+        let before = [(storage.clone(), Some([old.clone()].into()))].into();
+        let lease = Lease::named(mark.clone(), None).after(before);
+        let policy = RestoreRunPolicy::from(&policy());
+        let kind = felhom_ids::GuestKind::Lxc;
+        let mut clean_up = CleanUp::of_restore(kind, &[storage], &policy, lease).unwrap();
+        let mut facts = World::default().restored_facts();
+        facts.guest.volumes = Some(left);
+        clean_up.record(Timestamp::from_secs(1), Outcome::Restored(Box::new(facts)));
+        let Some(CleanUpEnd::LeftBehind(finding)) = clean_up.ended().cloned() else {
+            panic!("{:?}", clean_up.ended())
+        };
+        (finding.code, finding.detail, finding.hint.unwrap())
+    };
+    let (code, _, hint) = ends(vec![old.clone()]);
+    assert_eq!(code, "restore-leftover");
+    assert!(!hint.contains("pvesm free"), "{hint}");
+    let (code, detail, hint) = ends(vec![old.clone(), new.clone()]);
+    assert_eq!(
+        (code.as_str(), hint),
+        ("orphan-volumes", format!("pvesm free {new}"))
+    );
+    assert!(
+        detail.contains(&format!("`{old}` is not proven")),
+        "{detail}"
+    );
+}
+
+/// A journal's job goes on in a new process.
+fn resumed(mut job: Job, mut world: World) -> (RestoreRunReport, World) {
+    job.resume();
+    let (job, _) = drive(job, &mut world, |_, _| Trouble::None);
+    (report_of(&job).clone(), world)
+}
+
+#[test]
+fn a_restore_that_was_interrupted_before_its_request_is_not_begun_later() {
+    let fresh = restore_job(restore_request());
+    for step in ["observe-restore-subject", "list-tasks", "restore-guest"] {
+        let mut world = World::default();
+        let (job, _) = up_to(fresh.clone(), &mut world, step);
+        let (report, world) = resumed(job, world);
+        assert_eq!(report.end, RestoreEnd::Refused, "{step}");
+        assert_eq!(report.reasons, ["interrupted before anything was sent"]);
+        assert!(report.nothing_left && world.effects.is_empty(), "{step}");
+    }
+}
+
+#[test]
+fn a_request_that_may_have_left_is_looked_for_and_never_sent_by_another_process() {
+    for works in [true, false] {
+        let mut world = World::default();
+        let (mut job, now) = up_to(restore_job(restore_request()), &mut world, "restore-guest");
+        if works {
+            let Next::Do(step) = job.next(now) else {
+                panic!("nothing to do")
+            };
+            world.perform(&step, Trouble::None);
+        }
+        job.resume();
+        let (class, text) = (ErrorClass::Local, "ended".to_owned());
+        let lost = Sent::Lost(RemoteError { class, text });
+        job.record(now, Outcome::Sent(lost));
+        let (job, _) = drive(job, &mut world, |_, _| Trouble::None);
+        let report = report_of(&job);
+        let restores = world
+            .effects
+            .keys()
+            .filter(|key| key.starts_with("restore"));
+        assert_eq!(restores.count(), usize::from(works));
+        let end = if works {
+            RestoreEnd::Restored
+        } else {
+            RestoreEnd::Failed
+        };
+        assert_eq!(report.end, end, "{:?}", report.reasons);
+        assert_eq!(world.restored.is_some(), works);
+        assert!(works || report.nothing_left);
+    }
 }

@@ -111,6 +111,10 @@ fn subject() -> RestoreSubject {
         storage("local", "images"),
         storage("plain", "rootdir"),
     ];
+    let looked_at = subject.storages.iter();
+    subject.volumes = looked_at
+        .map(|storage| (storage.id.clone(), Some([].into())))
+        .collect();
     subject.original = Original::Guest {
         kind: GuestKind::Qemu,
         running: true,
@@ -275,4 +279,23 @@ fn the_command_of_root_is_one_that_restores_machines() {
             "as root on the node: qmrestore {volid} 9020 --unique 1 && qm set 9020 --delete hostpci0"
         )
     );
+}
+
+#[test]
+fn a_volume_on_zfs_takes_its_whole_size_unless_the_pool_is_sparse() {
+    let request = RestoreRunRequest {
+        content_bytes: Some(1 << 20),
+        storage: Some("local-lvm".parse().unwrap()),
+        ..request()
+    };
+    let mut subject = subject();
+    subject.storages[0].kind = "zfspool".into();
+    let thick = plan(&request, &subject).space.remove(0);
+    assert!(
+        thick.thick && thick.needed == thick.could_grow_to,
+        "{thick:?}"
+    );
+    subject.storages[0].sparse = true;
+    let thin = plan(&request, &subject).space.remove(0);
+    assert!(!thin.thick && thin.needed < thick.needed, "{thin:?}");
 }

@@ -12,7 +12,20 @@ type Change = fn(&mut RestoreRunRequest, &mut RestoreSubject);
 const OF_THE_GUEST: &[(&str, Change)] = &[
     ("there is a guest 9020", |_, s| s.taken = true),
     ("bears the VMID 9020", |_, s| {
-        s.volumes = vec!["local-lvm:vm-9020-disk-7".parse().unwrap()];
+        let volume = "local-lvm:vm-9020-disk-7".parse().unwrap();
+        s.volumes
+            .insert("local-lvm".parse().unwrap(), Some([volume].into()));
+    }),
+    ("`other:vm-9020-disk-1` bears the VMID 9020", |_, s| {
+        let volume = "other:vm-9020-disk-1".parse().unwrap();
+        s.volumes
+            .insert("other".parse().unwrap(), Some([volume].into()));
+    }),
+    ("whether `local-lvm` holds volumes", |_, s| {
+        s.volumes.insert("local-lvm".parse().unwrap(), None);
+    }),
+    ("whether `local-lvm` holds volumes", |_, s| {
+        s.volumes.clear();
     }),
     ("lies in the scratch range", |r, _| r.to = vmid(9150)),
     ("guest 9010 is there: two of one", |r, _| {

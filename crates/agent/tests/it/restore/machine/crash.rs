@@ -184,6 +184,15 @@ async fn play(case: &Case, origin: &(PathBuf, VolumeId, InstallationId)) -> Resu
     let [row] = rows.as_slice() else {
         return Err(format!("{} records", rows.len()));
     };
+    let (name, works, ..) = case.step;
+    let unsent = name == "restore-guest" && case.death == Death::Intended;
+    let restored = row.report.end == RestoreEnd::Restored;
+    if unsent && restored {
+        return Err("it was begun after the restart".to_owned());
+    }
+    if works && !unsent && case.fault.0 == "none" && !restored {
+        return Err(format!("it was not gone on with: {:?}", row.report));
+    }
     let judged = as_recorded(&bench, &row.report).await;
     bench
         .world
