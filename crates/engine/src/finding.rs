@@ -113,7 +113,7 @@ pub mod codes {
             "Nobody says whether a Docker volume belongs in the backup or not.";
         VOLUME_BULK_UNCOVERED = "volume-bulk-uncovered", Warning,
             "A bulk volume is in no backup of its guest, and nobody says what protects it or that it may be lost.";
-        VOLUME_IN_EXCLUDED_PATH = "volume-in-excluded-path", Warning,
+        VOLUME_IN_EXCLUDED_PATH = "volume-in-excluded-path", Critical,
             "A volume lies on a path that vzdump leaves out of every backup.";
         VOLUME_IDLE = "volume-idle", Notice,
             "No running container uses a volume, so nobody would notice what is wrong with it.";

@@ -28,6 +28,7 @@ pub mod privileges;
 mod proof;
 mod prune;
 mod reap;
+mod refusal;
 mod restore_run;
 mod restore_test;
 mod retention;
@@ -66,13 +67,14 @@ pub use principal::Principal;
 pub use proof::{ArchiveProof, LogSource, ProofStanding, Witnesses, prove_archive};
 pub use prune::{PruneJob, PruneReport, PruneRequest};
 pub use reap::{Leftover, ReapJob, ReapReport};
+pub use refusal::Refusal;
 pub use restore_run::{
-    Beyond, Feature, FenceOperation, Identity, Lacking, Missing, Original, PlannedVolume,
-    RestoreEnd, RestoreRunJob, RestoreRunPlan, RestoreRunPolicy, RestoreRunReport,
-    RestoreRunRequest, RestoreSubject, RestoredFacts, Space, VolumesSeen, WrittenConfig,
+    Beyond, Feature, FenceOperation, Identity, Lacking, Missing, Original, RestoreEnd,
+    RestoreRunJob, RestoreRunPlan, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest,
+    RestoreSubject, RestoredFacts, RestoredVolume, Space, VolumesSeen, WrittenConfig,
     plan_restore_run, restore_paths,
 };
-pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, Refusal, RestorePlan, plan_restore};
+pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_retention};
 pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, Tenure, scratch_standing};

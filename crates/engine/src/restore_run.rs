@@ -23,7 +23,7 @@ mod words;
 
 pub use beyond::{Beyond, FenceOperation};
 pub use features::Feature;
-pub use plan::{Lacking, Missing, PlannedVolume, RestoreRunPlan, plan_restore_run};
+pub use plan::{Lacking, Missing, RestoreRunPlan, RestoredVolume, plan_restore_run};
 pub use records::{Identity, RestoreEnd, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest};
 pub use space::Space;
 pub use subject::{
@@ -333,7 +333,7 @@ impl RestoreRunJob {
         // as to destroy, and the comparison still holds.
         let ours = match (&standing, &facts.guest.existence) {
             (Standing::Ours { .. }, _) => true,
-            (Standing::Foreign(_), Existence::Container(config)) => {
+            (Standing::Foreign(_), Existence::Guest(config)) => {
                 let mark = config
                     .description
                     .as_deref()

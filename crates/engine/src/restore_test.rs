@@ -457,7 +457,7 @@ impl RestoreTestJob {
         let lease = Lease::new(&self.request.policy, plan.mark.clone(), restore);
         let standing = scratch_standing(facts, &lease);
         let (
-            Existence::Container(config),
+            Existence::Guest(config),
             Standing::Ours {
                 running: false,
                 tasks,

@@ -497,7 +497,7 @@ pub enum Existence {
     /// No guest has it.
     Absent,
     /// A guest of either kind has it, and we could read its configuration.
-    Container(Box<GuestConfig>),
+    Guest(Box<GuestConfig>),
     /// Some guest has it that we cannot read, with the reason.
     Unreadable(String),
 }

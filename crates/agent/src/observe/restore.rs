@@ -279,7 +279,7 @@ async fn guest(pve: &Pve, vmid: Vmid) -> Result<Seen, Trouble> {
         Err(Trouble(error)) => return Ok((Existence::Unreadable(error.text), None, None)),
     };
     let config: &GuestConfig = &written.config;
-    let existence = Existence::Container(Box::new(config.clone()));
+    let existence = Existence::Guest(Box::new(config.clone()));
     if config.is_create_stub() || config.is_destroyed_stub() {
         return Ok((existence, None, Some(written)));
     }

@@ -43,9 +43,9 @@ async fn container(pve: &Pve, vmid: Vmid) -> Result<(Existence, Option<GuestStat
     let state = guest_state(pve, vmid).await;
     match either_config(pve, vmid).await {
         Ok(Ok(config)) if config.is_create_stub() || config.is_destroyed_stub() => {
-            Ok((Existence::Container(Box::new(config)), None))
+            Ok((Existence::Guest(Box::new(config)), None))
         }
-        Ok(Ok(config)) => Ok((Existence::Container(Box::new(config)), Some(state?))),
+        Ok(Ok(config)) => Ok((Existence::Guest(Box::new(config)), Some(state?))),
         Ok(Err(error)) => Ok((Existence::Unreadable(error.to_string()), None)),
         Err(error) if error.is_transient() => Err(error.into()),
         Err(error) => Ok((Existence::Unreadable(error.to_string()), None)),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use felhom_ids::GuestKind;
 
-use crate::restore_run::plan::{PlannedVolume, RestoreRunPlan};
+use crate::restore_run::plan::{RestoreRunPlan, RestoredVolume};
 use crate::restore_run::property::{self, meaning, plain};
 use crate::restore_run::records::Identity;
 use crate::restore_run::settings::mac;
@@ -169,7 +169,11 @@ fn volumes(plan: &RestoreRunPlan, found: &WrittenConfig) -> Vec<String> {
     all
 }
 
-fn volume(plan: &RestoreRunPlan, planned: &PlannedVolume, found: &WrittenConfig) -> Option<String> {
+fn volume(
+    plan: &RestoreRunPlan,
+    planned: &RestoredVolume,
+    found: &WrittenConfig,
+) -> Option<String> {
     let key = &planned.key;
     let Some(mount) = mount(&found.config, key) else {
         return Some(format!("{key} is missing"));

@@ -6,7 +6,7 @@
 use felhom_ids::{ByteSize, GuestKind, Vmid, VolumeId};
 
 use crate::restore_run::machine::{file, is_cloud_init};
-use crate::restore_run::plan::{Missing, PlannedVolume, RestoreRunPlan};
+use crate::restore_run::plan::{Missing, RestoreRunPlan, RestoredVolume};
 use crate::restore_run::property::{self, meaning, plain, quoted};
 use crate::restore_run::records::RestoreRunRequest;
 use crate::restore_run::subject::{RestoreSubject, WrittenConfig};
@@ -71,7 +71,7 @@ pub(super) fn is_carried(archived: &WrittenConfig, key: &str) -> bool {
 pub(super) fn plan(
     request: &RestoreRunRequest,
     subject: &RestoreSubject,
-) -> (Vec<PlannedVolume>, Vec<Missing>) {
+) -> (Vec<RestoredVolume>, Vec<Missing>) {
     let archived = &subject.archived;
     let (mut volumes, mut missing) = (Vec::new(), Vec::new());
     for (key, text, mount, fate) in fates(archived) {
@@ -93,7 +93,7 @@ fn made(
     text: &str,
     mount: Option<&Mount>,
     filled: bool,
-) -> Option<PlannedVolume> {
+) -> Option<RestoredVolume> {
     let behind = file(text).unwrap_or_default();
     let own = match mount.map(|mount| &mount.source) {
         Some(MountSource::Volume(volume)) => Some(volume.storage().clone()),
@@ -104,7 +104,7 @@ fn made(
             .map(|volume| volume.storage().clone()),
     };
     let size = property::value(text, "size").and_then(|size| size.parse().ok());
-    Some(PlannedVolume {
+    Some(RestoredVolume {
         key: key.to_owned(),
         path: behind.to_owned(),
         storage: request.storage.clone().or(own)?,
@@ -167,7 +167,7 @@ pub(super) fn still_of_another(archived: &WrittenConfig) -> Vec<(String, VolumeI
 }
 
 /// Where drives go that were elsewhere before, one line each.
-pub(super) fn changes(archived: &WrittenConfig, volumes: &[PlannedVolume]) -> Vec<String> {
+pub(super) fn changes(archived: &WrittenConfig, volumes: &[RestoredVolume]) -> Vec<String> {
     let mut lines = Vec::new();
     for volume in volumes {
         let was = volume.path.parse::<VolumeId>().ok();
@@ -206,7 +206,7 @@ pub(super) fn differences(plan: &RestoreRunPlan, found: &WrittenConfig) -> Vec<S
 
 fn difference(
     plan: &RestoreRunPlan,
-    planned: &PlannedVolume,
+    planned: &RestoredVolume,
     found: &WrittenConfig,
 ) -> Option<String> {
     let key = &planned.key;

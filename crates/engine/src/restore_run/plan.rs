@@ -7,18 +7,18 @@ use felhom_ids::{ByteSize, GuestKind, StorageId, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::mark::Mark;
+use crate::refusal::Refusal;
 use crate::restore_run::beyond::{self, Beyond};
 use crate::restore_run::features::{self, Feature};
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::space::Space;
 use crate::restore_run::subject::{RestoreSubject, VolumesSeen, WrittenConfig, is_numbered};
 use crate::restore_run::{clashes, drives, machine, refusals, settings, space, volumes};
-use crate::restore_test::plan::Refusal;
 use crate::world::is_drive;
 
 /// A volume that is made for the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedVolume {
+pub struct RestoredVolume {
     /// `rootfs`, `mpN`, or a drive's key.
     pub key: String,
     /// Path inside the guest; of a drive, what was behind it.
@@ -81,7 +81,7 @@ pub struct RestoreRunPlan {
     #[serde(default)]
     pub storage: Option<StorageId>,
     /// Volumes that are made, `rootfs` first.
-    pub volumes: Vec<PlannedVolume>,
+    pub volumes: Vec<RestoredVolume>,
     /// Every other key that the request sets, with its value.
     pub set: BTreeMap<String, String>,
     /// Every key that PVE carries over from the archive.

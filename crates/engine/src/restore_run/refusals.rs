@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_ids::{GuestKind, StorageId, Vmid};
 
+use crate::refusal::Refusal;
 use crate::restore_run::clashes::takes_an_address_in_use;
 use crate::restore_run::drives;
 use crate::restore_run::machine::{self, Reach};
-use crate::restore_run::plan::{Lacking, PlannedVolume, RestoreRunPlan};
+use crate::restore_run::plan::{Lacking, RestoreRunPlan, RestoredVolume};
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::settings::name_key;
 use crate::restore_run::space::node_shortages;
 use crate::restore_run::subject::{
     Original, RestoreSubject, bridge_paths, guest_path, mapping_paths, net_values, storage_path,
 };
-use crate::restore_test::plan::Refusal;
 
 /// The reasons so far.
 struct Refusals(Vec<Refusal>);
@@ -314,7 +314,7 @@ fn of_the_storages(subject: &RestoreSubject, plan: &RestoreRunPlan, refused: &mu
             Some(_) => {}
         }
     }
-    let unsized_one = |one: &&PlannedVolume| one.size.bytes() == 0 && !one.generated;
+    let unsized_one = |one: &&RestoredVolume| one.size.bytes() == 0 && !one.generated;
     for volume in plan.volumes.iter().filter(unsized_one) {
         let hint = match plan.kind {
             GuestKind::Lxc => "as root on the node: pct restore, with the size given by hand",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use felhom_ids::GuestKind;
 
 use crate::mark::Mark;
-use crate::restore_run::plan::PlannedVolume;
+use crate::restore_run::plan::RestoredVolume;
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::subject::{WrittenConfig, net_values};
 use crate::restore_run::{drives, machine, property};
@@ -158,7 +158,7 @@ pub(super) fn changes(
     request: &RestoreRunRequest,
     archived: &WrittenConfig,
     set: &BTreeMap<String, String>,
-    volumes: &[PlannedVolume],
+    volumes: &[RestoredVolume],
 ) -> Vec<String> {
     let (vmid, tool) = (request.to, request.kind().tool());
     let mut lines = Vec::new();
@@ -204,7 +204,7 @@ pub(super) fn changes(
 fn moved(
     request: &RestoreRunRequest,
     archived: &WrittenConfig,
-    volumes: &[PlannedVolume],
+    volumes: &[RestoredVolume],
 ) -> Vec<String> {
     if request.kind() == GuestKind::Qemu {
         let mut lines = machine::changes(request, archived);

@@ -4,7 +4,7 @@ use felhom_ids::StorageId;
 use serde::{Deserialize, Serialize};
 
 use crate::headroom::{METADATA_DIVISOR, mib, percent};
-use crate::restore_run::plan::{PlannedVolume, RestoreRunPlan};
+use crate::restore_run::plan::{RestoreRunPlan, RestoredVolume};
 use crate::restore_run::records::{RestoreRunPolicy, RestoreRunRequest};
 use crate::restore_run::subject::RestoreSubject;
 use crate::step::Guard;
@@ -36,7 +36,7 @@ const EMPTY: u64 = 32 << 20;
 pub(super) fn space(
     request: &RestoreRunRequest,
     subject: &RestoreSubject,
-    volumes: &[PlannedVolume],
+    volumes: &[RestoredVolume],
 ) -> Vec<Space> {
     let mut found: Vec<Space> = Vec::new();
     for volume in volumes {
@@ -46,7 +46,7 @@ pub(super) fn space(
         let Some(facts) = subject.storages.iter().find(|one| one.id == volume.storage) else {
             continue;
         };
-        let here: Vec<&PlannedVolume> = volumes
+        let here: Vec<&RestoredVolume> = volumes
             .iter()
             .filter(|one| one.storage == volume.storage)
             .collect();
@@ -55,7 +55,7 @@ pub(super) fn space(
     found
 }
 
-fn on(request: &RestoreRunRequest, facts: &StorageFacts, volumes: &[&PlannedVolume]) -> Space {
+fn on(request: &RestoreRunRequest, facts: &StorageFacts, volumes: &[&RestoredVolume]) -> Space {
     let thick = facts.is_thick(request.kind());
     let sum = |filled: bool| {
         volumes

@@ -2,7 +2,7 @@
 
 use felhom_ids::{ByteSize, StorageId, Vmid};
 
-use crate::restore_run::plan::{Missing, PlannedVolume};
+use crate::restore_run::plan::{Missing, RestoredVolume};
 use crate::restore_run::property::{self, quoted};
 use crate::restore_run::records::RestoreRunRequest;
 use crate::restore_run::subject::{RestoreSubject, WrittenConfig, is_numbered};
@@ -19,7 +19,7 @@ fn is_filled(mount: &Mount) -> bool {
 pub(super) fn plan(
     request: &RestoreRunRequest,
     subject: &RestoreSubject,
-) -> (Vec<PlannedVolume>, Vec<Missing>) {
+) -> (Vec<RestoredVolume>, Vec<Missing>) {
     let archived = &subject.archived;
     let (mut volumes, mut missing) = (Vec::new(), Vec::new());
     for mount in &archived.config.mounts {
@@ -77,10 +77,10 @@ fn target(request: &RestoreRunRequest, archived: &StorageId) -> StorageId {
     request.storage.as_ref().unwrap_or(archived).clone()
 }
 
-fn volume_of(mount: &Mount, text: &str, storage: StorageId) -> PlannedVolume {
+fn volume_of(mount: &Mount, text: &str, storage: StorageId) -> RestoredVolume {
     let filled = is_filled(mount);
     let options = property::without(text, &["volume", "size"]);
-    PlannedVolume {
+    RestoredVolume {
         key: mount.key.clone(),
         path: mount.path.clone(),
         storage,
@@ -95,7 +95,7 @@ fn volume_of(mount: &Mount, text: &str, storage: StorageId) -> PlannedVolume {
     }
 }
 
-fn left_out(vmid: Vmid, volume: &PlannedVolume) -> Missing {
+fn left_out(vmid: Vmid, volume: &RestoredVolume) -> Missing {
     let new = format!("{}:{},{}", volume.storage, gib(volume.size), volume.options);
     Missing {
         key: volume.key.clone(),

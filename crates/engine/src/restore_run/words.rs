@@ -4,7 +4,7 @@ use felhom_ids::StorageId;
 
 use crate::restore_run::beyond::Beyond;
 use crate::restore_run::features::Feature;
-use crate::restore_run::plan::{Missing, PlannedVolume, RestoreRunPlan};
+use crate::restore_run::plan::{Missing, RestoreRunPlan, RestoredVolume};
 use crate::restore_run::space::Space;
 
 impl RestoreRunPlan {
@@ -69,7 +69,7 @@ impl RestoreRunPlan {
     }
 
     fn made(&self, filled: bool) -> Vec<String> {
-        let comes = |one: &&PlannedVolume| (one.filled || one.generated) == filled;
+        let comes = |one: &&RestoredVolume| (one.filled || one.generated) == filled;
         let made = self.volumes.iter().filter(comes);
         made.map(|one| {
             let note = if one.generated {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::EvidenceLevel;
 use crate::mark::Mark;
 use crate::policy::RestoreTestPolicy;
+use crate::refusal::Refusal;
 use crate::world::{GuestConfig, Mount, MountSource, is_drive};
 
 /// A mount point that is made anew for the copy.
@@ -41,15 +42,6 @@ pub struct Lost {
     pub path: String,
     /// Why.
     pub why: String,
-}
-
-/// A reason not to restore at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// What stands in the way.
-    pub what: String,
-    /// What can be done.
-    pub hint: Option<String>,
 }
 
 /// A restore into the scratch range, fully determined: nothing is left to choose when it is carried out.

@@ -185,7 +185,7 @@ impl CleanUp {
             return;
         };
         let kind = match &facts.existence {
-            Existence::Container(config) => config.kind,
+            Existence::Guest(config) => config.kind,
             Existence::Absent | Existence::Unreadable(_) => GuestKind::Lxc,
         };
         match scratch_standing(&facts, &self.lease) {

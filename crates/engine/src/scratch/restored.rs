@@ -69,7 +69,7 @@ impl Lease {
     /// volume, not running, and the last task on the VMID is the one that the journal holds as ours. A scratch guest's stub
     /// lies outside of the pool from which its principal has its rights; that of a named VMID does not.
     pub(super) fn may_destroy_stub(&self, facts: &ScratchFacts) -> bool {
-        let Existence::Container(config) = &facts.existence else {
+        let Existence::Guest(config) = &facts.existence else {
             return false;
         };
         let empty = facts.volumes.as_ref().is_some_and(Vec::is_empty);

@@ -88,7 +88,7 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
             };
         }
         Existence::Unreadable(why) => return Standing::Unknown(why.clone()),
-        Existence::Container(config) => config,
+        Existence::Guest(config) => config,
     };
     if vmid < lease.first || vmid > lease.last {
         return Standing::Foreign(format!("{vmid} lies outside the scratch range"));

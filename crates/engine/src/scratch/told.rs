@@ -17,7 +17,7 @@ pub(super) fn cut_off(
     facts: &ScratchFacts,
 ) -> Finding {
     let machine =
-        matches!(&facts.existence, Existence::Container(config) if config.kind == GuestKind::Qemu);
+        matches!(&facts.existence, Existence::Guest(config) if config.kind == GuestKind::Qemu);
     match lease.tenure {
         Tenure::Named => unfinished_restore(subject, lease, upid, facts),
         Tenure::Scratch if machine => unfinished_machine(subject, lease.mark.vmid, upid),
@@ -110,7 +110,7 @@ fn unfinished_restore(
         .iter()
         .partition(|volume| lease.made(volume));
     let (tool, locked) = match &facts.existence {
-        Existence::Container(config) => (config.kind.tool(), config.lock.is_some()),
+        Existence::Guest(config) => (config.kind.tool(), config.lock.is_some()),
         Existence::Absent | Existence::Unreadable(_) => (GuestKind::Lxc.tool(), true),
     };
     let (unlock, what) = if locked {

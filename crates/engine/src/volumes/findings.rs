@@ -61,7 +61,8 @@ fn of_volume(
             )
             .hint(format!("felhom-agent volumes plan {vmid}")),
         ),
-        Some(VolumeClass::Hot) if !volume.included => found.push(
+        // What vzdump drops by its path is told below, with that as the cause.
+        Some(VolumeClass::Hot) if !volume.included && dropped_by(place).is_none() => found.push(
             Finding::new(
                 codes::VOLUME_HOT_NOT_IN_BACKUP,
                 subject.clone(),
@@ -85,11 +86,7 @@ fn of_volume(
             ),
         );
     }
-    if let Place::Volume {
-        dropped_by: Some(pattern),
-        path,
-        ..
-    } = place
+    if let Some((pattern, path)) = dropped_by(place)
         && volume.class() != Some(VolumeClass::Bulk)
     {
         found.push(
@@ -105,6 +102,20 @@ fn of_volume(
         found.push(Finding::new(codes::VOLUME_IDLE, subject, idle).hint(
             "bring the project up again, or remove the volume in the guest when nobody needs it any more",
         ));
+    }
+}
+
+/// The pattern by which vzdump leaves a path out, and the path.
+fn dropped_by(place: &Place) -> Option<(&str, &str)> {
+    match place {
+        Place::Volume {
+            dropped_by, path, ..
+        } => Some((dropped_by.as_deref()?, path)),
+        Place::Bind { .. }
+        | Place::Device { .. }
+        | Place::Memory { .. }
+        | Place::Outside { .. }
+        | Place::Unknown => None,
     }
 }
 

@@ -27,7 +27,7 @@ use super::judge::{JudgedVolume, JudgedVolumes, VolumeKind, is_docker_name};
 use super::place::Place;
 use crate::finding::one_line;
 use crate::policy::BackupMode;
-use crate::restore_test::plan::Refusal;
+use crate::refusal::Refusal;
 use crate::world::GuestConfig;
 
 /// What the plan may count on.

@@ -66,7 +66,7 @@ fn scratch(config: GuestConfig, last: &Upid, running: bool) -> Outcome {
         status: None,
     };
     Outcome::Scratch(Box::new(ScratchFacts {
-        existence: Existence::Container(Box::new(config)),
+        existence: Existence::Guest(Box::new(config)),
         state: None,
         last_task: Some(last_task),
         volumes: Some(vec![]),

@@ -459,7 +459,7 @@ impl World {
 
     fn scratch_facts(&self) -> ScratchFacts {
         let existence = self.scratch.as_ref().map_or(Existence::Absent, |scratch| {
-            Existence::Container(Box::new(scratch.config.clone()))
+            Existence::Guest(Box::new(scratch.config.clone()))
         });
         let last = self
             .tasks

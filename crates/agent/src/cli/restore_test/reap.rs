@@ -171,7 +171,7 @@ async fn adoptable(performer: &Performer, vmid: Vmid) -> Result<(Mark, String), 
         .await
         .map_err(|Trouble(error)| engine_failure(&error))?;
     let config = match facts.existence {
-        Existence::Container(config) => config,
+        Existence::Guest(config) => config,
         Existence::Absent => {
             return Err(Failure::new(
                 Exit::NoSuchThing,

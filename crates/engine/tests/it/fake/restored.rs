@@ -214,7 +214,7 @@ impl World {
             .find(|(upid, _)| upid.id() == "9020");
         let guest_facts = ScratchFacts {
             existence: guest.map_or(Existence::Absent, |guest| {
-                Existence::Container(Box::new(guest.written.config.clone()))
+                Existence::Guest(Box::new(guest.written.config.clone()))
             }),
             state: guest.map(|guest| GuestState {
                 running: guest.running,

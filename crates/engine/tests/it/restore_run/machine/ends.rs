@@ -94,7 +94,7 @@ fn driven(
 fn facts(written: WrittenConfig, last: &str) -> RestoredFacts {
     RestoredFacts {
         guest: ScratchFacts {
-            existence: Existence::Container(Box::new(written.config.clone())),
+            existence: Existence::Guest(Box::new(written.config.clone())),
             state: Some(GuestState::default()),
             last_task: Some(TaskFacts {
                 upid: last.parse().unwrap(),
@@ -192,13 +192,12 @@ fn a_stub_without_a_mark_is_destroyed_by_its_whole_proof_only() {
         }),
         ("whether it runs cannot be seen", |f| f.guest.state = None),
         ("more than a stub", |f| {
-            f.guest.existence = Existence::Container(Box::new(
+            f.guest.existence = Existence::Guest(Box::new(
                 written(&[("memory", "128"), ("name", "x")]).config,
             ));
         }),
         ("a lock", |f| {
-            f.guest.existence =
-                Existence::Container(Box::new(written(&[("lock", "create")]).config));
+            f.guest.existence = Existence::Guest(Box::new(written(&[("lock", "create")]).config));
         }),
     ];
     for (words, meddle) in cases {
