@@ -99,9 +99,18 @@ impl Performer {
                 vmid,
                 storage,
                 known,
-            } => Outcome::BackupResult(Box::new(
-                observe::backup_result(agent, *vmid, storage, known).await?,
-            )),
+                file,
+                task,
+            } => {
+                let result = observe::backup_result(
+                    agent,
+                    (*vmid, storage),
+                    known,
+                    file.as_deref(),
+                    task.as_ref(),
+                );
+                Outcome::BackupResult(Box::new(result.await?))
+            }
             Observe::ArchiveContent { volid, wanted } => {
                 let read = self.read_archive(volid, wanted, progress).await;
                 Outcome::ArchiveContent(Box::new(read.map_err(|error| local(&error))?))

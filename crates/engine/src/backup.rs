@@ -238,10 +238,12 @@ impl BackupJob {
             State::Observing => self.look(),
             State::Dumping { mutating, .. } if mutating.is_from_before() => self.look(),
             State::Dumping { mutating, .. } => mutating.next(now),
-            State::ReadingBack { prepared, .. } => observe(Observe::BackupResult {
+            State::ReadingBack { prepared, ended } => observe(Observe::BackupResult {
                 vmid: self.request.vmid,
                 storage: self.storage(),
                 known: prepared.known.clone(),
+                file: ended.log().and_then(verdict::archive_file),
+                task: ended.upid().cloned(),
             }),
             State::ReadingArchive {
                 prepared, result, ..
@@ -361,12 +363,19 @@ impl BackupJob {
             self.plan_line(line);
         }
         self.take_volumes(now, subject, judged.as_ref());
-        self.findings.extend(excludes::findings(
-            &format!("guest {}", self.request.vmid),
-            &subject.exclude_paths,
-            &prepared.plan,
-            prepared.volumes.as_deref().unwrap_or_default(),
-        ));
+        match &subject.excludes {
+            Ok(patterns) => self.findings.extend(excludes::findings(
+                &format!("guest {}", self.request.vmid),
+                patterns,
+                &prepared.plan,
+                prepared.volumes.as_deref().unwrap_or_default(),
+            )),
+            Err(error) => self.plan_line(format!(
+                "what the node's own configuration leaves out of every backup cannot be told: {error}"
+            )),
+        }
+        // What was waited for before is none of what is waited for after.
+        self.patience = Patience::default();
         let mutation = Mutation::Backup {
             vmid: self.request.vmid,
             storage: self.storage(),

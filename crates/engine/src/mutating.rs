@@ -51,6 +51,25 @@ pub enum Ended {
 }
 
 impl Ended {
+    /// The task, when that is known.
+    pub fn upid(&self) -> Option<&Upid> {
+        match self {
+            Self::Task { upid, .. } => upid.as_ref(),
+            Self::Stopped { upid, .. } => Some(upid),
+            Self::Refused(_) | Self::EffectOnly | Self::Undetermined(_) => None,
+        }
+    }
+
+    /// The task's log, when there was one.
+    pub fn log(&self) -> Option<&[String]> {
+        match self {
+            Self::Task { log, .. } | Self::Stopped { log, .. } => Some(log),
+            Self::Refused(_) | Self::EffectOnly | Self::Undetermined(_) => None,
+        }
+    }
+}
+
+impl Ended {
     /// Why the task is no word that all is well; `None` when it is. Only the effect, read again, is more than a word.
     pub fn trouble(&self) -> Option<String> {
         match self {
@@ -224,11 +243,7 @@ impl Mutating {
             Stage::Follow { upid }
             | Stage::Stop { upid, .. }
             | Stage::FollowStopped { upid, .. } => Some(upid),
-            Stage::Ended(ended) => match ended.as_ref() {
-                Ended::Task { upid, .. } => upid.as_ref(),
-                Ended::Stopped { upid, .. } => Some(upid),
-                Ended::Refused(_) | Ended::EffectOnly | Ended::Undetermined(_) => None,
-            },
+            Stage::Ended(ended) => ended.upid(),
             Stage::List | Stage::Send { .. } | Stage::Find { .. } => None,
         }
     }

@@ -350,7 +350,7 @@ impl RestoreRunJob {
             return self.differs(differences);
         }
         self.as_planned(&plan);
-        let Standing::Ours { tasks, .. } = standing else {
+        let Standing::Ours { tasks, running, .. } = standing else {
             let state = facts.guest.state.as_ref();
             self.report.started = state.is_some_and(|state| state.running);
             // With the node, when it booted in between: that is what was asked for.
@@ -361,6 +361,10 @@ impl RestoreRunJob {
         };
         if !self.request.start {
             return self.finish(RestoreEnd::Restored);
+        }
+        // Whoever asked for it may have brought the guest back by other means since: two of them would clash.
+        if self.interrupted && !running {
+            return self.not_started("it was interrupted before its start");
         }
         self.starts = self.starts.saturating_add(1);
         if self.starts > MAX_STARTS {

@@ -31,6 +31,12 @@ pub enum Observe {
         storage: StorageId,
         /// The guest's backups before the request.
         known: BTreeSet<VolumeId>,
+        /// The file that the task said it writes: of several new archives, that one counts.
+        #[serde(default)]
+        file: Option<String>,
+        /// The task, which is nobody else's backup.
+        #[serde(default)]
+        task: Option<Upid>,
     },
     /// The archive itself, member by member.
     ArchiveContent {

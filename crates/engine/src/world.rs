@@ -295,9 +295,8 @@ pub struct BackupSubject {
     pub tasks: BTreeSet<Upid>,
     /// Privileges the principal lacks: `(path, privilege)`; empty when all are there.
     pub missing_privileges: Vec<(String, String)>,
-    /// Patterns that the node's own configuration leaves out of every container's archive.
-    #[serde(default)]
-    pub exclude_paths: Vec<String>,
+    /// Patterns that the node's own configuration leaves out of every container's archive, or why that cannot be told.
+    pub excludes: Result<Vec<String>, RemoteError>,
 }
 
 /// A backup archive as the storage lists it.
@@ -392,7 +391,7 @@ pub struct ArchivedVolume {
     /// Whether that directory itself is a member.
     #[serde(default)]
     pub root_present: bool,
-    /// Whether something else stands in its place: a link, a device, a pipe.
+    /// Whether something else stands in its place or on the way to it: a link, a device, a pipe.
     #[serde(default)]
     pub root_is_other: bool,
     /// What of it is in the archive; its own directory is not counted.

@@ -127,6 +127,14 @@ impl<'a> Counter<'a> {
                 add(tally.get_or_insert_default(), member);
             }
         }
+        if member.kind == Kind::Other {
+            // What lies behind a link on the way to a volume is archived where the link leads, if at all.
+            for at in self.asked.below(path) {
+                if let Some(volume) = self.volumes.get_mut(at) {
+                    volume.root_is_other = true;
+                }
+            }
+        }
         let asked = self.asked.exact(path);
         let root = asked.or_else(|| self.found_root(path));
         if let Some(root) = root {

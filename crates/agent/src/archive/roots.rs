@@ -67,6 +67,15 @@ impl Roots {
         self.exact(path.trim_matches('/').as_bytes())
     }
 
+    /// The directories that lie below this path.
+    pub(super) fn below(&self, path: &[u8]) -> std::ops::Range<usize> {
+        let start = self
+            .sorted
+            .partition_point(|root| walk_order(&root.path, path) != Ordering::Greater);
+        let behind = self.sorted.get(start..).unwrap_or_default();
+        start..start + behind.partition_point(|root| is_below(&root.path, path))
+    }
+
     /// The innermost directory that this path is, or lies in, with the length of its path.
     pub(super) fn innermost(&self, path: &[u8]) -> Option<(usize, usize)> {
         let behind = self
@@ -130,6 +139,10 @@ mod tests {
             let innermost = found.innermost(path.as_bytes());
             prop_assert_eq!(innermost.map(|(at, _)| at), longest.and_then(|root| found.exact_text(root)));
             prop_assert_eq!(innermost.map(|(_, length)| length), longest.map(str::len));
+            let below = found.below(path.as_bytes()).count();
+            let strictly = |root: &str| is_below(root.as_bytes(), path.as_bytes()) && root != path;
+            let all: std::collections::BTreeSet<&str> = roots.iter().map(|root| root.trim_matches('/')).collect();
+            prop_assert_eq!(below, all.into_iter().filter(|root| strictly(root)).count());
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use felhom_engine::{
     ArchiveFacts, BackupResult, BackupSubject, ErrorClass, GuestConfig, GuestState, RemoteError,
+    StorageFacts,
 };
 use felhom_ids::{GuestKind, StorageId, Upid, Vmid, VolumeId};
 use felhom_proxmox::property::InvalidProperty;
@@ -39,15 +40,17 @@ pub(crate) async fn backup_subject(
         vmid: Some(vmid),
         ..ListTasks::default()
     };
-    // Virtual machines are archived by drives, and know no paths. What the storage hides is refused by its own name.
-    let exclude_paths = match (config.kind, &storage) {
-        (GuestKind::Lxc, Some(_)) if missing_privileges.is_empty() => {
-            pve.vzdump_defaults(id).await?.exclude_paths()
-        }
-        _ => Vec::new(),
+    let takes_backups =
+        |storage: &StorageFacts| storage.active && storage.content.contains("backup");
+    // Virtual machines are archived by drives, and know no paths.
+    let asked = config.kind == GuestKind::Lxc && storage.as_ref().is_some_and(takes_backups);
+    let excludes = if asked && missing_privileges.is_empty() {
+        excludes(pve, id).await?
+    } else {
+        Ok(Vec::new())
     };
     Ok(BackupSubject {
-        exclude_paths,
+        excludes,
         config,
         state,
         node,
@@ -66,16 +69,18 @@ pub(crate) async fn backup_subject(
 
 pub(crate) async fn backup_result(
     pve: &Pve,
-    vmid: Vmid,
-    storage: &StorageId,
+    (vmid, storage): (Vmid, &StorageId),
     known: &BTreeSet<VolumeId>,
+    file: Option<&str>,
+    task: Option<&Upid>,
 ) -> Result<BackupResult, Trouble> {
     let listed = pve.backups(storage, Some(vmid)).await?;
-    let new_archives: Vec<ArchiveFacts> = listed
+    let new_archives = listed
         .iter()
         .filter(|volume| !known.contains(&volume.volid))
         .map(archive_facts)
         .collect();
+    let new_archives = ours(new_archives, file);
     let archived_config = match new_archives.as_slice() {
         [archive] => readable_config(pve, &archive.volid).await?,
         _ => None,
@@ -84,9 +89,10 @@ pub(crate) async fn backup_result(
     // Only then the guest is not as it was for a reason that may be none of ours.
     let at_work = state.lock.is_some() || state.snapshots.iter().any(|name| name == "vzdump");
     let other_backup = if at_work {
-        running_backups(pve)
+        let mut others = running_backups(pve)
             .await?
-            .find(|upid| may_be_of(upid, vmid))
+            .filter(|upid| Some(upid) != task);
+        others.find(|upid| may_be_of(upid, vmid))
     } else {
         None
     };
@@ -96,6 +102,37 @@ pub(crate) async fn backup_result(
         archived_config,
         other_backup,
     })
+}
+
+/// Of several, the one that the task said it writes; all of them where none of them is that.
+fn ours(mut archives: Vec<ArchiveFacts>, file: Option<&str>) -> Vec<ArchiveFacts> {
+    let is_named = |one: &ArchiveFacts| {
+        let name = one.volid.name();
+        file.is_some() && name.strip_prefix("backup/") == file
+    };
+    if archives.len() > 1 && archives.iter().any(is_named) {
+        archives.retain(is_named);
+    }
+    archives
+}
+
+/// What the node leaves out of every archive. That it cannot be told is no reason to make no backup; an error only when this
+/// moment is to blame.
+async fn excludes(
+    pve: &Pve,
+    storage: &StorageId,
+) -> Result<Result<Vec<String>, RemoteError>, Trouble> {
+    match pve.vzdump_defaults(storage).await {
+        Ok(defaults) => Ok(Ok(defaults.exclude_paths())),
+        Err(error) => {
+            let Trouble(error) = error.into();
+            if error.class.is_transient() {
+                Err(Trouble(error))
+            } else {
+                Ok(Err(error))
+            }
+        }
+    }
 }
 
 /// `None` when the archive holds none that can be read; an error when only this moment is to blame.
@@ -207,5 +244,41 @@ fn state(status: GuestStatus, snapshots: Vec<String>) -> GuestState {
             .unwrap_or(0),
         lock: status.lock,
         snapshots,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_new_archives_the_one_that_the_log_names_is_ours() {
+        let archive = |file: &str| ArchiveFacts {
+            volid: format!("local:backup/{file}").parse().unwrap(),
+            vmid: None,
+            size: 1,
+            ctime: 0,
+            notes: None,
+            protected: false,
+            encrypted: None,
+        };
+        let (one, other) = (
+            "vzdump-lxc-101-2026_11_23-01_00_00.tar.zst",
+            "vzdump-lxc-101-2026_11_23-01_10_00.tar.zst",
+        );
+        let chosen = |files: &[&str], named: Option<&str>| -> Vec<String> {
+            let archives = files.iter().map(|file| archive(file)).collect();
+            let ours = ours(archives, named).into_iter();
+            ours.map(|one| one.volid.name().replace("backup/", ""))
+                .collect()
+        };
+        assert_eq!(chosen(&[one, other], Some(one)), [one]);
+        assert_eq!(chosen(&[one, other], Some("else.tar.zst")), [one, other]);
+        assert_eq!(chosen(&[one, other], None), [one, other]);
+        assert_eq!(
+            chosen(&[one], Some(other)),
+            [one],
+            "a name that PVE changed"
+        );
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn findings(
 
 /// Whether a pattern leaves a directory out, or all that lies in it. As tar reads it (`--exclude` with `--anchored` for those
 /// that begin with a slash, pve-container VZDump/LXC.pm): `*` also stands for slashes, and what is left out takes all below
-/// it along.
+/// it along. Classes (`[…]`) and escapes are taken as they are written: what they leave out is missed by its own mount point.
 fn takes(pattern: &str, path: &str) -> bool {
     let anchored = pattern.strip_prefix('/');
     let glob = WildMatch::new(anchored.unwrap_or(pattern));

@@ -9,7 +9,7 @@ use crate::inclusion::prove_inclusion;
 use crate::mutating::Ended;
 use crate::outcome::{RemoteError, TaskVerdict};
 use crate::vzdump_log::VzdumpLog;
-use crate::world::{ArchiveContent, ArchiveFacts, BackupResult, GuestState};
+use crate::world::{ArchiveContent, BackupResult, GuestState};
 
 pub(super) fn empty(request: &BackupRequest, verdict: BackupVerdict) -> BackupReport {
     BackupReport {
@@ -51,7 +51,7 @@ pub(super) fn report(
     report.findings = findings.to_vec();
     let log = take_task(&mut report, ended);
     if let Some(result) = result {
-        take_result(&mut report, result, prepared, log.as_ref());
+        take_result(&mut report, result, prepared);
     }
     if let Some(log) = &log {
         take_log(&mut report, request, prepared, log, content);
@@ -157,26 +157,15 @@ fn take_verdict(report: &mut BackupReport, verdict: &TaskVerdict, parsed: &Vzdum
     }
 }
 
-/// The one that vzdump's log names, where several came about.
-fn ours<'a>(archives: &'a [ArchiveFacts], log: Option<&VzdumpLog>) -> Option<&'a ArchiveFacts> {
-    if let [archive] = archives {
-        return Some(archive);
-    }
-    let named = log?.archive.as_deref()?;
-    let file = named.rsplit('/').next().unwrap_or(named);
-    let is_it = |one: &&ArchiveFacts| one.volid.name().strip_prefix("backup/") == Some(file);
-    archives.iter().find(is_it)
+/// The file that vzdump's log says it writes.
+pub(super) fn archive_file(log: &[String]) -> Option<String> {
+    let path = VzdumpLog::parse(log.iter().map(String::as_str)).archive?;
+    path.rsplit('/').next().map(str::to_owned)
 }
 
-fn take_result(
-    report: &mut BackupReport,
-    result: &BackupResult,
-    prepared: &Prepared,
-    log: Option<&VzdumpLog>,
-) {
-    let archives = result.new_archives.as_slice();
-    match (ours(archives, log), archives) {
-        (Some(archive), _) => {
+fn take_result(report: &mut BackupReport, result: &BackupResult, prepared: &Prepared) {
+    match result.new_archives.as_slice() {
+        [archive] => {
             report.volid = Some(archive.volid.clone());
             report.size = Some(archive.size);
             report.ctime = Some(archive.ctime);
@@ -184,14 +173,14 @@ fn take_result(
                 report.worsen(BackupVerdict::Failed, "the archive is empty");
             }
         }
-        (None, []) if report.verdict == BackupVerdict::Good => {
+        [] if report.verdict == BackupVerdict::Good => {
             report.worsen(
                 BackupVerdict::Failed,
                 "the task was OK, but the storage lists no new archive",
             );
         }
-        (None, []) => {}
-        (None, several) => {
+        [] => {}
+        several => {
             let reason = format!(
                 "{} new archives appeared; which is ours cannot be told",
                 several.len()
@@ -202,9 +191,13 @@ fn take_result(
     if let Some(upid) = &result.other_backup {
         let detail =
             format!("another backup works on it (`{upid}`), so how ours left it cannot be told");
-        return report.find(codes::OTHER_BACKUP_AT_WORK, detail);
+        report.find(codes::OTHER_BACKUP_AT_WORK, detail.clone());
+        // A task of several guests need not be at this one.
+        if upid.id().is_empty() && report.verdict == BackupVerdict::Good {
+            report.worsen(BackupVerdict::Undetermined, detail);
+        }
     }
-    for (change, mend) in changes(report.vmid, prepared, &result.state) {
+    for (change, mend) in changes(report.vmid, prepared, result) {
         let subject = format!("guest {}", report.vmid);
         let finding = Finding::new(codes::GUEST_CHANGED_BY_BACKUP, subject, change.clone());
         report.findings.push(finding.hint(mend));
@@ -219,7 +212,8 @@ fn take_result(
 }
 
 /// What the backup did to the guest, and what mends it.
-fn changes(vmid: Vmid, prepared: &Prepared, after: &GuestState) -> Vec<(String, String)> {
+fn changes(vmid: Vmid, prepared: &Prepared, result: &BackupResult) -> Vec<(String, String)> {
+    let after = &result.state;
     let before = &prepared.before;
     let tool = match prepared.kind {
         GuestKind::Lxc => "pct",
@@ -229,6 +223,10 @@ fn changes(vmid: Vmid, prepared: &Prepared, after: &GuestState) -> Vec<(String, 
     if before.running && !after.running {
         let text = "the guest ran before the backup and does not run now".to_owned();
         changes.push((text, format!("{tool} start {vmid}")));
+    }
+    // Whose they are cannot be told while another backup is at work.
+    if result.other_backup.is_some() {
+        return changes;
     }
     if let Some(lock) = &after.lock {
         let text = format!("the guest is still locked ({lock})");
@@ -348,4 +346,18 @@ fn take_content(
         report.find(codes::ARCHIVE_ODD_NAMES, detail);
     }
     Some(content.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_told_by_the_log() {
+        let file = |line: &str| archive_file(&[line.to_owned()]);
+        let name = "vzdump-lxc-101-2026_11_23-01_00_00.tar.zst";
+        let line = format!("INFO: creating vzdump archive '/var/lib/vz/dump/{name}'");
+        assert_eq!(file(&line).as_deref(), Some(name));
+        assert_eq!(file("INFO: starting new backup job"), None);
+    }
 }

@@ -208,7 +208,7 @@ fn is_there(archived: Option<&ArchivedVolume>) -> bool {
 }
 
 fn is_other(archived: Option<&ArchivedVolume>) -> bool {
-    archived.is_some_and(|found| found.root_is_other)
+    !is_there(archived) && archived.is_some_and(|found| found.root_is_other)
 }
 
 /// What is no contradiction, and no proof either.
@@ -218,7 +218,7 @@ fn doubt(volume: &PlannedVolume, archived: Option<&ArchivedVolume>) -> Option<St
     }
     if is_other(archived) {
         return Some(
-            "a link or a device stands in its place, so what it leads to has to be looked for there".to_owned(),
+            "a link or a device stands in its place or on the way to it, so what it leads to has to be looked for there".to_owned(),
         );
     }
     if !is_there(archived) {

@@ -537,7 +537,7 @@ pub(crate) fn archive(volid: &VolumeId) -> ArchiveFacts {
 
 pub(crate) fn backup_subject() -> BackupSubject {
     BackupSubject {
-        exclude_paths: Vec::new(),
+        excludes: Ok(Vec::new()),
         config: guest(),
         state: running(),
         node: node(),

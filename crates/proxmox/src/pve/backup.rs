@@ -161,17 +161,33 @@ pub struct GetVzdumpDefaults {
 /// What `/etc/vzdump.conf` says, as far as it decides what is in an archive.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 pub struct VzdumpDefaults {
-    /// Patterns that are left out of every container's archive, joined by commas (pve-manager API2/VZDump.pm).
-    #[serde(rename = "exclude-path")]
-    exclude_path: Option<String>,
+    #[serde(rename = "exclude-path", default)]
+    exclude_path: Patterns,
+}
+
+/// Joined by commas as the handler answers (pve-manager API2/VZDump.pm), or a list as the schema says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Patterns {
+    Joined(String),
+    Listed(Vec<String>),
+}
+
+impl Default for Patterns {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
 }
 
 impl VzdumpDefaults {
     /// Patterns that are left out of every container's archive; those with a slash in front count from the guest's root. A
     /// pattern with a comma comes apart, which no answer of the API can tell.
     pub fn exclude_paths(&self) -> Vec<String> {
-        let text = self.exclude_path.as_deref().unwrap_or_default();
-        let patterns = text.split(',').map(str::trim);
+        let patterns: Vec<&str> = match &self.exclude_path {
+            Patterns::Joined(text) => text.split(',').collect(),
+            Patterns::Listed(list) => list.iter().map(String::as_str).collect(),
+        };
+        let patterns = patterns.into_iter().map(str::trim);
         patterns
             .filter(|pattern| !pattern.is_empty())
             .map(str::to_owned)
@@ -231,6 +247,17 @@ impl Pve {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_every_backup_leaves_out_is_told_in_either_form() {
+        let told = |text: &str| {
+            let defaults: VzdumpDefaults = serde_json::from_str(text).unwrap();
+            defaults.exclude_paths()
+        };
+        assert_eq!(told(r#"{"exclude-path":"/a, *.iso,"}"#), ["/a", "*.iso"]);
+        assert_eq!(told(r#"{"exclude-path":["/a","*.iso"]}"#), ["/a", "*.iso"]);
+        assert!(told(r#"{"mode":"snapshot"}"#).is_empty());
+    }
 
     #[test]
     fn a_backup_says_everything_that_matters() {
