@@ -73,6 +73,42 @@ fn a_volume_is_found_by_its_directory_or_by_anything_in_it() {
 }
 
 #[test]
+fn a_link_in_a_volume_s_place_or_on_the_way_to_it_is_told() {
+    let asked = WantedContent {
+        volumes: vec![
+            volume("at", "/srv/link"),
+            volume("behind", "/opt/stack/db/data"),
+            volume("beside", "/opt/stacks"),
+        ],
+        ..wanted()
+    };
+    let archive = Tar::default()
+        .member("./opt/stack", b'2', b"")
+        .directory("./opt/stacks")
+        .member("./srv/link", b'2', b"")
+        .end();
+    let content = whole(&archive, &asked);
+    let told = |name| {
+        let volume = named(&content, name);
+        (volume.root_present, volume.root_is_other)
+    };
+    assert_eq!(told("at"), (false, true));
+    assert_eq!(told("behind"), (false, true));
+    assert_eq!(told("beside"), (true, false));
+}
+
+#[test]
+fn mount_points_of_which_the_directory_is_there_are_told() {
+    let archive = Tar::default()
+        .directory("./mnt/mp0")
+        .file("./etc/hosts", b"")
+        .end();
+    let content = whole(&archive, &wanted());
+    let roots: Vec<_> = content.mount_roots.iter().collect();
+    assert_eq!(roots, ["mp0"], "{:?}", content.mounts);
+}
+
+#[test]
 fn a_volume_that_is_asked_for_is_told_whatever_is_there() {
     let asked = WantedContent {
         volumes: vec![

@@ -275,6 +275,32 @@ fn a_restore_that_was_interrupted_before_its_request_is_not_begun_later() {
 }
 
 #[test]
+fn a_guest_whose_restore_was_interrupted_is_there_and_not_started_later() {
+    let mut request = restore_request();
+    request.start = true;
+    for step in ["observe-restored", "start-restored"] {
+        let mut world = World::default();
+        let (job, _) = up_to(restore_job(request.clone()), &mut world, step);
+        let (report, world) = resumed(job, world);
+        assert_eq!(
+            (report.end, report.started),
+            (RestoreEnd::Restored, false),
+            "{step}"
+        );
+        let codes: Vec<_> = report
+            .findings
+            .iter()
+            .map(|one| one.code.as_str())
+            .collect();
+        assert!(codes.contains(&"restored-not-started"), "{step}: {codes:?}");
+        assert!(
+            !world.effects.keys().any(|key| key.starts_with("start")),
+            "{step}"
+        );
+    }
+}
+
+#[test]
 fn a_request_that_may_have_left_is_looked_for_and_never_sent_by_another_process() {
     for works in [true, false] {
         let mut world = World::default();
