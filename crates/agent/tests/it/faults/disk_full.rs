@@ -155,7 +155,7 @@ async fn play(case: &Case, origin: &Origin) -> Result<Stopped, String> {
     let mut done = fresh(&counts, &bench);
     at_most(&done, due)?;
     once_more(&args, &bench).await?;
-    before.unchanged(&bench)?;
+    before.unchanged(None, &bench)?;
     if case.subject == Subject::Prune {
         // An interrupted pruning ends, and the next one decides anew about what it left.
         (done, due) = (fresh(&counts, &bench), undisturbed);
