@@ -1,6 +1,7 @@
 //! The commands of a placement plan, typed into a shell beside a real Docker engine.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 
 use felhom_engine::volumes::*;
@@ -164,8 +165,8 @@ fn commands() -> (String, String) {
         if step.side == Side::Guest {
             let half = if switched { &mut last } else { &mut first };
             for command in step.action.commands(plan.vmid) {
-                half.push_str(&command);
-                half.push('\n');
+                // What fails in the middle of a chain does not end a shell by itself.
+                writeln!(half, "{{ {command}\n}} || exit 9").unwrap();
             }
         }
     }
