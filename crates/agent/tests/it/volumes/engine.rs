@@ -58,6 +58,12 @@ aside=$(cd /var/lib/felhom/set-aside/films && find . -type f -print0 | sort -z |
 test "$before" = "$aside"
 "#;
 
+/// What must be true when the volume is to be removed and its data is still there.
+const WHOLE: &str = r#"
+docker volume inspect films >/dev/null
+test "$before" = "$(cd "$data" && find . -type f -print0 | sort -z | xargs -0 sha256sum)"
+"#;
+
 const END: &str = r#"
 test ! -e /var/lib/felhom/set-aside/films
 test -e '/mnt/felhom/films/data/a dir/holiday film.mkv'
@@ -162,6 +168,14 @@ fn commands() -> (String, String) {
     let mut switched = false;
     for step in &plan.moves[0].steps {
         switched |= matches!(step.action, PlacementAction::StartContainers { .. });
+        if matches!(step.action, PlacementAction::SetAside { .. }) {
+            let mut steps = plan.moves[0].steps.iter();
+            let recreate =
+                steps.find(|step| matches!(step.action, PlacementAction::RecreateVolume { .. }));
+            let removes = recreate.unwrap().action.commands(plan.vmid).remove(0);
+            // Typed before its turn.
+            write!(first, "if {{ {removes}\n}}; then exit 8; fi\n{WHOLE}").unwrap();
+        }
         if step.side == Side::Guest {
             let half = if switched { &mut last } else { &mut first };
             for command in step.action.commands(plan.vmid) {
