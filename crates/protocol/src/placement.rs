@@ -167,7 +167,7 @@ pub enum Action {
         /// And that one.
         to: String,
     },
-    /// Remove containers.
+    /// Remove containers, each when its description is kept.
     RemoveContainers {
         /// Their names.
         names: Vec<String>,
@@ -179,7 +179,7 @@ pub enum Action {
         /// To there.
         to: String,
     },
-    /// Make a Docker volume anew, on another directory.
+    /// Make a Docker volume anew, on another directory. Docker removes what is in its own: it must be empty.
     RecreateVolume {
         /// Its name.
         name: String,
@@ -206,6 +206,9 @@ pub enum Action {
         projects: Vec<String>,
         /// Containers that belong to none.
         names: Vec<String>,
+        /// Services and containers that did not run before.
+        #[serde(default)]
+        idle: Vec<String>,
     },
     /// Tell the agent of the new place, back up, and see the proof.
     Prove,

@@ -108,7 +108,15 @@ fn action(action: &engine::PlacementAction) -> told::Action {
             untold,
         },
         From::Repoint { from, to, projects } => To::Repoint { from, to, projects },
-        From::StartContainers { projects, names } => To::StartContainers { projects, names },
+        From::StartContainers {
+            projects,
+            names,
+            idle,
+        } => To::StartContainers {
+            projects,
+            names,
+            idle,
+        },
         From::Prove { vmid: _ } => To::Prove,
         From::BackUp { vmid: _ } => To::BackUp,
         From::ProtectArchive { node: _, volid } => To::ProtectArchive {

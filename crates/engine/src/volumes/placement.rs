@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::action::{PlacementAction, PlacementStep, Side};
 pub use self::needs::{StepNeeds, StepSpace};
 use self::room::{Aside, Room};
-use self::steps::{Steps, unique};
+use self::steps::{Steps, idle, unique};
 use self::tree::{in_the_way, is_dockers_own};
 use super::class::VolumeClass;
 use super::inventory::Inventory;
@@ -130,8 +130,9 @@ pub fn plan_placement(
         match movable(volume, &seen, setting, &mut room) {
             Ok(place) => {
                 plan.space = plan.space.saturating_add(place.size.bytes());
+                let idle = idle(volume, inventory);
                 plan.moves
-                    .push(way(judged.vmid, volume, class, place, setting));
+                    .push(way(judged.vmid, volume, class, place, &idle, setting));
             }
             Err(refusal) => plan.refused.push(refusal),
         }
@@ -218,6 +219,15 @@ fn movable(
         return Err(refuse(way.what, way.hint));
     }
     let size = match (setting.sizes.get(&volume.name), volume.size) {
+        (Some(size), bytes) if size.bytes() < bytes.unwrap_or(0).max(1) => {
+            return Err(refuse(
+                match bytes {
+                    Some(bytes) => format!("--size says {size}, and it holds {bytes} bytes"),
+                    None => format!("--size says {size}"),
+                },
+                "say more with --size, or nothing: then it is a quarter more than what was counted, and a GiB",
+            ));
+        }
         (Some(size), _) => *size,
         (None, Some(bytes)) => roomy(bytes),
         (None, None) => {
@@ -321,6 +331,7 @@ fn way(
     volume: &JudgedVolume,
     class: VolumeClass,
     place: Destination,
+    idle: &[String],
     setting: &PlacementSetting,
 ) -> VolumeMove {
     let to = format!("{}/data", place.path);
@@ -333,6 +344,7 @@ fn way(
         to: &to,
         aside: place.aside.as_deref(),
         stops: &stops,
+        idle,
         setting,
     };
     let mount = PlacementAction::AddMount {

@@ -171,6 +171,10 @@ fn text(plan: &PlacementPlan) -> String {
             plan.vmid
         ));
     }
+    if !plan.moves.is_empty() {
+        let stop = "stop at the first command that fails (`echo $?` says something else than 0), and read what is true there";
+        lines.push(stop.to_owned());
+    }
     for moved in &plan.moves {
         lines.extend(move_lines(moved));
     }

@@ -1,6 +1,7 @@
 //! The commands of a placement plan, typed into a shell beside a real Docker engine.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 
 use felhom_engine::volumes::*;
@@ -55,6 +56,12 @@ test "$(stat -c '%u:%g %a' '/mnt/felhom/films/data/a dir')" = '1234:4321 751'
 test "$(readlink '/mnt/felhom/films/data/a dir/dangling')" = deep/nowhere
 aside=$(cd /var/lib/felhom/set-aside/films && find . -type f -print0 | sort -z | xargs -0 sha256sum)
 test "$before" = "$aside"
+"#;
+
+/// What must be true when the volume is to be removed and its data is still there.
+const WHOLE: &str = r#"
+docker volume inspect films >/dev/null
+test "$before" = "$(cd "$data" && find . -type f -print0 | sort -z | xargs -0 sha256sum)"
 "#;
 
 const END: &str = r#"
@@ -161,11 +168,19 @@ fn commands() -> (String, String) {
     let mut switched = false;
     for step in &plan.moves[0].steps {
         switched |= matches!(step.action, PlacementAction::StartContainers { .. });
+        if matches!(step.action, PlacementAction::SetAside { .. }) {
+            let mut steps = plan.moves[0].steps.iter();
+            let recreate =
+                steps.find(|step| matches!(step.action, PlacementAction::RecreateVolume { .. }));
+            let removes = recreate.unwrap().action.commands(plan.vmid).remove(0);
+            // Typed before its turn.
+            write!(first, "if {{ {removes}\n}}; then exit 8; fi\n{WHOLE}").unwrap();
+        }
         if step.side == Side::Guest {
             let half = if switched { &mut last } else { &mut first };
             for command in step.action.commands(plan.vmid) {
-                half.push_str(&command);
-                half.push('\n');
+                // What fails in the middle of a chain does not end a shell by itself.
+                writeln!(half, "{{ {command}\n}} || exit 9").unwrap();
             }
         }
     }

@@ -100,6 +100,8 @@ pub enum PlacementAction {
         projects: Vec<String>,
         /// Containers that belong to none.
         names: Vec<String>,
+        /// Services and containers that did not run before.
+        idle: Vec<String>,
     },
     /// Tell the agent of the new place, back up, and see the proof.
     Prove {

@@ -16,25 +16,25 @@ impl PlacementAction {
                 path,
                 backup,
             } => vec![format!(
-                "pct set {vmid} --{key} {}",
+                "now=$(pct pending {vmid}) && ! printf '%s\\n' \"$now\" | grep '^... {key}:' && pct set {vmid} --{key} {}",
                 quoted(&format!(
                     "{storage}:{gib},mp={path},backup={}",
                     u8::from(*backup)
                 ))
             )],
-            Self::PrepareMount { path, data } => vec![
-                format!("mountpoint -q {}", quoted(path)),
-                format!("mkdir {}", quoted(data)),
-            ],
+            Self::PrepareMount { path, data } => vec![format!(
+                "mountpoint {} && mkdir -p {}",
+                quoted(path),
+                quoted(data)
+            )],
             Self::StopContainers { names } => vec![format!("docker stop {}", all(names))],
-            Self::CopyTree { from, to } => vec![
-                format!(
-                    "cp --archive --sparse=always {}/. {}/",
-                    quoted(from),
-                    quoted(to)
-                ),
-                "sync".to_owned(),
-            ],
+            // The data directory lies at the top of the new mount.
+            Self::CopyTree { from, to } => vec![format!(
+                "mountpoint {} && cp --archive --sparse=always {}/. {}/ && sync",
+                quoted(parent(to)),
+                quoted(from),
+                quoted(to)
+            )],
             Self::CompareTrees { from, to } => compare(from, to),
             Self::RemoveContainers { names } => remove(names),
             Self::SetAside { from, to } => aside(from, to),
@@ -44,9 +44,16 @@ impl PlacementAction {
                 labels,
                 untold: _,
             } => vec![
-                format!("docker volume rm {}", quoted(name)),
+                // Docker removes all that is in its directory of the volume: `rmdir` lets it have an empty one only.
                 format!(
-                    "docker volume create --driver local -o type=none -o o=bind -o {}{} {}",
+                    "{COMPARED} && own=$(docker volume inspect -f '{{{{.Mountpoint}}}}' {name}) && mkdir -p \"$own\" && rmdir \"$own\" && \
+                     mkdir \"$own\" && docker volume rm {name}",
+                    name = quoted(name)
+                ),
+                // A name that is taken is no error to Docker: it would give the old volume.
+                format!(
+                    "! docker volume inspect {} 2>/dev/null && docker volume create --driver local -o type=none -o o=bind -o {}{} {}",
+                    quoted(name),
                     quoted(&format!("device={device}")),
                     labelled(labels),
                     quoted(name)
@@ -94,7 +101,8 @@ impl PlacementAction {
                     "in no backup"
                 };
                 format!(
-                    "make {key}, {gib} GiB on `{storage}`, at `{path}`, {kept}; a running guest gets it at once, or at its next start"
+                    "make {key}, {gib} GiB on `{storage}`, at `{path}`, {kept}; a running guest gets it at once, or at its next \
+                     start; where the guest has a {key} by now the command shows it and stops: then take the plan anew"
                 )
             }
             Self::PrepareMount { path, .. } => {
@@ -107,11 +115,13 @@ impl PlacementAction {
                 format!("copy `{from}` to `{to}` with owners, modes, times, links and attributes")
             }
             Self::CompareTrees { .. } => {
-                "hash every file on both sides, and count everything".to_owned()
+                "hash every file on both sides, and count everything; GNU coreutils and findutils are needed, others stop it"
+                    .to_owned()
             }
             Self::RemoveContainers { names } => {
                 format!(
-                    "remove {}, whose description is kept in /root: Docker gives no volume away that a container holds",
+                    "remove {}, whose description is kept in /root: Docker gives no volume away that a container holds; what was written \
+                     in a container outside of its volumes goes with it",
                     names.join(", ")
                 )
             }
@@ -140,7 +150,11 @@ impl PlacementAction {
                 };
                 format!("let the containers mount `{to}` instead of `{from}`, {wherever}")
             }
-            Self::StartContainers { projects, names } => start(projects, names),
+            Self::StartContainers {
+                projects,
+                names,
+                idle,
+            } => start(projects, names, idle),
             Self::Prove { .. } => {
                 "tell the agent of the new place, back up, and read the proof".to_owned()
             }
@@ -168,7 +182,7 @@ impl PlacementAction {
     }
 }
 
-fn start(projects: &[String], names: &[String]) -> String {
+fn start(projects: &[String], names: &[String], idle: &[String]) -> String {
     let mut parts = Vec::new();
     if !projects.is_empty() {
         parts.push(format!(
@@ -179,48 +193,57 @@ fn start(projects: &[String], names: &[String]) -> String {
     if !names.is_empty() {
         parts.push(format!("make {} anew, as it was made", names.join(", ")));
     }
-    format!("{}: the downtime ends", parts.join("; "))
-}
-
-/// What Docker says of the containers takes its file's place only when it said it of all of them: the commands may be typed a
-/// second time, when some are gone.
-fn remove(names: &[String]) -> Vec<String> {
-    let first = names.first().map_or("", String::as_str);
-    let kept = quoted(&format!("/root/felhom-containers-{first}.json"));
-    let fresh = quoted(&format!("/root/felhom-containers-{first}.json.new"));
-    vec![
+    let still = if idle.is_empty() {
+        String::new()
+    } else {
         format!(
-            "docker inspect {} >{fresh} && mv {fresh} {kept}",
-            all(names)
-        ),
-        format!("docker rm {}", all(names)),
-    ]
+            "; {} did not run before: name the other services instead, or stop again what is not meant to run",
+            idle.join(", ")
+        )
+    };
+    format!("{}: the downtime ends{still}", parts.join("; "))
 }
 
-/// A rename, or nothing at all: `mv` would copy to another file system, which may be too small for it.
+/// No container goes before Docker's own description of it is kept.
+fn remove(names: &[String]) -> Vec<String> {
+    let one = |name: &String| {
+        let kept = quoted(&format!("/root/felhom-container-{name}.json"));
+        let fresh = quoted(&format!("/root/felhom-container-{name}.json.new"));
+        let name = quoted(name);
+        format!(
+            "docker container inspect {name} >{fresh} && test -s {fresh} && mv {fresh} {kept} && docker rm {name}"
+        )
+    };
+    names.iter().map(one).collect()
+}
+
+/// A rename, or nothing at all: `mv` would copy to another file system, which may be too small for it. Docker removes a volume's
+/// directory by itself, and looks for it.
 fn aside(from: &str, to: &str) -> Vec<String> {
     let directory = quoted(parent(to));
     let (from, to) = (quoted(from), quoted(to));
-    vec![
-        format!("mkdir -p -m 0700 {directory}"),
-        format!(
-            "test \"$(stat -c %d {from})\" = \"$(stat -c %d {directory})\" && mv -T {from} {to}"
-        ),
-        // Docker removes a volume's directory by itself, and looks for it.
-        format!("mkdir {from}"),
-    ]
+    vec![format!(
+        "{COMPARED} && mkdir -p -m 0700 {directory} && test \"$(stat -c %d {from})\" = \"$(stat -c %d {directory})\" && \
+         mv -T {from} {to} && mkdir {from}"
+    )]
 }
 
-/// The files of both sides are hashed alike, so that a volume without files has an empty list on both; then all that is not in
-/// a file is listed on both sides.
+/// Whether the last comparison found both sides the same.
+const COMPARED: &str = "test -s /root/felhom-old && cmp /root/felhom-old /root/felhom-new";
+
+/// Every file's hash and everything's kind, mode, owner, target and name, sorted. Each program of it has a status of its own that
+/// is looked at: a list that one of them could not make must not be taken for the list of an empty volume.
 fn compare(from: &str, to: &str) -> Vec<String> {
-    let (from, to) = (quoted(from), quoted(to));
-    let sums = "find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum";
-    let all = "find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | sha256sum";
+    let side = |directory: &str, list: &str| {
+        format!(
+            "(cd {} && find . -xdev -type f -exec sha256sum -z {{}} + && find . -xdev -printf '%y %m %U:%G %l %p\\0') >{list} && \
+             LC_ALL=C sort -z -o {list} {list}",
+            quoted(directory)
+        )
+    };
     vec![
-        format!("(cd {from} && {sums}) >/root/felhom-sums"),
-        format!("(cd {to} && {sums}) | cmp - /root/felhom-sums"),
-        format!("test \"$(cd {from} && {all})\" = \"$(cd {to} && {all})\""),
+        side(from, "/root/felhom-old"),
+        format!("{} && {COMPARED}", side(to, "/root/felhom-new")),
     ]
 }
 

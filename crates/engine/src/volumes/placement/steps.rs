@@ -6,7 +6,9 @@ use felhom_ids::{Vmid, VolumeId};
 
 use super::needs::Load;
 use super::{PlacementAction, PlacementSetting, PlacementStep, Side};
+use crate::finding::one_line;
 use crate::volumes::class::VolumeClass;
+use crate::volumes::inventory::{Container, Inventory};
 use crate::volumes::judge::{JudgedVolume, VolumeKind};
 use crate::volumes::place::Place;
 
@@ -23,6 +25,8 @@ pub(super) struct Steps<'a> {
     /// Where the old copy is moved, where it cannot stay: Docker removes its own directories.
     pub(super) aside: Option<&'a str>,
     pub(super) stops: &'a [String],
+    /// What did not run before, and must not be started by bringing the rest up.
+    pub(super) idle: &'a [String],
     pub(super) setting: &'a PlacementSetting,
 }
 
@@ -164,7 +168,8 @@ impl Steps<'_> {
                 PlacementAction::RemoveContainers {
                     names: self.stops.to_vec(),
                 },
-                "make the removed containers anew: they still find the old copy",
+                "make the removed containers anew: they still find the old copy; to go on, leave out the commands for containers that are \
+                 gone already",
             ));
         }
         let labels = self
@@ -186,7 +191,8 @@ impl Steps<'_> {
                 labels,
                 untold: untold.into_keys().collect(),
             },
-            "both copies are whole; go on with this step: without it Docker would start the volume empty",
+            "both copies are whole; go on with this step: without it Docker would start the volume empty; if the volume is gone already, go \
+             on with the last command",
         ));
         steps
     }
@@ -244,6 +250,7 @@ impl Steps<'_> {
                 PlacementAction::StartContainers {
                     projects: self.projects(),
                     names: alone,
+                    idle: self.idle.to_vec(),
                 },
                 "the volume is at its new place; start the containers",
             ));
@@ -281,6 +288,26 @@ impl Steps<'_> {
             if_stopped: if_stopped.to_owned(),
         }
     }
+}
+
+/// What does not run now and would be started with the volume's containers: those that have it themselves, and all services of a
+/// compose project that is brought up.
+pub(super) fn idle(volume: &JudgedVolume, inventory: &Inventory) -> Vec<String> {
+    let has = |container: &Container| {
+        let mut uses = volume.uses.iter();
+        uses.any(|one| {
+            one.container == container.name
+                || (one.project.is_some() && one.project == container.project)
+        })
+    };
+    let containers = inventory.containers.iter();
+    let still = containers.filter(|container| !container.running && has(container));
+    unique(
+        still.map(|container| match (&container.service, &container.project) {
+            (Some(service), Some(project)) => one_line(&format!("{service} of {project}")),
+            _ => one_line(&container.name),
+        }),
+    )
 }
 
 /// Every name once, in order.

@@ -16,6 +16,8 @@ pub(super) struct InTheWay {
 const OWN_PLACE: &str = "class and move the inner one first, or give one of them a place of its own outside of the other; then take a new \
                          report";
 const UNMOUNT: &str = "give the mount point a place of its own first; a volume that has one may only need its `backup=`";
+const NAME_IT: &str = "give that volume a name first, in the compose file or with `-v NAME:PATH`, and copy what it holds to it; then take \
+                       a new report";
 const WHOLE_REPORT: &str = "import a report with all of the documented commands: what it leaves out may use the same directory";
 
 /// Directories that the guest itself lives from; with everything below them.
@@ -52,6 +54,7 @@ pub(super) fn in_the_way(
     inventory: &Inventory,
 ) -> Option<InTheWay> {
     gap(inventory)
+        .or_else(|| anonymous(volume, inventory))
         .or_else(|| system(from))
         .or_else(|| mounted(volume, from, config))
         .or_else(|| docker(from, inventory))
@@ -67,6 +70,40 @@ fn gap(inventory: &Inventory) -> Option<InTheWay> {
     Some(InTheWay {
         what: "the report is not known to name all volumes and all containers".to_owned(),
         hint: WHOLE_REPORT,
+    })
+}
+
+/// A container that is made anew gets a new, empty volume for each that has no name of its own, and the old ones belong to nobody.
+fn anonymous(volume: &JudgedVolume, inventory: &Inventory) -> Option<InTheWay> {
+    let chosen = |name: &str| name.len() == 64 && name.bytes().all(|sign| sign.is_ascii_hexdigit());
+    if volume.kind == VolumeKind::Anonymous || chosen(&volume.name) {
+        return Some(InTheWay {
+            what: "Docker chose its name, so a container that is made anew would get another, empty one in its place"
+                .to_owned(),
+            hint: NAME_IT,
+        });
+    }
+    let nameless = |name: &String| {
+        let mut volumes = inventory.volumes.iter();
+        chosen(name) || volumes.any(|other| other.anonymous && other.name == *name)
+    };
+    let uses = volume.uses.iter();
+    // Compose hands them on when a person has changed its file, and nothing is removed before.
+    let mut gone = uses.filter(|one| volume.kind != VolumeKind::Bind || one.project.is_none());
+    gone.find_map(|one| {
+        let mut containers = inventory.containers.iter();
+        let container = containers.find(|container| container.name == one.container)?;
+        let mut mounts = container.mounts.iter();
+        let mount = mounts
+            .find(|mount| matches!(&mount.source, Mounted::Volume(name) if nameless(name)))?;
+        Some(InTheWay {
+            what: format!(
+                "container {} would be made anew, and has a volume at `{}` whose name Docker chose: it would get another, empty one \
+                 in its place",
+                container.name, mount.destination
+            ),
+            hint: NAME_IT,
+        })
     })
 }
 

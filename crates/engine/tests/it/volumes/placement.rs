@@ -1,5 +1,6 @@
 //! The plan of what lies wrong: complete, in an order in which nothing is lost, and refused where it cannot be made.
 
+mod gates;
 mod neighbours;
 mod room;
 mod shell;
@@ -71,28 +72,31 @@ fn the_trap_is_planned_away_step_by_step() {
         commands(moved),
         [
             "pvesh set /nodes/pve/storage/local/content/local:backup/vzdump-lxc-9010-2026_11_20-01_00_00.tar.zst --protected 1",
-            "pct set 9010 --mp0 local-lvm:8,mp=/mnt/felhom/films,backup=0",
-            "mountpoint -q /mnt/felhom/films",
-            "mkdir /mnt/felhom/films/data",
+            "now=$(pct pending 9010) && ! printf '%s\\n' \"$now\" | grep '^... mp0:' && \
+             pct set 9010 --mp0 local-lvm:8,mp=/mnt/felhom/films,backup=0",
+            "mountpoint /mnt/felhom/films && mkdir -p /mnt/felhom/films/data",
             "docker stop player",
-            "cp --archive --sparse=always /var/lib/docker/volumes/films/_data/. /mnt/felhom/films/data/",
-            "sync",
-            "(cd /var/lib/docker/volumes/films/_data && find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum) \
-             >/root/felhom-sums",
-            "(cd /mnt/felhom/films/data && find . -xdev -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum) | \
-             cmp - /root/felhom-sums",
-            "test \"$(cd /var/lib/docker/volumes/films/_data && find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | \
-             sha256sum)\" = \"$(cd /mnt/felhom/films/data && find . -xdev -printf '%y %m %U:%G %l %p\\0' | LC_ALL=C sort -z | \
-             sha256sum)\"",
-            "docker inspect player >/root/felhom-containers-player.json.new && \
-             mv /root/felhom-containers-player.json.new /root/felhom-containers-player.json",
-            "docker rm player",
-            "mkdir -p -m 0700 /var/lib/felhom/set-aside",
-            "test \"$(stat -c %d /var/lib/docker/volumes/films/_data)\" = \"$(stat -c %d /var/lib/felhom/set-aside)\" && \
-             mv -T /var/lib/docker/volumes/films/_data /var/lib/felhom/set-aside/films",
-            "mkdir /var/lib/docker/volumes/films/_data",
-            "docker volume rm films",
-            "docker volume create --driver local -o type=none -o o=bind -o device=/mnt/felhom/films/data \
+            "mountpoint /mnt/felhom/films && \
+             cp --archive --sparse=always /var/lib/docker/volumes/films/_data/. /mnt/felhom/films/data/ && sync",
+            "(cd /var/lib/docker/volumes/films/_data && find . -xdev -type f -exec sha256sum -z {} + && \
+             find . -xdev -printf '%y %m %U:%G %l %p\\0') >/root/felhom-old && \
+             LC_ALL=C sort -z -o /root/felhom-old /root/felhom-old",
+            "(cd /mnt/felhom/films/data && find . -xdev -type f -exec sha256sum -z {} + && \
+             find . -xdev -printf '%y %m %U:%G %l %p\\0') >/root/felhom-new && \
+             LC_ALL=C sort -z -o /root/felhom-new /root/felhom-new && \
+             test -s /root/felhom-old && cmp /root/felhom-old /root/felhom-new",
+            "docker container inspect player >/root/felhom-container-player.json.new && \
+             test -s /root/felhom-container-player.json.new && \
+             mv /root/felhom-container-player.json.new /root/felhom-container-player.json && docker rm player",
+            "test -s /root/felhom-old && cmp /root/felhom-old /root/felhom-new && mkdir -p -m 0700 /var/lib/felhom/set-aside && \
+             test \"$(stat -c %d /var/lib/docker/volumes/films/_data)\" = \"$(stat -c %d /var/lib/felhom/set-aside)\" && \
+             mv -T /var/lib/docker/volumes/films/_data /var/lib/felhom/set-aside/films && \
+             mkdir /var/lib/docker/volumes/films/_data",
+            "test -s /root/felhom-old && cmp /root/felhom-old /root/felhom-new && \
+             own=$(docker volume inspect -f '{{.Mountpoint}}' films) && mkdir -p \"$own\" && rmdir \"$own\" && mkdir \"$own\" && \
+             docker volume rm films",
+            "! docker volume inspect films 2>/dev/null && \
+             docker volume create --driver local -o type=none -o o=bind -o device=/mnt/felhom/films/data \
              --label com.docker.compose.project=stack --label felhom.class=bulk films",
             "docker compose -p stack up -d",
             "felhom-agent volumes import 9010 FILE…",
@@ -137,17 +141,15 @@ fn a_hot_volume_goes_onto_a_mount_point_that_is_in_the_backup() {
     let plan = plan(&case, &setting());
     assert_eq!(plan.moves[0].key, "mp1");
     let commands = commands(&plan.moves[0]);
-    assert_eq!(
-        commands[0],
-        "pct set 9010 --mp1 local-lvm:8,mp=/mnt/felhom/pgdata,backup=1"
-    );
+    let made = "&& pct set 9010 --mp1 local-lvm:8,mp=/mnt/felhom/pgdata,backup=1";
+    assert!(commands[0].ends_with(made), "{commands:?}");
     assert!(
         !commands.iter().any(|command| command.starts_with("pvesh")),
         "{commands:?}"
     );
     // What Docker does not own stays where it is until the very end.
     assert!(
-        !commands.iter().any(|command| command.starts_with("mv ")),
+        !commands.iter().any(|command| command.contains("mv -T")),
         "{commands:?}"
     );
     assert_eq!(
@@ -185,7 +187,8 @@ fn a_bind_mount_is_pointed_elsewhere_by_a_person() {
     let moved = &plan.moves[0];
     assert!(
         commands(moved).contains(
-            &"cp --archive --sparse=always '/srv/my films'/. /mnt/felhom/bind-my_films/data/"
+            &"mountpoint /mnt/felhom/bind-my_films && cp --archive --sparse=always '/srv/my films'/. /mnt/felhom/bind-my_films/data/ && \
+              sync"
                 .to_owned()
         )
     );

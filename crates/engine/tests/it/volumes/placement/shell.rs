@@ -2,57 +2,75 @@
 
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use felhom_engine::volumes::PlacementAction;
 
 use crate::fake::vmid;
 
-/// Whether all the commands end well, one after the other. What root keeps in its home is kept below the directory.
+/// Whether all the commands end well, one after the other. What root keeps in its home is kept below the directory; programs in
+/// its `bin` are taken before the machine's own.
 #[expect(
     clippy::disallowed_types,
     reason = "the commands of the plan are typed into a real shell"
 )]
-fn typed(base: &Path, action: &PlacementAction) -> bool {
-    let script = action.commands(vmid(9010)).join("\n");
-    let script = script.replace("/root/", &format!("{}/", base.display()));
+pub(super) fn typed(base: &Path, action: &PlacementAction) -> bool {
+    let typed = action.commands(vmid(9010));
+    let home = format!("{}/", base.display());
+    let lines = typed
+        .iter()
+        .map(|command| format!("{{ {}\n}} || exit 1\n", command.replace("/root/", &home)));
+    let script: String = lines.collect();
+    let path = std::env::var("PATH").unwrap();
     std::process::Command::new("sh")
-        .args(["-ec", &script])
+        .args(["-c", &script])
+        .env("PATH", format!("{}/bin:{path}", base.display()))
         .output()
         .unwrap()
         .status
         .success()
 }
 
-struct Sides {
-    base: tempfile::TempDir,
+pub(super) struct Sides {
+    pub(super) base: tempfile::TempDir,
 }
 
 impl Sides {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let base = tempfile::tempdir().unwrap();
         for side in ["from dir's", "to"] {
             std::fs::create_dir(base.path().join(side)).unwrap();
         }
-        Self { base }
+        let sides = Self { base };
+        sides.program("mountpoint", "exit 0");
+        sides
     }
 
-    fn path(&self, side: &str) -> String {
+    pub(super) fn path(&self, side: &str) -> String {
         self.base.path().join(side).display().to_string()
     }
 
-    fn write(&self, side: &str, name: &[u8], text: &str) {
+    pub(super) fn write(&self, side: &str, name: &[u8], text: &str) {
         let name = std::ffi::OsStr::from_bytes(name);
         std::fs::write(self.base.path().join(side).join(name), text).unwrap();
     }
 
-    fn copied(&self) -> bool {
+    /// A program that is taken before the machine's own.
+    pub(super) fn program(&self, name: &str, text: &str) {
+        let bin = self.base.path().join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        let path = bin.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    pub(super) fn copied(&self) -> bool {
         let (from, to) = (self.path("from dir's"), self.path("to"));
         typed(self.base.path(), &PlacementAction::CopyTree { from, to })
     }
 
-    fn same(&self) -> bool {
+    pub(super) fn same(&self) -> bool {
         let (from, to) = (self.path("from dir's"), self.path("to"));
         typed(
             self.base.path(),
@@ -119,6 +137,7 @@ fn a_side_that_is_missing_is_not_the_same() {
 fn an_old_copy_is_set_aside_whole_and_never_over_another() {
     let sides = Sides::new();
     sides.write("from dir's", b"film", "content");
+    assert!(sides.copied() && sides.same());
     let to = sides.path("kept/set-aside/films");
     let set_aside = PlacementAction::SetAside {
         from: sides.path("from dir's"),
@@ -149,6 +168,7 @@ fn an_old_copy_is_never_copied_to_another_file_system() {
         writeln!(std::io::stderr().lock(), "{line}").unwrap();
         return;
     };
+    assert!(sides.copied() && sides.same());
     let to = elsewhere.path().join("films");
     let set_aside = PlacementAction::SetAside {
         from: sides.path("from dir's"),
