@@ -59,6 +59,32 @@ impl Exit {
         }
     }
 
+    /// What to do next where nothing better is known.
+    const fn next_step(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Done | Self::Findings | Self::VerdictFailed | Self::VerdictError => return None,
+            Self::Unexpected => "run it again with `-v`; what it says then is worth a report",
+            Self::Usage => "`--help` behind the command says what it takes",
+            Self::Refused => {
+                "mend what stands in the way and run it again; `felhom-agent doctor` looks at the box and the rights"
+            }
+            Self::NoSuchThing => {
+                "`felhom-agent guests` and `felhom-agent backup list` show what the token sees"
+            }
+            Self::TaskFailed => "the task's log on the node says why",
+            Self::Remote => {
+                "see that the node is up (there: `systemctl status pveproxy`) and is the one of the configuration: \
+                 `felhom-agent trust show`"
+            }
+            Self::Undetermined => {
+                "look at the node's tasks; the next command that changes something goes on with what is in the journal"
+            }
+            Self::Busy => "try again when the other one is done",
+            Self::Permission => "`felhom-agent doctor` names the rights that lack",
+            Self::Configuration => "`felhom-agent config check` says what to mend",
+        })
+    }
+
     /// The code that a remote's trouble ends with.
     pub fn of(class: ErrorClass) -> Self {
         match class {
@@ -94,14 +120,14 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure without causes.
+    /// A failure without causes, with the next step that its exit code knows.
     pub fn new(exit: Exit, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             exit,
             code,
             message: message.into(),
             causes: Vec::new(),
-            hint: None,
+            hint: exit.next_step().map(str::to_owned),
         }
     }
 

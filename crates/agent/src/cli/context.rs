@@ -172,8 +172,25 @@ where
     T: std::str::FromStr,
     T::Err: std::fmt::Display,
 {
-    text.parse()
-        .map_err(|error: T::Err| Failure::new(Exit::Usage, "usage", format!("{what}: {error}")))
+    text.parse().map_err(|error: T::Err| {
+        let failure = Failure::new(Exit::Usage, "usage", format!("{what}: {error}"));
+        match where_listed(what) {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+const LISTS_BACKUPS: &str = "`felhom-agent backup list` lists them";
+
+/// The command that shows what can be named.
+fn where_listed(what: &str) -> Option<&'static str> {
+    match what {
+        "VMID" => Some("`felhom-agent guests` lists them"),
+        "VOLID" => Some(LISTS_BACKUPS),
+        "--storage" => Some("`felhom-agent storage check` lists them"),
+        _ => None,
+    }
 }
 
 /// Parses the volume id of a backup.
@@ -185,7 +202,8 @@ pub(crate) fn parse_backup(text: &str) -> Result<VolumeId, Failure> {
     let message = format!(
         "VOLID: `{text}` is no backup, as `local:backup/vzdump-lxc-…` or `local:backup/vzdump-qemu-…` is"
     );
-    Err(Failure::new(Exit::Usage, "usage", message))
+    let failure = Failure::new(Exit::Usage, "usage", message);
+    Err(failure.hint(LISTS_BACKUPS))
 }
 
 /// Nothing is begun for a guest that is not there.

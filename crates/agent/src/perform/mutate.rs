@@ -46,16 +46,16 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
         Mutation::Restore(plan) => restore(pve, plan).await,
         Mutation::RestoreGuest(plan) => restore_for_good(pve, plan).await,
         Mutation::StartMachine(vmid) | Mutation::StartRestoredMachine(vmid) => {
-            started(pve.start_qemu(*vmid).await)
+            started(pve.start_guest(GuestKind::Qemu, *vmid).await)
         }
-        Mutation::StopMachine(vmid) => started(pve.stop_qemu(*vmid).await),
+        Mutation::StopMachine(vmid) => started(pve.stop_guest(GuestKind::Qemu, *vmid).await),
         Mutation::DestroyMachine(vmid) | Mutation::DestroyRestoredMachine(vmid) => {
             started(pve.destroy_qemu(&destroy_machine(*vmid)).await)
         }
         Mutation::Start(vmid) | Mutation::StartRestored(vmid) => {
-            started(pve.start_lxc(*vmid).await)
+            started(pve.start_guest(GuestKind::Lxc, *vmid).await)
         }
-        Mutation::Stop(vmid) => started(pve.stop_lxc(*vmid).await),
+        Mutation::Stop(vmid) => started(pve.stop_guest(GuestKind::Lxc, *vmid).await),
         Mutation::Destroy(vmid) | Mutation::DestroyRestored(vmid) => {
             started(pve.destroy_lxc(&destroy(*vmid)).await)
         }

@@ -58,6 +58,10 @@ async fn refused(bench: &Bench, args: &[&str]) -> Refused {
     }
     let exit = output.exit.unwrap();
     assert_eq!(error["exit"], exit);
+    assert!(
+        error["hint"].as_str().is_some_and(|hint| !hint.is_empty()),
+        "{args:?} does not say what to do next: {error}"
+    );
     Refused { exit, error }
 }
 

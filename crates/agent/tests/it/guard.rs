@@ -1,5 +1,6 @@
 //! `snapshot guard`: a change confirmed, taken back, forgotten; and every reason not to make the promise.
 
+use felhom_ids::GuestKind;
 use std::time::Duration;
 
 use felhom_agent::exit::Exit;
@@ -98,7 +99,13 @@ async fn an_aborted_change_is_taken_back_and_the_guest_runs_as_before() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_was_stopped_stays_stopped() {
     let bench = Bench::new().await;
-    drop(bench.root().stop_lxc(vmid(9001)).await.unwrap());
+    drop(
+        bench
+            .root()
+            .stop_guest(GuestKind::Lxc, vmid(9001))
+            .await
+            .unwrap(),
+    );
     settled(&bench).await;
     assert_eq!(begin(&bench, &[]).await.exit, Exit::Done);
     std::fs::write(sentinel(&bench), "broken").unwrap();

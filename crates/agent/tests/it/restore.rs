@@ -7,6 +7,7 @@ mod refused;
 
 use felhom_agent::exit::Exit;
 use felhom_engine::RestoreRunReport;
+use felhom_ids::GuestKind;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -185,7 +186,7 @@ async fn a_guest_that_is_gone_comes_back_as_itself_and_is_started() {
 pub(crate) async fn destroy(bench: &Bench, number: u32) {
     use felhom_proxmox::pve::guests::DestroyLxc;
     let root = bench.root();
-    drop(root.stop_lxc(vmid(number)).await.unwrap());
+    drop(root.stop_guest(GuestKind::Lxc, vmid(number)).await.unwrap());
     settled(bench).await;
     let destroy = DestroyLxc {
         vmid: vmid(number),

@@ -14,9 +14,9 @@ pub use config::{GetLxcConfig, LxcConfig, SetLxcConfig};
 pub use create::{CreateLxc, DestroyLxc, LxcSettings, RestoreLxc};
 pub use machines::{
     DestroyQemu, GetQemuConfig, GetQemuStatus, ListQemu, PingAgent, Pong, QemuConfig, QemuSettings,
-    QemuStatus, RestoreQemu, ShutdownQemu, StartQemu, StopQemu,
+    QemuStatus, RestoreQemu,
 };
-pub use power::{ShutdownLxc, StartLxc, StopLxc};
+pub use power::{ShutdownGuest, StartGuest, StopGuest};
 pub use snapshots::{
     CanSnapshot, CreateSnapshot, DeleteSnapshot, GetSnapshotConfig, ListSnapshots,
     RollbackSnapshot, Snapshot, SnapshotFeature, Snapshots,

@@ -1,10 +1,13 @@
 //! A virtual machine's life through the client: backed up, restored, booted, asked, destroyed.
 
+use felhom_ids::GuestKind;
 use std::collections::BTreeMap;
 
 use felhom_proxmox::Pve;
 use felhom_proxmox::pve::backup::Vzdump;
-use felhom_proxmox::pve::guests::{DestroyQemu, QemuSettings, RestoreQemu, RunState, ShutdownQemu};
+use felhom_proxmox::pve::guests::{
+    DestroyQemu, QemuSettings, RestoreQemu, RunState, ShutdownGuest,
+};
 use serde_json::json;
 
 use crate::simulated::{World, done, vmid};
@@ -88,7 +91,7 @@ async fn a_machine_goes_through_backup_and_restore() {
 }
 
 async fn boots_answers_and_goes(pve: &Pve) {
-    done(pve, pve.start_qemu(vmid(9300)).await).await;
+    done(pve, pve.start_guest(GuestKind::Qemu, vmid(9300)).await).await;
     let mut answered = false;
     for _ in 0..200 {
         answered = pve.ping_agent(vmid(9300)).await.is_ok();
@@ -98,13 +101,14 @@ async fn boots_answers_and_goes(pve: &Pve) {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     assert!(answered);
-    let shutdown = ShutdownQemu {
+    let shutdown = ShutdownGuest {
+        kind: GuestKind::Qemu,
         vmid: vmid(9300),
         timeout: Some(30),
         force_stop: true,
     };
-    done(pve, pve.shutdown_qemu(&shutdown).await).await;
-    done(pve, pve.stop_qemu(vmid(9300)).await).await;
+    done(pve, pve.shutdown_guest(&shutdown).await).await;
+    done(pve, pve.stop_guest(GuestKind::Qemu, vmid(9300)).await).await;
     let error = pve.ping_agent(vmid(9300)).await.unwrap_err();
     assert!(
         error.to_string().contains("VM 9300 is not running"),

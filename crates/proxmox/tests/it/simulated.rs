@@ -1,12 +1,12 @@
 //! The client against a whole simulated PVE: every call once, one backup's and restore's life, and
 //! the trouble that only a server with state can make.
 
-use felhom_ids::{ByteSize, SnapshotName, StorageId, TokenId, Vmid, VolumeId};
+use felhom_ids::{ByteSize, GuestKind, SnapshotName, StorageId, TokenId, Vmid, VolumeId};
 use felhom_proxmox::property::RootFs;
 use felhom_proxmox::pve::backup::Vzdump;
 use felhom_proxmox::pve::guests::{
     CreateSnapshot, DestroyLxc, LxcSettings, RestoreLxc, RollbackSnapshot, SetLxcConfig,
-    ShutdownLxc,
+    ShutdownGuest,
 };
 use felhom_proxmox::pve::storage::{SetVolumeAttributes, StoredVolume};
 use felhom_proxmox::pve::tasks::{ListTasks, TaskSource};
@@ -191,9 +191,13 @@ async fn a_backup_comes_back_and_goes_again() {
     for (number, net) in config.nets().unwrap() {
         assert!(net.same(&restore.settings.nets[&number]), "{net}");
     }
-    done(&tester, tester.start_lxc(vmid(9100)).await).await;
+    done(
+        &tester,
+        tester.start_guest(GuestKind::Lxc, vmid(9100)).await,
+    )
+    .await;
     assert!(tester.lxc_status(vmid(9100)).await.unwrap().is_running());
-    done(&tester, tester.stop_lxc(vmid(9100)).await).await;
+    done(&tester, tester.stop_guest(GuestKind::Lxc, vmid(9100)).await).await;
     assert_eq!(tester.lxc_interfaces(vmid(9100)).await.unwrap(), None);
     let destroy = DestroyLxc {
         vmid: vmid(9100),
@@ -300,18 +304,22 @@ async fn a_change_is_refused_when_somebody_was_faster_or_it_is_not_ours() {
 async fn what_is_off_cannot_be_switched_off() {
     let world = World::start().await;
     let pve = world.pve(AGENT);
-    let shutdown = ShutdownLxc {
+    let shutdown = ShutdownGuest {
+        kind: GuestKind::Lxc,
         vmid: vmid(9001),
         timeout: Some(30),
         force_stop: true,
     };
-    done(&pve, pve.shutdown_lxc(&shutdown).await).await;
-    let again = pve.stop_lxc(vmid(9001)).await.unwrap_err();
+    done(&pve, pve.shutdown_guest(&shutdown).await).await;
+    let again = pve
+        .stop_guest(GuestKind::Lxc, vmid(9001))
+        .await
+        .unwrap_err();
     assert!(
         again.to_string().ends_with("500: CT 9001 not running"),
         "{again}"
     );
-    done(&pve, pve.start_lxc(vmid(9001)).await).await;
+    done(&pve, pve.start_guest(GuestKind::Lxc, vmid(9001)).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -406,7 +414,10 @@ async fn a_vanished_worker_is_undetermined_and_a_stuck_one_can_be_stopped() {
 async fn strangers_are_turned_away() {
     let world = World::start().await;
     let tester = world.pve(TESTER);
-    let error = tester.stop_lxc(vmid(9001)).await.unwrap_err();
+    let error = tester
+        .stop_guest(GuestKind::Lxc, vmid(9001))
+        .await
+        .unwrap_err();
     let Error::Forbidden {
         denied: Some(denied),
         ..

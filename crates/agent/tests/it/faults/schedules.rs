@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use felhom_engine::{BackupVerdict, Finding, Verdict};
-use felhom_ids::Vmid;
+use felhom_ids::{GuestKind, Vmid};
 use felhom_simulator::FaultKind;
 use serde_json::{Value, json};
 
@@ -213,7 +213,10 @@ async fn unlocked(schedule: &Schedule, bench: &Bench) -> Result<(), String> {
         bench.poke(vmid, json!({ "delete": ["lock"] })).await;
         // A boot does not start what is locked.
         if guest[1] == "stopped" {
-            let started = bench.root().start_lxc(crate::support::vmid(vmid)).await;
+            let started = bench
+                .root()
+                .start_guest(GuestKind::Lxc, crate::support::vmid(vmid))
+                .await;
             drop(started.map_err(|error| error.to_string())?);
             settled(bench).await;
         }

@@ -1,5 +1,6 @@
 //! Restores that break off: by a floor, by a task that is killed, by a power cut, by somebody who was faster.
 
+use felhom_ids::GuestKind;
 use std::time::Duration;
 
 use felhom_agent::exit::Exit;
@@ -186,7 +187,13 @@ async fn a_guest_that_somebody_started_meanwhile_is_left_to_them() {
             Next::Do(step) => {
                 if step.name() == "observe-restored" && !meddled {
                     meddled = true;
-                    drop(bench.root().start_lxc(vmid(RESTORED)).await.unwrap());
+                    drop(
+                        bench
+                            .root()
+                            .start_guest(GuestKind::Lxc, vmid(RESTORED))
+                            .await
+                            .unwrap(),
+                    );
                     settled(&bench).await;
                 }
                 let outcome = performer.perform(&step, &Silent).await;

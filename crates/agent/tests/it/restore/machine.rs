@@ -3,6 +3,7 @@
 mod broken;
 mod crash;
 
+use felhom_ids::GuestKind;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -130,7 +131,11 @@ async fn a_machine_comes_back_beside_the_original_as_the_plan_said() {
 /// The person at the console removes a machine.
 async fn destroy(bench: &Bench, number: u32) {
     let root = bench.root();
-    drop(root.stop_qemu(vmid(number)).await.unwrap());
+    drop(
+        root.stop_guest(GuestKind::Qemu, vmid(number))
+            .await
+            .unwrap(),
+    );
     settled(bench).await;
     let destroy = DestroyQemu {
         vmid: vmid(number),

@@ -2,10 +2,8 @@
 
 mod config;
 mod create;
-mod power;
 mod status;
 
 pub use config::{GetQemuConfig, QemuConfig};
 pub use create::{DestroyQemu, QemuSettings, RestoreQemu};
-pub use power::{ShutdownQemu, StartQemu, StopQemu};
 pub use status::{GetQemuStatus, ListQemu, PingAgent, Pong, QemuStatus};

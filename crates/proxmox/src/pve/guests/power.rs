@@ -1,29 +1,38 @@
-//! Starting and stopping containers: `VM.PowerMgmt`, and always a task.
+//! Starting and stopping guests: `VM.PowerMgmt`, and always a task. A container is looked at before the task, so that what it
+//! cannot do is an error at once; a virtual machine only in it.
 
-use felhom_ids::{NodeName, Vmid};
+use felhom_ids::{GuestKind, NodeName, Vmid};
 
 use crate::encode::{Endpoint, Method, Request};
 use crate::error::Error;
 use crate::pve::Pve;
 use crate::task::{Started, TaskHandle};
 
-/// `POST …/status/start`. Of a running container: an error at once.
+/// `POST …/status/start`. Of a running container: an error at once; of a running machine: the task fails.
 #[derive(Debug, Clone, Copy)]
-pub struct StartLxc {
+pub struct StartGuest {
+    /// Of which kind it is.
+    pub kind: GuestKind,
     /// Which.
     pub vmid: Vmid,
 }
 
-/// `POST …/status/stop`: pulls the plug. Of a stopped container: an error at once.
+/// `POST …/status/stop`: pulls the plug. Of a stopped container: an error at once; of a stopped machine: the task succeeds and
+/// does nothing.
 #[derive(Debug, Clone, Copy)]
-pub struct StopLxc {
+pub struct StopGuest {
+    /// Of which kind it is.
+    pub kind: GuestKind,
     /// Which.
     pub vmid: Vmid,
 }
 
-/// `POST …/status/shutdown`: asks its init. Of a stopped container: an error at once.
+/// `POST …/status/shutdown`: asks a container's init (an error at once of a stopped one), or a machine's agent, or presses the
+/// power button.
 #[derive(Debug, Clone, Copy)]
-pub struct ShutdownLxc {
+pub struct ShutdownGuest {
+    /// Of which kind it is.
+    pub kind: GuestKind,
     /// Which.
     pub vmid: Vmid,
     /// Seconds to wait; PVE waits 60.
@@ -32,34 +41,34 @@ pub struct ShutdownLxc {
     pub force_stop: bool,
 }
 
-fn power(node: &NodeName, vmid: Vmid, verb: &str) -> Request {
+fn power(node: &NodeName, kind: GuestKind, vmid: Vmid, verb: &str) -> Request {
     Request::new(
         Method::Post,
-        &[&"nodes", node, &"lxc", &vmid, &"status", &verb],
+        &[&"nodes", node, &kind.as_str(), &vmid, &"status", &verb],
     )
 }
 
-impl Endpoint for StartLxc {
+impl Endpoint for StartGuest {
     type Response = Started;
 
     fn request(&self, node: &NodeName) -> Request {
-        power(node, self.vmid, "start")
+        power(node, self.kind, self.vmid, "start")
     }
 }
 
-impl Endpoint for StopLxc {
+impl Endpoint for StopGuest {
     type Response = Started;
 
     fn request(&self, node: &NodeName) -> Request {
-        power(node, self.vmid, "stop")
+        power(node, self.kind, self.vmid, "stop")
     }
 }
 
-impl Endpoint for ShutdownLxc {
+impl Endpoint for ShutdownGuest {
     type Response = Started;
 
     fn request(&self, node: &NodeName) -> Request {
-        let request = power(node, self.vmid, "shutdown").maybe("timeout", self.timeout);
+        let request = power(node, self.kind, self.vmid, "shutdown").maybe("timeout", self.timeout);
         if self.force_stop {
             request.flag("forceStop", true)
         } else {
@@ -69,18 +78,27 @@ impl Endpoint for ShutdownLxc {
 }
 
 impl Pve {
-    /// Starts a container.
-    pub async fn start_lxc(&self, vmid: Vmid) -> Result<TaskHandle, Error> {
-        self.start(&StartLxc { vmid }).await
+    /// Starts a guest.
+    ///
+    /// # Errors
+    /// When the node refuses, or does not answer.
+    pub async fn start_guest(&self, kind: GuestKind, vmid: Vmid) -> Result<TaskHandle, Error> {
+        self.start(&StartGuest { kind, vmid }).await
     }
 
-    /// Stops a container without asking it.
-    pub async fn stop_lxc(&self, vmid: Vmid) -> Result<TaskHandle, Error> {
-        self.start(&StopLxc { vmid }).await
+    /// Stops a guest without asking it.
+    ///
+    /// # Errors
+    /// When the node refuses, or does not answer.
+    pub async fn stop_guest(&self, kind: GuestKind, vmid: Vmid) -> Result<TaskHandle, Error> {
+        self.start(&StopGuest { kind, vmid }).await
     }
 
-    /// Shuts a container down.
-    pub async fn shutdown_lxc(&self, shutdown: &ShutdownLxc) -> Result<TaskHandle, Error> {
+    /// Shuts a guest down.
+    ///
+    /// # Errors
+    /// When the node refuses, or does not answer.
+    pub async fn shutdown_guest(&self, shutdown: &ShutdownGuest) -> Result<TaskHandle, Error> {
         self.start(shutdown).await
     }
 }

@@ -1,5 +1,6 @@
 //! Restores of virtual machines that break off: taken back by proof, or told, also when answers are lost.
 
+use felhom_ids::GuestKind;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -210,9 +211,21 @@ async fn a_stub_that_somebody_touched_is_left_to_them() {
                 if step.name() == "observe-restored" && !meddled {
                     meddled = true;
                     // Right after the failure a person has tried to start what is there.
-                    drop(bench.root().start_qemu(vmid(RESTORED)).await.unwrap());
+                    drop(
+                        bench
+                            .root()
+                            .start_guest(GuestKind::Qemu, vmid(RESTORED))
+                            .await
+                            .unwrap(),
+                    );
                     settled(&bench).await;
-                    drop(bench.root().stop_qemu(vmid(RESTORED)).await.unwrap());
+                    drop(
+                        bench
+                            .root()
+                            .stop_guest(GuestKind::Qemu, vmid(RESTORED))
+                            .await
+                            .unwrap(),
+                    );
                     settled(&bench).await;
                 }
                 let outcome = performer.perform(&step, &Silent).await;

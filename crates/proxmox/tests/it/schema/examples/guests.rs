@@ -10,7 +10,7 @@ use felhom_proxmox::property::{
 use felhom_proxmox::pve::guests::{
     CanSnapshot, CreateLxc, CreateSnapshot, DeleteSnapshot, DestroyLxc, GetGuestConfig,
     GetLxcConfig, GetLxcInterfaces, GetLxcStatus, GetSnapshotConfig, ListLxc, ListSnapshots,
-    LxcSettings, RestoreLxc, RollbackSnapshot, SetLxcConfig, ShutdownLxc, StartLxc, StopLxc,
+    LxcSettings, RestoreLxc, RollbackSnapshot, SetLxcConfig, ShutdownGuest, StartGuest, StopGuest,
 };
 
 use super::{Examples, id};
@@ -20,9 +20,16 @@ pub(super) fn add(examples: &mut Examples) {
     for vmid in [Vmid::MIN, Vmid::MAX] {
         examples.one(&GetLxcStatus { vmid });
         examples.one(&GetLxcInterfaces { vmid });
-        examples.one(&StartLxc { vmid });
-        examples.one(&StopLxc { vmid });
-        let shutdown = |timeout, force_stop| ShutdownLxc {
+        examples.one(&StartGuest {
+            kind: GuestKind::Lxc,
+            vmid,
+        });
+        examples.one(&StopGuest {
+            kind: GuestKind::Lxc,
+            vmid,
+        });
+        let shutdown = |timeout, force_stop| ShutdownGuest {
+            kind: GuestKind::Lxc,
             vmid,
             timeout,
             force_stop,

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use felhom_ids::Vmid;
+use felhom_ids::{GuestKind, Vmid};
 use felhom_proxmox::property::MachineNic;
 use felhom_proxmox::pve::guests::{
     DestroyQemu, GetQemuConfig, GetQemuStatus, ListQemu, PingAgent, QemuSettings, RestoreQemu,
-    ShutdownQemu, StartQemu, StopQemu,
+    ShutdownGuest, StartGuest, StopGuest,
 };
 
 use super::{Examples, id};
@@ -16,9 +16,16 @@ pub(super) fn add(examples: &mut Examples) {
     for vmid in [Vmid::MIN, Vmid::MAX] {
         examples.one(&GetQemuStatus { vmid });
         examples.one(&PingAgent { vmid });
-        examples.one(&StartQemu { vmid });
-        examples.one(&StopQemu { vmid });
-        let shutdown = |timeout, force_stop| ShutdownQemu {
+        examples.one(&StartGuest {
+            kind: GuestKind::Qemu,
+            vmid,
+        });
+        examples.one(&StopGuest {
+            kind: GuestKind::Qemu,
+            vmid,
+        });
+        let shutdown = |timeout, force_stop| ShutdownGuest {
+            kind: GuestKind::Qemu,
             vmid,
             timeout,
             force_stop,
