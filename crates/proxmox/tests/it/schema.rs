@@ -25,7 +25,6 @@ use source::Item;
 /// What makes requests for calls of its own file.
 const MAKERS: &[(&str, &str)] = &[
     ("proxmox/src/pve/nodes.rs", "fn list("),
-    ("proxmox/src/pve/guests/machines/power.rs", "fn power("),
     ("proxmox/src/pve/guests/power.rs", "fn power("),
     ("proxmox/src/pve/storage/volumes.rs", "fn volume_request("),
 ];
