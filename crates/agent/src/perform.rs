@@ -185,7 +185,12 @@ impl Performer {
             vmid: id.parse().ok(),
             ..ListTasks::default()
         };
-        let tasks = self.remotes.of(principal).tasks(&list).await?;
+        let mut tasks = self.remotes.of(principal).tasks(&list).await?;
+        if list.vmid.is_some() {
+            // What else was done to the guest tells later which task was the last, whatever the node's clock says.
+            let all = ListTasks { kind: None, ..list };
+            tasks.extend(self.remotes.of(principal).tasks(&all).await?);
+        }
         Ok(Outcome::Tasks(
             tasks.into_iter().map(|task| task.upid).collect(),
         ))

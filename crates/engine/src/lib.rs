@@ -77,7 +77,7 @@ pub use restore_run::{
 pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_retention};
-pub use scratch::{CleanUp, CleanUpEnd, Lease, Standing, Tenure, scratch_standing};
+pub use scratch::{CleanUp, CleanUpEnd, Earlier, Lease, Standing, Tenure, scratch_standing};
 pub use size::size;
 pub use step::{Guard, Observe, Step};
 pub use time::Timestamp;

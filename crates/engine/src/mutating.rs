@@ -145,6 +145,9 @@ pub struct Mutating {
     /// The UPIDs that were listed before the first attempt that was lost.
     #[serde(default)]
     before: Option<BTreeSet<Upid>>,
+    /// The UPIDs that were listed before the first attempt.
+    #[serde(default)]
+    first_listed: Option<BTreeSet<Upid>>,
     /// What a later attempt was answered with, while the lost one is looked for once more.
     #[serde(default)]
     refusal: Option<RemoteError>,
@@ -175,6 +178,7 @@ impl Mutating {
             retried: false,
             unsent: None,
             before: None,
+            first_listed: None,
             refusal: None,
         }
     }
@@ -182,6 +186,7 @@ impl Mutating {
     /// The same, with the UPIDs that were listed by the look right before.
     #[must_use]
     pub fn knowing(mut self, known: BTreeSet<Upid>) -> Self {
+        self.first_listed = Some(known.clone());
         self.stage = Stage::Send { known };
         self
     }
@@ -208,6 +213,11 @@ impl Mutating {
     /// Whether an attempt was sent whose answer nobody read, and whose task was not found.
     pub fn was_lost(&self) -> bool {
         self.before.is_some()
+    }
+
+    /// The UPIDs that were listed before anything was sent; empty before the first look.
+    pub fn listed_before(&self) -> BTreeSet<Upid> {
+        self.first_listed.clone().unwrap_or_default()
     }
 
     /// Why the request has not happened yet, when it was tried.
@@ -303,7 +313,10 @@ impl Mutating {
     pub fn record(&mut self, now: Timestamp, outcome: Outcome) {
         self.not_before = None;
         match (self.stage.clone(), outcome) {
-            (Stage::List, Outcome::Tasks(known)) => self.stage = Stage::Send { known },
+            (Stage::List, Outcome::Tasks(known)) => {
+                self.first_listed.get_or_insert_with(|| known.clone());
+                self.stage = Stage::Send { known };
+            }
             (Stage::Send { known }, Outcome::Sent(sent)) => self.sent(now, known, sent),
             (Stage::Find { .. }, Outcome::Found { upid, effect }) => self.found(upid, effect),
             (Stage::Follow { upid }, Outcome::Followed(followed)) => self.followed(upid, followed),

@@ -8,7 +8,7 @@ use crate::job::Next;
 use crate::mark::Mark;
 use crate::outcome::Outcome;
 use crate::policy::RestoreTestPolicy;
-use crate::scratch::{CleanUp, CleanUpEnd};
+use crate::scratch::{CleanUp, CleanUpEnd, Earlier};
 use crate::time::Timestamp;
 
 /// What is known of a scratch guest that a job may have left.
@@ -20,6 +20,9 @@ pub struct Leftover {
     pub restore: Option<Upid>,
     /// The last task that was to destroy it, where there was one.
     pub destroy: Option<Upid>,
+    /// The tasks of the VMID that were there before these.
+    #[serde(default)]
+    pub earlier: Earlier,
 }
 
 /// How a reap ended.
@@ -45,7 +48,8 @@ impl ReapJob {
     /// Reaps what a job may have left.
     pub fn new(policy: &RestoreTestPolicy, leftover: Leftover) -> Self {
         let clean_up = CleanUp::new(policy, leftover.mark.clone(), leftover.restore.clone())
-            .after_destroy(leftover.destroy.clone());
+            .after_destroy(leftover.destroy.clone())
+            .later_than(leftover.earlier.clone());
         Self {
             leftover,
             clean_up,
@@ -62,6 +66,7 @@ impl ReapJob {
     pub fn leftover(&self) -> Leftover {
         Leftover {
             destroy: self.clean_up.destroy_task().cloned(),
+            earlier: self.clean_up.earlier().clone(),
             ..self.leftover.clone()
         }
     }

@@ -41,7 +41,7 @@ use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
 use crate::outcome::{Outcome, RemoteError, TaskVerdict};
 use crate::restore_run::preflight::Preflight;
-use crate::scratch::{CleanUp, Lease, Standing, scratch_standing};
+use crate::scratch::{CleanUp, Earlier, Standing, scratch_standing};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::Existence;
@@ -68,6 +68,9 @@ pub struct RestoreRunJob {
     not_before: Option<Timestamp>,
     tries: u8,
     starts: u8,
+    /// Tasks of the VMID that were there before ours.
+    #[serde(default)]
+    earlier: Earlier,
     /// Whether the process was restarted since the job began: whoever asked for the guest may have another one by now.
     #[serde(default)]
     interrupted: bool,
@@ -95,6 +98,7 @@ impl RestoreRunJob {
             not_before: None,
             tries: 0,
             starts: 0,
+            earlier: Earlier::default(),
             interrupted: false,
             start_trouble: None,
             paused: None,
@@ -197,6 +201,7 @@ impl RestoreRunJob {
                 // A task that could not be followed to its end has still been ours.
                 let upid = mutating.upid().cloned();
                 self.report.restore_upid = upid.or(self.report.restore_upid.take());
+                self.earlier.restore = mutating.listed_before();
                 if let Some(ended) = mutating.ended().cloned() {
                     self.restored(&ended);
                 }
@@ -327,7 +332,7 @@ impl RestoreRunJob {
         let Some(plan) = self.report.plan.clone() else {
             return;
         };
-        let lease = Lease::named(plan.mark.clone(), self.report.restore_upid.clone());
+        let lease = self.named_lease(&plan);
         let standing = scratch_standing(&facts.guest, &lease);
         // Somebody may have started it, or begun a backup of it, as soon as it was there: then it is as little ours to judge
         // as to destroy, and the comparison still holds.

@@ -13,7 +13,9 @@ mod records;
 pub use keeping::FormerProof;
 pub use records::{RestoreTestReport, RestoreTestRequest};
 
-use felhom_ids::{Vmid, VolumeId};
+use std::collections::BTreeSet;
+
+use felhom_ids::{Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
@@ -29,7 +31,7 @@ use crate::reap::Leftover;
 use crate::restore_test::keeping::Keeping;
 use crate::restore_test::noting::Noting;
 use crate::restore_test::preflight::Preflight;
-use crate::scratch::{CleanUp, Lease, Standing, scratch_standing};
+use crate::scratch::{CleanUp, Earlier, Lease, Standing, scratch_standing};
 use crate::step::{Observe, Step};
 use crate::time::Timestamp;
 use crate::world::{Existence, GuestFingerprint, ScratchFacts, TestSubject};
@@ -64,6 +66,9 @@ pub struct RestoreTestJob {
     patience: Patience,
     #[serde(default)]
     course: Course,
+    /// Tasks of the scratch VMID that were there before ours.
+    #[serde(default)]
+    earlier: Earlier,
     not_before: Option<Timestamp>,
     tries: u8,
     paused: Option<RemoteError>,
@@ -84,6 +89,9 @@ struct Course {
     unmeasured: bool,
     /// Whether the process was restarted after the start request: then the node may have been restarted, too.
     interrupted: bool,
+    /// Tasks of the scratch VMID that were there before the start.
+    #[serde(default)]
+    before_start: BTreeSet<Upid>,
 }
 
 /// How often the copy is checked and the start request tried anew.
@@ -129,6 +137,7 @@ impl RestoreTestJob {
             proofs: None,
             patience: Patience::default(),
             course: Course::default(),
+            earlier: Earlier::default(),
             not_before: None,
             tries: 0,
             paused: None,
@@ -164,6 +173,7 @@ impl RestoreTestJob {
             mark: plan.mark.clone(),
             restore: self.report.restore_upid.clone(),
             destroy: self.report.destroy_upid.clone(),
+            earlier: self.earlier.clone(),
         })
     }
 
@@ -278,6 +288,7 @@ impl RestoreTestJob {
                 // A task that could not be followed to its end has still been ours.
                 let upid = mutating.upid().cloned();
                 self.report.restore_upid = upid.or(self.report.restore_upid.take());
+                self.earlier.restore = mutating.listed_before();
                 if let Some(ended) = mutating.ended().cloned() {
                     self.restored(&ended);
                 }
@@ -287,6 +298,7 @@ impl RestoreTestJob {
                 mutating.record(now, outcome);
                 let upid = mutating.upid().cloned();
                 self.report.start_upid = upid.or(self.report.start_upid.take());
+                self.course.before_start = mutating.listed_before();
                 if let Some(ended) = mutating.ended().cloned() {
                     self.started(&ended);
                 }
@@ -299,6 +311,7 @@ impl RestoreTestJob {
             (State::CleaningUp(clean_up), outcome) => {
                 clean_up.record(now, outcome);
                 self.report.destroy_upid = clean_up.destroy_task().cloned();
+                self.earlier = clean_up.earlier().clone();
                 if let Some(end) = clean_up.ended().cloned() {
                     self.cleaned_up(now, end);
                 }
@@ -454,7 +467,8 @@ impl RestoreTestJob {
             return;
         };
         let restore = self.report.restore_upid.clone();
-        let lease = Lease::new(&self.request.policy, plan.mark.clone(), restore);
+        let lease = Lease::new(&self.request.policy, plan.mark.clone(), restore)
+            .later_than(self.earlier.clone());
         let standing = scratch_standing(facts, &lease);
         let (
             Existence::Guest(config),
@@ -548,7 +562,11 @@ impl RestoreTestJob {
 
     /// The copy did not stay up. That is only a statement about the backup when nobody else touched it.
     fn doubted(&mut self, facts: &ScratchFacts) {
-        let last = facts.last_task.as_ref().map(|task| &task.upid);
+        let before_start = Earlier {
+            restore: self.course.before_start.clone(),
+            ..Earlier::default()
+        };
+        let last = before_start.last(facts).map(|task| &task.upid);
         let judgement = match (last, &self.report.start_upid) {
             (Some(last), Some(ours)) if last == ours => {
                 Judgement::failed("the copy did not stay up after its start")

@@ -5,11 +5,13 @@
 //! never started and was touched by no task but ours. Everything else is left alone and becomes a finding.
 
 mod clean_up;
+mod earlier;
 mod restored;
 mod standing;
 mod tenure;
 mod told;
 
 pub use clean_up::{CleanUp, CleanUpEnd};
+pub use earlier::Earlier;
 pub use standing::{Lease, Standing, scratch_standing};
 pub use tenure::Tenure;

@@ -519,12 +519,18 @@ pub struct ScratchFacts {
     pub existence: Existence,
     /// How it runs, where it can be read.
     pub state: Option<GuestState>,
-    /// The last task on that VMID, whoever started it; `None` when none is known.
-    pub last_task: Option<TaskFacts>,
     /// Volumes on the target storage that belong to the VMID; `None` when the token may not see whether there are any.
     pub volumes: Option<Vec<VolumeId>>,
-    /// Every task on that VMID that the server lists.
-    pub tasks: BTreeSet<Upid>,
+    /// Every task on that VMID that the server lists, whoever started it, in the order in which the node's clock says that they
+    /// started.
+    pub tasks: Vec<TaskFacts>,
+}
+
+impl ScratchFacts {
+    /// The UPIDs of all that is listed.
+    pub fn upids(&self) -> BTreeSet<Upid> {
+        self.tasks.iter().map(|task| task.upid.clone()).collect()
+    }
 }
 
 /// A snapshot of a guest.

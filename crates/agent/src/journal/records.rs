@@ -247,7 +247,7 @@ impl Journal {
     /// When the journal cannot be read.
     pub async fn remains(&self) -> Result<Vec<Remains>> {
         let rows = sqlx::query(
-            "SELECT mark, restore_upid, destroy_upid, finding FROM remains ORDER BY vmid",
+            "SELECT mark, restore_upid, destroy_upid, finding, earlier FROM remains ORDER BY vmid",
         )
         .fetch_all(&self.pool)
         .await
@@ -258,11 +258,16 @@ impl Journal {
                 let restore: Option<String> = row.try_get(1).map_err(reading)?;
                 let destroy: Option<String> = row.try_get(2).map_err(reading)?;
                 let finding: String = row.try_get(3).map_err(reading)?;
+                let earlier: Option<String> = row.try_get(4).map_err(reading)?;
                 Ok(Remains {
                     leftover: Leftover {
                         mark: decode(&mark, "mark")?,
                         restore: restore.and_then(|upid| upid.parse().ok()),
                         destroy: destroy.and_then(|upid| upid.parse().ok()),
+                        earlier: earlier
+                            .map(|text| decode(&text, "earlier tasks"))
+                            .transpose()?
+                            .unwrap_or_default(),
                     },
                     finding: decode(&finding, "finding")?,
                 })
@@ -290,8 +295,8 @@ async fn leave(
     now: Timestamp,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT OR REPLACE INTO remains (vmid, mark, restore_upid, destroy_upid, since_ms, finding) \
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO remains (vmid, mark, restore_upid, destroy_upid, since_ms, finding, earlier) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(remains.leftover.mark.vmid.get())
     .bind(encode(&remains.leftover.mark, "mark")?)
@@ -299,6 +304,7 @@ async fn leave(
     .bind(remains.leftover.destroy.as_ref().map(ToString::to_string))
     .bind(now.millis())
     .bind(encode(&remains.finding, "finding")?)
+    .bind(encode(&remains.leftover.earlier, "earlier tasks")?)
     .execute(&mut **transaction)
     .await
     .map_err(writing)?;

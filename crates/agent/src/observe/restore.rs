@@ -13,7 +13,7 @@ use felhom_proxmox::{Error, Pve};
 
 use super::backup::{archive_kind, guest_state};
 use super::config::machine_config;
-use super::scratch::{last_task, volumes};
+use super::scratch::{by_start, volumes};
 use super::{Trouble, archive, guest_config, node, remote_error, storage_facts, thin_pool};
 use crate::remote::Remotes;
 
@@ -240,8 +240,7 @@ pub(crate) async fn restored(
         vmid: Some(vmid),
         ..ListTasks::default()
     };
-    let mut tasks = agent.tasks(&listed).await?;
-    let last_task = last_task(&mut tasks);
+    let tasks = by_start(agent.tasks(&listed).await?);
     let (existence, state, written) = if agent.is_free(vmid).await? {
         (Existence::Absent, None, None)
     } else {
@@ -251,9 +250,8 @@ pub(crate) async fn restored(
         guest: ScratchFacts {
             existence,
             state,
-            last_task,
             volumes: seen,
-            tasks: tasks.into_iter().map(|task| task.upid).collect(),
+            tasks,
         },
         written,
     })

@@ -21,8 +21,7 @@ pub(crate) async fn scratch(
         vmid: Some(vmid),
         ..ListTasks::default()
     };
-    let mut tasks = pve.tasks(&listed).await?;
-    let last_task = last_task(&mut tasks);
+    let tasks = by_start(pve.tasks(&listed).await?);
     // Whether the VMID is taken is asked in a way that permissions do not shorten; only then what has it.
     let (existence, state) = if pve.is_free(vmid).await? {
         (Existence::Absent, None)
@@ -32,9 +31,8 @@ pub(crate) async fn scratch(
     Ok(ScratchFacts {
         existence,
         state,
-        last_task,
         volumes,
-        tasks: tasks.into_iter().map(|task| task.upid).collect(),
+        tasks,
     })
 }
 
@@ -73,14 +71,16 @@ pub(super) async fn volumes(
     Ok(Some(of_guest.map(|volume| volume.volid).collect()))
 }
 
-/// The task that started last; a running one counts as later than one of the same second that has ended.
-pub(super) fn last_task(tasks: &mut [TaskEntry]) -> Option<TaskFacts> {
+/// In the order in which the tasks started, by the node's clock; a running one counts as later than one of the same second that
+/// has ended.
+pub(super) fn by_start(mut tasks: Vec<TaskEntry>) -> Vec<TaskFacts> {
     tasks.sort_by_key(|task| (task.starttime, task.upid.pstart(), task.outcome().is_none()));
-    tasks.last().map(|task| TaskFacts {
-        upid: task.upid.clone(),
+    let facts = tasks.into_iter().map(|task| TaskFacts {
         running: task.outcome().is_none(),
-        status: task.status.clone(),
-    })
+        upid: task.upid,
+        status: task.status,
+    });
+    facts.collect()
 }
 
 pub(crate) async fn snapshots(pve: &Pve, vmid: Vmid) -> Result<Vec<SnapshotFacts>, Trouble> {

@@ -56,7 +56,7 @@ impl RestoreRunJob {
         self.report.end = RestoreEnd::Failed;
         self.report.reasons.push(reason);
         let clean_up = self.report.plan.as_ref().and_then(|plan| {
-            let lease = Lease::named(plan.mark.clone(), self.report.restore_upid.clone());
+            let lease = self.named_lease(plan);
             CleanUp::of_restore(
                 plan.kind,
                 &plan.storages(),
@@ -68,6 +68,12 @@ impl RestoreRunJob {
             Some(clean_up) => self.state = State::CleaningUp(Box::new(clean_up)),
             None => self.finish(RestoreEnd::Failed),
         }
+    }
+
+    /// What is ours of the guest under the named VMID, as far as it is known by now.
+    pub(super) fn named_lease(&self, plan: &RestoreRunPlan) -> Lease {
+        Lease::named(plan.mark.clone(), self.report.restore_upid.clone())
+            .later_than(self.earlier.clone())
     }
 
     pub(super) fn cleaned_up(&mut self, end: CleanUpEnd) {

@@ -19,7 +19,8 @@ impl RestoreTestJob {
             &self.request.policy,
             plan.mark.clone(),
             self.report.restore_upid.clone(),
-        );
+        )
+        .later_than(self.earlier.clone());
         self.state = State::CleaningUp(Box::new(clean_up));
     }
 

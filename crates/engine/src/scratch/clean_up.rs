@@ -13,6 +13,7 @@ use crate::mutating::{Ended, Mutating};
 use crate::mutation::Mutation;
 use crate::outcome::{Outcome, TaskVerdict};
 use crate::policy::RestoreTestPolicy;
+use crate::scratch::earlier::Earlier;
 use crate::scratch::standing::{Lease, Standing, scratch_standing};
 use crate::scratch::told;
 use crate::step::Step;
@@ -101,6 +102,18 @@ impl CleanUp {
     #[must_use]
     pub fn after_destroy(mut self, destroy: Option<Upid>) -> Self {
         self.lease.destroy = destroy;
+        self
+    }
+
+    /// The tasks of the VMID that were there before ours.
+    pub fn earlier(&self) -> &Earlier {
+        &self.lease.earlier
+    }
+
+    /// The same clean-up, knowing the tasks of the VMID that were there before ours.
+    #[must_use]
+    pub fn later_than(mut self, earlier: Earlier) -> Self {
+        self.lease.earlier = earlier;
         self
     }
 
@@ -206,7 +219,10 @@ impl CleanUp {
                 running: false,
                 lock: None,
                 tasks,
-            } => self.act(self.lease.tenure.removal(kind, self.vmid), tasks),
+            } => {
+                self.lease.earlier.destroy.clone_from(&tasks);
+                self.act(self.lease.tenure.removal(kind, self.vmid), tasks);
+            }
             Standing::Ours {
                 lock: Some(lock), ..
             } => self.again(now, format!("locked ({lock})")),

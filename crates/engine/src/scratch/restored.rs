@@ -7,6 +7,7 @@ use crate::finding::{Finding, codes};
 use crate::mark::Mark;
 use crate::restore_run::{RestoreRunPolicy, VolumesSeen};
 use crate::scratch::clean_up::{CleanUp, Stage};
+use crate::scratch::earlier::Earlier;
 use crate::scratch::standing::Lease;
 use crate::scratch::tenure::Tenure;
 use crate::scratch::told::{listed, of_another, orphans};
@@ -24,6 +25,7 @@ impl Lease {
             destroy: None,
             tenure: Tenure::Named,
             before: VolumesSeen::new(),
+            earlier: Earlier::default(),
         }
     }
 
@@ -52,7 +54,7 @@ impl Lease {
         if facts.state.as_ref().is_none_or(|state| state.running) {
             return Some("it was started".to_owned());
         }
-        let Some(last) = &facts.last_task else {
+        let Some(last) = self.earlier.last(facts) else {
             return Some("which task touched it last cannot be seen".to_owned());
         };
         let is = |ours: &Option<Upid>, of_its_kind: bool| match ours {
@@ -74,7 +76,7 @@ impl Lease {
         };
         let empty = facts.volumes.as_ref().is_some_and(Vec::is_empty);
         let stopped = facts.state.as_ref().is_some_and(|state| !state.running);
-        let ours = facts.last_task.as_ref().is_some_and(|last| {
+        let ours = self.earlier.last(facts).is_some_and(|last| {
             let known = [&self.restore, &self.destroy];
             !last.running && known.into_iter().flatten().any(|upid| *upid == last.upid)
         });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::mark::Mark;
 use crate::policy::RestoreTestPolicy;
 use crate::restore_run::VolumesSeen;
+use crate::scratch::earlier::Earlier;
 use crate::scratch::restored::is_restore;
 use crate::scratch::tenure::Tenure;
 use crate::world::{Existence, GuestConfig, ScratchFacts};
@@ -59,6 +60,9 @@ pub struct Lease {
     /// Volumes that bore a named VMID before the restore.
     #[serde(default)]
     pub before: VolumesSeen,
+    /// Tasks of the VMID that were there before ours.
+    #[serde(default)]
+    pub earlier: Earlier,
 }
 
 impl Lease {
@@ -72,7 +76,15 @@ impl Lease {
             destroy: None,
             tenure: Tenure::Scratch,
             before: VolumesSeen::new(),
+            earlier: Earlier::default(),
         }
+    }
+
+    /// The same, knowing which tasks on the VMID were there before ours.
+    #[must_use]
+    pub fn later_than(mut self, earlier: Earlier) -> Self {
+        self.earlier = earlier;
+        self
     }
 }
 
@@ -97,7 +109,7 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
         return stub_standing(facts, lease);
     }
     if config.is_destroyed_stub() {
-        return destroyed_standing(facts, lease.destroy.as_ref());
+        return destroyed_standing(facts, lease);
     }
     match config.description.as_deref().and_then(Mark::find) {
         Some(found) if found == lease.mark => match lease.touched(facts) {
@@ -105,7 +117,7 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
             None => Standing::Ours {
                 running: facts.state.as_ref().is_some_and(|state| state.running),
                 lock: config.lock.clone(),
-                tasks: facts.tasks.clone(),
+                tasks: facts.upids(),
             },
         },
         Some(found) => Standing::Foreign(format!(
@@ -117,7 +129,7 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
 }
 
 fn stub_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
-    let Some(last) = &facts.last_task else {
+    let Some(last) = lease.earlier.last(facts) else {
         return Standing::Foreign(
             "a stub without a mark, and no task that made it is known".into(),
         );
@@ -131,7 +143,7 @@ fn stub_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
         Some(_) if lease.may_destroy_stub(facts) => Standing::Ours {
             running: false,
             lock: None,
-            tasks: facts.tasks.clone(),
+            tasks: facts.upids(),
         },
         Some(ours) if *ours == last.upid => Standing::Unfinished(last.upid.clone()),
         _ => Standing::Foreign(format!(
@@ -141,8 +153,8 @@ fn stub_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     }
 }
 
-fn destroyed_standing(facts: &ScratchFacts, destroy: Option<&Upid>) -> Standing {
-    match (&facts.last_task, destroy) {
+fn destroyed_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
+    match (lease.earlier.last(facts), &lease.destroy) {
         (Some(last), Some(ours)) if *ours == last.upid && !last.running => {
             Standing::Unfinished(last.upid.clone())
         }

@@ -68,9 +68,8 @@ fn scratch(config: GuestConfig, last: &Upid, running: bool) -> Outcome {
     Outcome::Scratch(Box::new(ScratchFacts {
         existence: Existence::Guest(Box::new(config)),
         state: None,
-        last_task: Some(last_task),
         volumes: Some(vec![]),
-        tasks: BTreeSet::from([last.clone()]),
+        tasks: vec![last_task],
     }))
 }
 

@@ -457,28 +457,29 @@ impl World {
         }
     }
 
+    /// What is listed of a VMID, in the order in which it began.
+    pub(crate) fn tasks_of(&self, vmid: &str) -> Vec<TaskFacts> {
+        let of_guest = self.tasks.iter().filter(|(upid, _)| upid.id() == vmid);
+        let facts = of_guest.map(|(upid, _)| TaskFacts {
+            upid: upid.clone(),
+            running: false,
+            status: None,
+        });
+        facts.collect()
+    }
+
     fn scratch_facts(&self) -> ScratchFacts {
         let existence = self.scratch.as_ref().map_or(Existence::Absent, |scratch| {
             Existence::Guest(Box::new(scratch.config.clone()))
         });
-        let last = self
-            .tasks
-            .iter()
-            .rev()
-            .find(|(upid, _)| upid.id() == "9100");
         ScratchFacts {
             existence,
             state: self.scratch.as_ref().map(|scratch| GuestState {
                 running: scratch.running,
                 ..GuestState::default()
             }),
-            last_task: last.map(|(upid, _)| TaskFacts {
-                upid: upid.clone(),
-                running: false,
-                status: None,
-            }),
             volumes: Some(vec![]),
-            tasks: self.tasks.iter().map(|(upid, _)| upid.clone()).collect(),
+            tasks: self.tasks_of("9100"),
         }
     }
 }

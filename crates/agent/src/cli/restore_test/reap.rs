@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, IsTerminal};
 
-use felhom_engine::{Existence, Job, JobKind, Leftover, Mark, Principal, ReapJob, ReapReport};
+use felhom_engine::{
+    Earlier, Existence, Job, JobKind, Leftover, Mark, Principal, ReapJob, ReapReport,
+};
 use felhom_ids::Vmid;
 use serde_json::json;
 
@@ -34,6 +36,7 @@ pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<E
             mark,
             restore: None,
             destroy: None,
+            earlier: Earlier::default(),
         };
         reports.push(one(context, &journal, &performer, leftover).await?);
     }

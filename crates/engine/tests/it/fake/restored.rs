@@ -207,11 +207,6 @@ impl World {
 
     pub(crate) fn restored_facts(&self) -> RestoredFacts {
         let guest = self.restored.as_ref();
-        let last = self
-            .tasks
-            .iter()
-            .rev()
-            .find(|(upid, _)| upid.id() == "9020");
         let guest_facts = ScratchFacts {
             existence: guest.map_or(Existence::Absent, |guest| {
                 Existence::Guest(Box::new(guest.written.config.clone()))
@@ -220,17 +215,12 @@ impl World {
                 running: guest.running,
                 ..GuestState::default()
             }),
-            last_task: last.map(|(upid, _)| TaskFacts {
-                upid: upid.clone(),
-                running: false,
-                status: None,
-            }),
             volumes: Some(if guest.is_some() {
                 vec!["local-lvm:vm-9020-disk-0".parse().unwrap()]
             } else {
                 vec![]
             }),
-            tasks: self.tasks.iter().map(|(upid, _)| upid.clone()).collect(),
+            tasks: self.tasks_of("9020"),
         };
         RestoredFacts {
             guest: guest_facts,

@@ -96,13 +96,12 @@ fn facts(written: WrittenConfig, last: &str) -> RestoredFacts {
         guest: ScratchFacts {
             existence: Existence::Guest(Box::new(written.config.clone())),
             state: Some(GuestState::default()),
-            last_task: Some(TaskFacts {
+            volumes: Some(vec![]),
+            tasks: vec![TaskFacts {
                 upid: last.parse().unwrap(),
                 running: false,
                 status: None,
-            }),
-            volumes: Some(vec![]),
-            tasks: [].into(),
+            }],
         },
         written: Some(written),
     }

@@ -1,0 +1,94 @@
+//! Which task on a VMID was the last.
+//!
+//! A UPID tells by the node's clock when its task started, and that clock may be set back: then a task of last week looks like
+//! the last. What was listed before we asked for anything is certainly earlier.
+
+use std::collections::BTreeSet;
+
+use felhom_ids::Upid;
+use serde::{Deserialize, Serialize};
+
+use crate::world::{ScratchFacts, TaskFacts};
+
+/// The tasks of a VMID that were listed before ours.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Before we asked for the restore.
+    #[serde(default)]
+    pub restore: BTreeSet<Upid>,
+    /// Before we asked for the removal, the last time that we did.
+    #[serde(default)]
+    pub destroy: BTreeSet<Upid>,
+}
+
+impl Earlier {
+    /// The last task on the VMID; `None` when none is known.
+    pub fn last<'a>(&self, facts: &'a ScratchFacts) -> Option<&'a TaskFacts> {
+        let known = [&self.destroy, &self.restore].into_iter();
+        let mut known = known.filter(|earlier| !earlier.is_empty());
+        known
+            .find_map(|earlier| {
+                let mut late = facts.tasks.iter().rev();
+                late.find(|task| !earlier.contains(&task.upid))
+            })
+            .or_else(|| facts.tasks.last())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::Existence;
+
+    /// Listed by the clock: each starts a second after the one before it.
+    fn listed(kinds: &[&str]) -> ScratchFacts {
+        let tasks = kinds.iter().zip(0x6A00_0000..).map(|(kind, at)| TaskFacts {
+            upid: upid(kind, at),
+            running: false,
+            status: None,
+        });
+        ScratchFacts {
+            existence: Existence::Absent,
+            state: None,
+            volumes: None,
+            tasks: tasks.collect(),
+        }
+    }
+
+    fn upid(kind: &str, at: u32) -> Upid {
+        let text = format!("UPID:n:00000001:00000001:{at:08X}:{kind}:9100:a@pve!b:");
+        text.parse().unwrap()
+    }
+
+    fn kind<'a>(earlier: &Earlier, facts: &'a ScratchFacts) -> Option<&'a str> {
+        earlier.last(facts).map(|task| task.upid.kind())
+    }
+
+    #[test]
+    fn what_was_listed_before_ours_is_earlier_though_the_clock_says_otherwise() {
+        // The clock was set back before our restore.
+        let facts = listed(&["vzrestore", "vzdestroy"]);
+        assert_eq!(kind(&Earlier::default(), &facts), Some("vzdestroy"));
+        let mut earlier = Earlier {
+            restore: BTreeSet::from([facts.tasks[1].upid.clone()]),
+            ..Earlier::default()
+        };
+        assert_eq!(kind(&earlier, &facts), Some("vzrestore"));
+        // And once more before our removal.
+        let facts = listed(&["vzstop", "vzrestore", "vzdestroy"]);
+        earlier.destroy = facts.upids();
+        earlier.destroy.remove(&facts.tasks[0].upid);
+        assert_eq!(kind(&earlier, &facts), Some("vzstop"));
+    }
+
+    #[test]
+    fn where_nothing_came_after_a_request_the_one_before_it_counts() {
+        let facts = listed(&["vzrestore", "vzdestroy"]);
+        let earlier = Earlier {
+            restore: BTreeSet::from([facts.tasks[1].upid.clone()]),
+            destroy: facts.upids(),
+        };
+        assert_eq!(kind(&earlier, &facts), Some("vzrestore"));
+        assert_eq!(kind(&earlier, &listed(&[])), None);
+    }
+}
