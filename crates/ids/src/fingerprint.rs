@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::InvalidName;
-use crate::text::{hex_byte, serde_as_text};
+use crate::text::{serde_as_text, sha256};
 
 /// A certificate's SHA-256. Reads `AA:BB:…` and plain hex in either case; prints the first form
 /// in upper case, as PVE and PBS show it.
@@ -27,25 +27,7 @@ impl FromStr for Fingerprint {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let parse = || {
-            let mut digest = [0; 32];
-            // A colon between all pairs or none: 32 pairs make 95 characters or 64.
-            let step = match text.len() {
-                95 => 3,
-                64 => 2,
-                _ => return None,
-            };
-            for (index, byte) in digest.iter_mut().enumerate() {
-                let start = index * step;
-                *byte = hex_byte(text.get(start..start + 2)?)?;
-                let colon = text.as_bytes().get(start + 2);
-                if step == 3 && !matches!(colon, None | Some(b':')) {
-                    return None;
-                }
-            }
-            Some(Self(digest))
-        };
-        parse().ok_or_else(|| {
+        sha256(text).map(Self).ok_or_else(|| {
             InvalidName::new(
                 "fingerprint",
                 "the SHA-256 of a certificate, 32 bytes as `AA:BB:…` or as 64 hexadecimal digits",

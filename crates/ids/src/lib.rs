@@ -4,10 +4,13 @@
 //! it was parsed from (or its canonical spelling) and travels through serde in that same form.
 //! Nothing here does I/O, and nothing here knows what a name is used for.
 
+mod backup;
 mod bridge;
+mod datastore;
 mod digest;
 mod error;
 mod fingerprint;
+mod key_fingerprint;
 mod kind;
 mod mac;
 mod node;
@@ -22,10 +25,13 @@ mod user;
 mod vmid;
 mod volume;
 
+pub use backup::{BackupGroup, BackupSnapshot, BackupType};
 pub use bridge::BridgeName;
+pub use datastore::{DatastoreName, Namespace};
 pub use digest::Digest;
 pub use error::InvalidName;
 pub use fingerprint::Fingerprint;
+pub use key_fingerprint::KeyFingerprint;
 pub use kind::GuestKind;
 pub use mac::MacAddress;
 pub use node::NodeName;

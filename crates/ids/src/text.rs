@@ -108,3 +108,23 @@ pub(crate) fn hex_byte(text: &str) -> Option<u8> {
         None
     }
 }
+
+/// A SHA-256, as `aa:bb:…` or as 64 hexadecimal digits, in either case.
+pub(crate) fn sha256(text: &str) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    // A colon between all pairs or none: 32 pairs make 95 characters or 64.
+    let step = match text.len() {
+        95 => 3,
+        64 => 2,
+        _ => return None,
+    };
+    for (index, byte) in digest.iter_mut().enumerate() {
+        let start = index * step;
+        *byte = hex_byte(text.get(start..start + 2)?)?;
+        let colon = text.as_bytes().get(start + 2);
+        if step == 3 && !matches!(colon, None | Some(b':')) {
+            return None;
+        }
+    }
+    Some(digest)
+}

@@ -32,6 +32,14 @@ pub struct BackupVolume {
 }
 
 impl VolumeId {
+    /// For names that are known to be clean.
+    pub(crate) fn new(storage: &StorageId, name: String) -> Self {
+        Self {
+            storage: storage.clone(),
+            name,
+        }
+    }
+
     /// The storage that holds the volume.
     pub fn storage(&self) -> &StorageId {
         &self.storage
@@ -121,7 +129,7 @@ fn backup_snapshot(name: &str) -> Option<BackupVolume> {
 }
 
 /// Compares with a pattern in which `d` stands for a digit and all else for itself.
-fn is_shaped(text: &str, pattern: &str) -> bool {
+pub(crate) fn is_shaped(text: &str, pattern: &str) -> bool {
     text.len() == pattern.len()
         && text
             .bytes()

@@ -4,8 +4,9 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use felhom_ids::{
-    BridgeName, ByteSize, Digest, Fingerprint, GuestKind, InvalidName, MacAddress, NodeName,
-    PoolId, SnapshotName, StorageId, TokenId, Upid, UserId, Vmid, VolumeId,
+    BackupGroup, BackupSnapshot, BackupType, BridgeName, ByteSize, DatastoreName, Digest,
+    Fingerprint, GuestKind, InvalidName, KeyFingerprint, MacAddress, Namespace, NodeName, PoolId,
+    SnapshotName, StorageId, TokenId, Upid, UserId, Vmid, VolumeId,
 };
 use proptest::prelude::*;
 use serde::Serialize;
@@ -109,9 +110,39 @@ proptest! {
     }
 
     #[test]
+    fn names_of_a_backup_server(
+        datastore in "[A-Za-z0-9_][A-Za-z0-9._-]{2,31}",
+        namespace in "([A-Za-z0-9_][A-Za-z0-9._-]{0,15}(/[A-Za-z0-9_][A-Za-z0-9._-]{0,15}){0,7})?",
+        kind in "vm|ct|host",
+        id in "[A-Za-z0-9_][A-Za-z0-9._-]{0,40}",
+        time in 1_i64..=253_402_207_200,
+    ) {
+        keeps_its_text::<DatastoreName>(&datastore);
+        keeps_its_text::<Namespace>(&namespace);
+        keeps_its_text::<BackupType>(&kind);
+        keeps_its_text::<BackupGroup>(&format!("{kind}/{id}"));
+        let group: BackupGroup = format!("{kind}/{id}").parse().unwrap();
+        let snapshot = BackupSnapshot::new(group, time).unwrap();
+        keeps_its_text::<BackupSnapshot>(&snapshot.to_string());
+        let read: BackupSnapshot = snapshot.to_string().parse().unwrap();
+        prop_assert_eq!(read.time(), time);
+        let volume = snapshot.volume(&"pbs".parse().unwrap());
+        keeps_its_text::<VolumeId>(&volume.to_string());
+        prop_assert_eq!(BackupSnapshot::from_volume(&volume), Some(snapshot));
+    }
+
+    #[test]
+    fn no_time_is_too_odd(time: i64) {
+        if let Ok(snapshot) = BackupSnapshot::new("ct/100".parse().unwrap(), time) {
+            keeps_its_text::<BackupSnapshot>(&snapshot.to_string());
+        }
+    }
+
+    #[test]
     fn fixed_length_names(digest: [u8; 32], mac: [u8; 6]) {
         let printed = Fingerprint::from_bytes(digest).to_string();
         keeps_its_text::<Fingerprint>(&printed);
+        keeps_its_text::<KeyFingerprint>(&printed.to_lowercase());
         let hex = printed.replace(':', "").to_lowercase();
         reads_back::<Fingerprint>(&hex);
         keeps_its_text::<Digest>(hex.split_at(40).0);
@@ -129,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_misread(text in "\\PC{0,60}|.{0,60}|UPID:[a-f0-9:\\\\x@!]{0,60}|[a-z]{2}:[!-~]{0,40}") {
+    fn no_text_is_misread(text in "\\PC{0,60}|.{0,60}|UPID:[a-f0-9:\\\\x@!]{0,60}|[a-z]{2}:[!-~]{0,40}|(ct|vm|host)/[0-9a-z/TZ:-]{0,30}") {
         never_lies::<Vmid>(&text);
         never_lies::<NodeName>(&text);
         never_lies::<StorageId>(&text);
@@ -141,6 +172,11 @@ proptest! {
         never_lies::<Upid>(&text);
         never_lies::<VolumeId>(&text);
         never_lies::<GuestKind>(&text);
+        never_lies::<DatastoreName>(&text);
+        never_lies::<Namespace>(&text);
+        never_lies::<BackupType>(&text);
+        never_lies::<BackupGroup>(&text);
+        never_lies::<BackupSnapshot>(&text);
         if let Ok(volume) = text.parse::<VolumeId>()
             && let Some(backup) = volume.backup()
         {
