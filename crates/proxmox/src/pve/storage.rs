@@ -1,5 +1,6 @@
 //! Storages: their configuration, their state, and the volumes on them.
 
+mod definition;
 mod volumes;
 
 use felhom_ids::{NodeName, StorageId};
@@ -11,6 +12,9 @@ use crate::encode::{Endpoint, Method, Request};
 use crate::error::Error;
 use crate::property::PruneBackups;
 
+pub use definition::{
+    ChangeStorage, CreateStorage, CreatedStorage, GetStorageConfig, PbsPlace, StoragePlace,
+};
 pub use volumes::{
     Allocate, DeleteVolume, GetVolume, ListContent, SetVolumeAttributes, StoredVolume,
     Verification, Volume,
@@ -122,6 +126,35 @@ pub struct StorageConfig {
     /// The namespace in it.
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub namespace: Option<String>,
+    /// The port of a backup server, where it is not 8007.
+    #[serde(default, deserialize_with = "decode::maybe_number")]
+    pub port: Option<u16>,
+    /// The pinned certificate of a backup server.
+    #[serde(default, deserialize_with = "decode::maybe_text")]
+    pub fingerprint: Option<String>,
+    /// Whom PVE is to the server.
+    #[serde(default, deserialize_with = "decode::maybe_text")]
+    pub username: Option<String>,
+    /// The fingerprint of the key that encrypts backups; `1` for a key that carries none.
+    #[serde(
+        default,
+        rename = "encryption-key",
+        deserialize_with = "decode::maybe_text"
+    )]
+    pub encryption_key: Option<String>,
+    /// Whether a copy of the key goes with each backup, under a master key.
+    #[serde(
+        default,
+        rename = "master-pubkey",
+        deserialize_with = "decode::maybe_text"
+    )]
+    pub master_key: Option<String>,
+    /// The path that an NFS server exports.
+    #[serde(default, deserialize_with = "decode::maybe_text")]
+    pub export: Option<String>,
+    /// The share of a CIFS server.
+    #[serde(default, deserialize_with = "decode::maybe_text")]
+    pub share: Option<String>,
     /// Whether the directory must be a mount point (a path means: that one).
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub is_mountpoint: Option<String>,

@@ -18,6 +18,13 @@ const PATTERNS: &[(&str, &str)] = &[
     ("pve-poolid", r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+){0,2}"),
     ("pve-roleid", r"[A-Za-z0-9._-]+"),
     ("pve-storage-id", r"[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]"),
+    ("pve-storage-options", r"\S+"),
+    // PVE only looks at how it begins.
+    ("pve-storage-path", r"/[^;()]+.*"),
+    (
+        "pve-storage-vgname",
+        r"[A-Za-z0-9][A-Za-z0-9_.-]*[A-Za-z0-9]",
+    ),
     ("pve-tokenid", r"USER![A-Za-z][A-Za-z0-9._-]+"),
     ("pve-vmid", r"[1-9][0-9]{2,8}"),
 ];
@@ -51,6 +58,9 @@ pub(super) fn is_in(schema: &Schema, name: &str, text: &str) -> Option<bool> {
         "pve-lxc-mp-string" => is_straight(text),
         "pve-priv" => schema.privileges.contains(text),
         "pve-storage-content" => CONTENT.contains(&text),
+        "pve-storage-server" => {
+            text.parse::<std::net::IpAddr>().is_ok() || is_in(schema, "dns-name", text)?
+        }
         "pve-userid" => (3..=64).contains(&text.chars().count()) && matches(USER, text),
         _ => return None,
     })
@@ -104,6 +114,11 @@ fn formats_take_and_refuse() {
         ("pve-storage-content", "backup", "backups"),
         ("pve-storage-content-list", "backup,iso", "backup,cd"),
         ("pve-storage-id", "a1", "a"),
+        ("pve-storage-options", "vers=4.2,soft", "a b"),
+        ("pve-storage-path", "/volume1/backup", "volume1"),
+        ("pve-storage-server", "nas.example.net", "nas_1"),
+        ("pve-storage-server", "2001:db8::7", "::x"),
+        ("pve-storage-vgname", "pve", "-pve"),
         ("pve-tokenid", "u@pve!tok", "u@pve"),
         (
             "pve-tokenid-list",

@@ -7,8 +7,9 @@ use felhom_proxmox::pve::backup::{
     BackupMode, Compression, ExtractConfig, GetVzdumpDefaults, Vzdump,
 };
 use felhom_proxmox::pve::storage::{
-    Allocate, DeleteVolume, GetStorageStatus, GetVolume, ListContent, ListStorageConfigs,
-    ListStorages, SetVolumeAttributes,
+    Allocate, ChangeStorage, CreateStorage, DeleteVolume, GetStorageConfig, GetStorageStatus,
+    GetVolume, ListContent, ListStorageConfigs, ListStorages, PbsPlace, SetVolumeAttributes,
+    StoragePlace,
 };
 
 use super::{Examples, id};
@@ -61,6 +62,81 @@ pub(super) fn add(examples: &mut Examples) {
     };
     examples.pair(&least, &most);
     backups(examples);
+    definitions(examples);
+}
+
+fn definitions(examples: &mut Examples) {
+    let text = |text: &str| text.to_owned();
+    let places = [
+        StoragePlace::Dir {
+            path: text("/mnt/usb"),
+            is_mountpoint: true,
+        },
+        StoragePlace::Nfs {
+            server: text("nas.example.net"),
+            export: text("/volume1/backup"),
+            options: Some(text("vers=4.2,soft")),
+        },
+        StoragePlace::Cifs {
+            server: text("192.168.0.9"),
+            share: text("backup"),
+            username: Some(text("felhom")),
+            password: Some(text("pass=;&word").into()),
+        },
+        StoragePlace::LvmThin {
+            vgname: text("pve"),
+            thinpool: text("data"),
+        },
+        StoragePlace::Pbs(Box::new(pbs(true))),
+        StoragePlace::Pbs(Box::new(pbs(false))),
+    ];
+    for place in places {
+        let least = CreateStorage {
+            storage: id("felhom-pbs"),
+            place: place.clone(),
+            content: Vec::new(),
+            prune_backups: None,
+        };
+        let most = CreateStorage {
+            storage: id("felhom-pbs"),
+            place,
+            content: vec![text("backup")],
+            prune_backups: Some("keep-all=1".parse().unwrap()),
+        };
+        examples.pair(&least, &most);
+    }
+    examples.one(&GetStorageConfig {
+        storage: id("felhom-pbs"),
+    });
+    let least = ChangeStorage {
+        storage: id("felhom-pbs"),
+        fingerprint: None,
+        is_mountpoint: None,
+        secret: None,
+    };
+    let most = ChangeStorage {
+        storage: id("felhom-pbs"),
+        fingerprint: Some(FINGERPRINT.parse().unwrap()),
+        is_mountpoint: Some(text("yes")),
+        secret: Some(text("0a").into()),
+    };
+    examples.pair(&least, &most);
+}
+
+const FINGERPRINT: &str = "3b:95:5a:fa:9e:0e:4a:54:f3:64:08:e5:a2:a2:6c:66:e9:86:44:64:40:8e:c2:f7:6e:41:d2:c2:1e:86:48:c4";
+
+fn pbs(all: bool) -> PbsPlace {
+    PbsPlace {
+        server: "192.168.0.180".to_owned(),
+        port: all.then_some(8008),
+        datastore: "felhom-spike".parse().unwrap(),
+        namespace: if all { "box/one" } else { "" }.parse().unwrap(),
+        fingerprint: all.then(|| FINGERPRINT.parse().unwrap()),
+        token: "felhom@pbs!n100".parse().unwrap(),
+        secret: "0a".to_owned().into(),
+        key: all.then(|| r#"{"kdf":null,"data":"AA=="}"#.to_owned().into()),
+        master_key: all.then(|| "-----BEGIN PUBLIC KEY-----\n".to_owned()),
+    }
 }
 
 fn of_volume(examples: &mut Examples, volume: &VolumeId) {
