@@ -3,6 +3,8 @@
 mod checked;
 mod guard;
 mod keep;
+mod pbs;
+mod peer;
 mod problems;
 mod raw;
 mod shown;
@@ -10,7 +12,9 @@ mod span;
 mod template;
 mod volumes;
 
-pub use checked::{ArchiveDirectory, Config, PrincipalConfig, TrustConfig};
+pub use checked::{ArchiveDirectory, Config};
+pub use pbs::PbsConfig;
+pub use peer::{PrincipalConfig, TrustConfig};
 pub use span::Span;
 pub use template::Template;
 

@@ -1,5 +1,6 @@
 //! The configuration as the program uses it: every value parsed, every default filled in.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,34 +9,14 @@ use felhom_engine::{
     BackupMode, BackupPolicy, EvidenceLevel, Floors, GuardPolicy, KeepPolicy, Principal,
     RestoreTestPolicy,
 };
-use felhom_ids::{Fingerprint, NodeName, StorageId, TokenId, Vmid};
-use felhom_proxmox::Address;
+use felhom_ids::{NodeName, StorageId, Vmid};
 use serde::Serialize;
 
+use super::pbs::PbsConfig;
+use super::peer::{self, PrincipalConfig, RawTrust, TrustConfig};
 use super::problems::Problems;
-use super::raw::{RawConfig, RawFloors, RawPrincipal, RawPve};
+use super::raw::{RawConfig, RawFloors};
 use super::span::Span;
-
-/// Whom to trust at the other end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrustConfig {
-    /// Exactly one certificate, by its SHA-256.
-    Fingerprint(Fingerprint),
-    /// Exactly one certificate authority.
-    CaFile(PathBuf),
-    /// Anybody. Warned about at every start.
-    Insecure,
-}
-
-/// One identity: a token and where its secret is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct PrincipalConfig {
-    /// `user@realm!name`.
-    pub token: TokenId,
-    /// The file that holds the secret, readable by its owner only.
-    pub secret_file: PathBuf,
-}
 
 /// A directory whose archives the agent may read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,6 +62,8 @@ pub struct Config {
     pub archives: Vec<ArchiveDirectory>,
     /// What Docker volumes should be.
     pub volumes: VolumePolicy,
+    /// Backup servers, by the storage of PVE that they are behind.
+    pub pbs: BTreeMap<StorageId, PbsConfig>,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
 }
@@ -126,19 +109,24 @@ pub(super) fn check(raw: RawConfig, path: &Path) -> Result<Config, Vec<String>> 
 
 fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> Option<Config> {
     let node = problems.parse("node", &raw.node);
-    let address = address(&raw.pve.url, problems);
-    let trust = trust(&raw.pve, base, problems);
-    let agent = principal("principals.agent", &raw.principals.agent, base, problems);
+    let address = peer::address("pve", &raw.pve.url, 8006, problems);
+    let trust = RawTrust {
+        fingerprint: raw.pve.fingerprint.as_deref(),
+        ca_file: raw.pve.ca_file.as_deref(),
+        insecure: raw.pve.insecure.unwrap_or(false),
+    };
+    let trust = peer::trust("pve", trust, base, problems);
+    let agent = peer::principal("principals.agent", &raw.principals.agent, base, problems);
     let own = raw
         .principals
         .restore_test
         .as_ref()
-        .map(|raw| principal("principals.restore-test", raw, base, problems));
+        .map(|raw| peer::principal("principals.restore-test", raw, base, problems));
     let restore = raw
         .principals
         .restore
         .as_ref()
-        .map(|raw| principal("principals.restore", raw, base, problems));
+        .map(|raw| peer::principal("principals.restore", raw, base, problems));
     let separated = own.is_some();
     let restore_tests = separated || raw.restore_test.is_some();
     let restore_test = own.unwrap_or_else(|| agent.clone());
@@ -148,6 +136,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let guard = super::guard::guard(raw.snapshot_guard.as_ref(), backup.as_ref(), problems);
     let archives = archives(&raw, base, problems);
     let volumes = super::volumes::volumes(raw.volumes.as_ref(), problems);
+    let pbs = super::pbs::pbs(&raw.pbs, base, problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
         path: path.to_owned(),
@@ -172,78 +161,8 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         guard: guard?,
         archives: archives?,
         volumes: volumes?,
+        pbs: pbs?,
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
-    })
-}
-
-fn address(url: &str, problems: &mut Problems) -> Option<String> {
-    let rest = url
-        .strip_prefix("https://")
-        .map(|rest| rest.trim_end_matches('/'));
-    let Some(rest) =
-        rest.filter(|rest| !rest.is_empty() && !rest.contains(['/', '@', '?', '#', ' ']))
-    else {
-        // What stands before an `@` may be a password, and messages end in logs.
-        let shown = url.rsplit_once('@').map_or(url, |(_, after)| after);
-        problems.0.push(format!(
-            "pve.url: `{shown}` is no address like `https://127.0.0.1:8006`"
-        ));
-        return None;
-    };
-    // `[::1]` has colons of its own.
-    let after_host = rest.rsplit_once(']').map_or(rest, |(_, after)| after);
-    let address = if after_host.contains(':') {
-        rest.to_owned()
-    } else {
-        format!("{rest}:8006")
-    };
-    let readable: Option<Address> = problems.parse("pve.url", &address);
-    readable.map(|_| address)
-}
-
-fn trust(pve: &RawPve, base: &Path, problems: &mut Problems) -> Option<TrustConfig> {
-    match (
-        &pve.fingerprint,
-        &pve.ca_file,
-        pve.insecure.unwrap_or(false),
-    ) {
-        (Some(fingerprint), None, false) => problems
-            .parse("pve.fingerprint", fingerprint)
-            .map(TrustConfig::Fingerprint),
-        (None, Some(file), false) => Some(TrustConfig::CaFile(base.join(file))),
-        (None, None, true) => Some(TrustConfig::Insecure),
-        _ => {
-            problems.0.push(
-                "pve: exactly one of `fingerprint` and `ca_file` is needed (see it with `felhom-agent trust show`)"
-                    .to_owned(),
-            );
-            None
-        }
-    }
-}
-
-fn principal(
-    key: &str,
-    raw: &RawPrincipal,
-    base: &Path,
-    problems: &mut Problems,
-) -> Option<PrincipalConfig> {
-    let token = problems.parse(&format!("{key}.token"), &raw.token);
-    let secret_file = match (&raw.secret_file, &raw.credential) {
-        (Some(file), None) => Some(base.join(file)),
-        (None, Some(name)) => crate::credentials::credential_path(name)
-            .map_err(|error| problems.0.push(format!("{key}.credential: {error}")))
-            .ok(),
-        _ => {
-            problems.0.push(format!(
-                "{key}: exactly one of `secret_file` and `credential` is needed"
-            ));
-            None
-        }
-    };
-    Some(PrincipalConfig {
-        token: token?,
-        secret_file: secret_file?,
     })
 }
 

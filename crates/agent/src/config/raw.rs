@@ -1,5 +1,6 @@
 //! The file as it is written: every key, nothing checked but its name and its type.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -21,6 +22,8 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) archives: Vec<RawArchives>,
     pub(super) volumes: Option<RawVolumes>,
+    #[serde(default)]
+    pub(super) pbs: BTreeMap<String, RawPbs>,
     pub(super) limits: Option<RawLimits>,
 }
 
@@ -48,6 +51,24 @@ pub(super) struct RawPrincipal {
     pub(super) token: String,
     pub(super) secret_file: Option<PathBuf>,
     pub(super) credential: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPbs {
+    pub(super) url: String,
+    pub(super) fingerprint: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) datastore: String,
+    pub(super) namespace: Option<String>,
+    pub(super) token: String,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) credential: Option<String>,
+    pub(super) owner: Option<String>,
+    pub(super) encrypted: Option<bool>,
+    pub(super) key_fingerprint: Option<String>,
+    pub(super) verify_every: Option<Span>,
+    pub(super) verify_for: Option<Span>,
 }
 
 #[derive(Debug, Default, Deserialize)]

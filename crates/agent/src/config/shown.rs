@@ -63,6 +63,7 @@ impl Config {
             "snapshot-guard": guard(&self.guard),
             "archives": self.archives,
             "volumes": super::volumes::shown(&self.volumes),
+            "pbs": super::pbs::shown(&self.pbs),
             "limits": {
                 "no_progress": span(backup.no_progress),
                 "settle": span(backup.settle),
@@ -75,15 +76,20 @@ impl Config {
 
 fn pve(config: &Config) -> Value {
     let mut pve = json!({ "url": format!("https://{}", config.address) });
-    let (key, value) = match &config.trust {
-        TrustConfig::Fingerprint(fingerprint) => ("fingerprint", json!(fingerprint)),
-        TrustConfig::CaFile(path) => ("ca_file", json!(path)),
-        TrustConfig::Insecure => ("insecure", json!(true)),
-    };
+    let (key, value) = trust(&config.trust);
     if let Some(pve) = pve.as_object_mut() {
         pve.insert(key.to_owned(), value);
     }
     pve
+}
+
+/// The key under which it stands, and what stands there.
+pub(super) fn trust(trust: &TrustConfig) -> (&'static str, Value) {
+    match trust {
+        TrustConfig::Fingerprint(fingerprint) => ("fingerprint", json!(fingerprint)),
+        TrustConfig::CaFile(path) => ("ca_file", json!(path)),
+        TrustConfig::Insecure => ("insecure", json!(true)),
+    }
 }
 
 fn principals(config: &Config) -> Value {

@@ -32,34 +32,41 @@ const DEATHS: [Death; 3] = [Death::Intended, Death::Unread, Death::Unwritten];
 
 /// Dies at an instant: unwinding without a trace is as near to a kill as one process can come to another's.
 struct Killer {
-    seq: Option<(i64, Death)>,
+    /// At which of the job's mutating steps: how often it looks in between depends on how busy the machine is.
+    at: Option<(usize, Death)>,
     /// Every mutating step that was begun.
-    trace: Mutex<Vec<(i64, &'static str)>>,
-    reached: Mutex<Option<i64>>,
+    trace: Mutex<Vec<&'static str>>,
 }
 
 impl Killer {
-    fn new(seq: Option<(i64, Death)>) -> Arc<Self> {
+    fn new(at: Option<(usize, Death)>) -> Arc<Self> {
         Arc::new(Self {
-            seq,
+            at,
             trace: Mutex::new(vec![]),
-            reached: Mutex::new(None),
         })
+    }
+
+    fn kill_at(&self, place: usize, death: Death) {
+        if self.at == Some((place, death)) {
+            std::panic::resume_unwind(Box::new("killed"));
+        }
     }
 }
 
 impl Progress for Killer {
     fn event(&self, event: &Event<'_>) {
         match event {
-            Event::Intended { seq, step } if step.is_mutation() => {
-                self.trace.lock().unwrap().push((*seq, step.name()));
-                *self.reached.lock().unwrap() = Some(*seq);
-                if self.seq == Some((*seq, Death::Intended)) {
-                    std::panic::resume_unwind(Box::new("killed"));
-                }
+            Event::Intended { step, .. } if step.is_mutation() => {
+                let place = {
+                    let mut trace = self.trace.lock().unwrap();
+                    trace.push(step.name());
+                    trace.len()
+                };
+                self.kill_at(place, Death::Intended);
             }
-            Event::Performed { seq, .. } if self.seq == Some((*seq, Death::Unwritten)) => {
-                std::panic::resume_unwind(Box::new("killed"));
+            Event::Performed { step, .. } if step.is_mutation() => {
+                let place = self.trace.lock().unwrap().len();
+                self.kill_at(place, Death::Unwritten);
             }
             _ => {}
         }
@@ -67,7 +74,7 @@ impl Progress for Killer {
 }
 
 /// The mutating steps of a job's undisturbed run, in order.
-async fn trace(subject: Subject, origins: &Origins) -> Vec<(i64, &'static str)> {
+async fn trace(subject: Subject, origins: &Origins) -> Vec<&'static str> {
     let bench = Bench::at(subject.speed(), FAST, Some(&origins.of(subject))).await;
     let journal = bench.journal().await;
     let performer = bench.performer();
@@ -89,7 +96,8 @@ async fn trace(subject: Subject, origins: &Origins) -> Vec<(i64, &'static str)> 
 
 struct Case {
     subject: Subject,
-    seq: i64,
+    /// Which of the job's mutating steps, from 1.
+    place: usize,
     step: &'static str,
     /// How many earlier steps of the job send a request like this one's.
     earlier: u32,
@@ -102,7 +110,7 @@ impl std::fmt::Display for Case {
         write!(
             f,
             "{:?}, {} ({}), {:?}, {}",
-            self.subject, self.step, self.seq, self.death, self.fault.0
+            self.subject, self.step, self.place, self.death, self.fault.0
         )
     }
 }
@@ -133,7 +141,7 @@ async fn die(case: &Case, bench: &Bench, origins: &Origins) -> Result<(), String
     let journal = bench.journal().await;
     let performer = bench.performer();
     let job = make(case.subject, bench, &journal, origins);
-    let killer = Killer::new(Some((case.seq, case.death)));
+    let killer = Killer::new(Some((case.place, case.death)));
     let (method, path) =
         request_of(case.step, case.subject.kind()).ok_or("no request is known for this step")?;
     if case.death == Death::Unread {
@@ -305,16 +313,16 @@ async fn cases(origins: &Origins) -> Vec<Case> {
     let mut covered = BTreeSet::new();
     for subject in SUBJECTS {
         let trace = trace(subject, origins).await;
-        for (place, (seq, step)) in trace.iter().copied().enumerate() {
+        for (before, step) in trace.iter().copied().enumerate() {
             covered.insert(step);
             let request = |step| request_of(step, subject.kind());
-            let like = |other: &&(i64, &'static str)| request(other.1) == request(step);
-            let earlier = u32::try_from(trace[..place].iter().filter(like).count()).unwrap();
+            let like = |other: &&&'static str| request(other) == request(step);
+            let earlier = u32::try_from(trace[..before].iter().filter(like).count()).unwrap();
             for death in DEATHS {
                 for fault in faults_for(subject) {
                     cases.push(Case {
                         subject,
-                        seq,
+                        place: before + 1,
                         step,
                         earlier,
                         death,

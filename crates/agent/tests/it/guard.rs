@@ -10,6 +10,11 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
+/// A world whose clock runs away slowly: a guard wants the node's and ours to agree to a minute, on a busy machine too.
+async fn calm() -> Bench {
+    Bench::at(10.0, "", None).await
+}
+
 /// A file of guest 9001's rootfs, as the world has it.
 fn sentinel(bench: &Bench) -> std::path::PathBuf {
     let volumes = bench.world.state_dir().join("volumes");
@@ -44,7 +49,7 @@ async fn guards(bench: &Bench) -> Vec<OpenGuard> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_confirmed_change_stays_and_leaves_no_snapshot() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     let before = bench.production();
     let ran = begin(&bench, &[]).await;
     assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
@@ -70,7 +75,7 @@ async fn a_confirmed_change_stays_and_leaves_no_snapshot() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_aborted_change_is_taken_back_and_the_guest_runs_as_before() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     let before = bench.root().lxc_status(vmid(9001)).await.unwrap().pid;
     begin(&bench, &[]).await;
     std::fs::write(sentinel(&bench), "broken").unwrap();
@@ -98,7 +103,7 @@ async fn an_aborted_change_is_taken_back_and_the_guest_runs_as_before() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_was_stopped_stays_stopped() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     drop(
         bench
             .root()
@@ -144,7 +149,7 @@ async fn refused(bench: &Bench, vmid: &str, exit: Exit) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_snapshotted_is_refused_with_the_mount_in_the_way_and_another_way() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     let text = refused(&bench, "9010", Exit::Refused).await;
     assert!(
         text.contains("mp3 (/mnt/mp3) is the directory `/var/lib/bindmount` of the host"),
@@ -166,7 +171,7 @@ async fn what_cannot_be_snapshotted_is_refused_with_the_mount_in_the_way_and_ano
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_may_not_snapshot_makes_no_promise() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     bench.revoke("FelhomAgent", "VM.Snapshot").await;
     let text = refused(&bench, "9001", Exit::Permission).await;
     assert!(text.contains("lacks VM.Snapshot on /vms/9001"), "{text}");
@@ -174,7 +179,7 @@ async fn a_token_that_may_not_snapshot_makes_no_promise() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_its_time_the_node_is_not_rolled_back_by_itself_and_a_person_still_can() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     bench.revoke("FelhomAgent", "Sys.Audit").await;
     let ran = begin(&bench, &["--on-expiry", "rollback"]).await;
     assert_eq!(ran.exit, Exit::Refused, "{}", ran.text());
@@ -191,7 +196,7 @@ async fn without_its_time_the_node_is_not_rolled_back_by_itself_and_a_person_sti
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_fails_is_no_guard() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     let before = bench.production();
     for kind in [
         FaultKind::TaskFail {
@@ -221,7 +226,7 @@ async fn a_snapshot_that_fails_is_no_guard() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_volume_that_no_backup_holds_is_named_before_it_is_taken_back() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     // What 9010 has in its way is taken out of it.
     bench.poke(9010, json!({ "delete": ["mp3"] })).await;
     let ran = bench
@@ -258,7 +263,7 @@ async fn a_volume_that_no_backup_holds_is_named_before_it_is_taken_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_snapshot_that_is_gone_or_is_not_ours_is_neither_rolled_back_to_nor_removed() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     begin(&bench, &[]).await;
     let name = guards(&bench).await[0].snapshot.clone();
     let root = bench.root();
@@ -281,7 +286,7 @@ async fn a_snapshot_that_is_gone_or_is_not_ours_is_neither_rolled_back_to_nor_re
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_that_fails_leaves_the_guard_as_it_was() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     begin(&bench, &[]).await;
     let before = guest_9001(&bench);
     let text = "can't rollback, 's1' is not most recent snapshot on 'zfs:subvol-9001-disk-0'";
@@ -301,7 +306,7 @@ async fn a_rollback_that_fails_leaves_the_guard_as_it_was() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rollback_whose_end_nobody_knows_is_left_to_a_person() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     begin_short(&bench, "rollback").await;
     bench
         .world
@@ -358,7 +363,7 @@ async fn begin_short(bench: &Bench, on_expiry: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forgotten_change_is_taken_back_when_it_was_begun_so() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     begin_short(&bench, "rollback").await;
     assert!(settle_until(&bench, "rolled-back").await);
     assert_ne!(
@@ -372,7 +377,7 @@ async fn a_forgotten_change_is_taken_back_when_it_was_begun_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_forgotten_change_is_told_where_it_is_kept_and_every_command_that_changes_something_settles()
  {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     begin_short(&bench, "keep").await;
     assert!(!settle_until(&bench, "rolled-back").await);
     let list = bench.run(&["snapshot", "list"]).await;
@@ -399,7 +404,7 @@ async fn a_forgotten_change_is_told_where_it_is_kept_and_every_command_that_chan
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_jumped_rolls_nothing_back() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     let ran = begin(&bench, &["--on-expiry", "rollback"]).await;
     assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
     std::fs::write(sentinel(&bench), "at work").unwrap();
@@ -421,7 +426,7 @@ async fn a_clock_that_jumped_rolls_nothing_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_persons_word_comes_before_what_is_due() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     begin_short(&bench, "rollback").await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let dry = bench.run(&["snapshot", "settle", "--dry-run"]).await;
@@ -441,7 +446,7 @@ async fn a_persons_word_comes_before_what_is_due() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_confirmed_guard_of_a_locked_guest_is_confirmed_and_its_snapshot_goes_later() {
-    let bench = Bench::new().await;
+    let bench = calm().await;
     begin_short(&bench, "rollback").await;
     bench
         .poke(9001, json!({ "set": { "lock": "backup" } }))

@@ -29,8 +29,15 @@ const LEAST: &str = "node = \"pve\"\n\
                      token = \"agent@pve!agent\"\n\
                      secret_file = \"secret\"\n";
 
+const PBS: &str = "[pbs.offsite]\n\
+                   url = \"https://192.168.0.180\"\n\
+                   ca_file = \"ca.pem\"\n\
+                   datastore = \"store\"\n\
+                   token = \"felhom@pbs!agent\"\n\
+                   secret_file = \"secret\"\n";
+
 /// The places of the file where keys may stand, each with the beginning of a file that ends in that place.
-const PLACES: [(&str, &str); 14] = [
+const PLACES: [(&str, &str); 15] = [
     ("", ""),
     ("pve.", "[pve]\n"),
     ("principals.NAME.", "[principals.agent]\n"),
@@ -47,6 +54,7 @@ const PLACES: [(&str, &str); 14] = [
         "volumes.rules[].accepted_loss.",
         "[[volumes.rules]]\n[volumes.rules.accepted_loss]\n",
     ),
+    ("pbs.STORAGE.", "[pbs.offsite]\n"),
     ("limits.", "[limits]\n"),
 ];
 
@@ -79,6 +87,7 @@ fn the_page_has_every_key_of_the_configuration_and_no_other() {
         "volumes",
         "rules",
         "accepted_loss",
+        "pbs",
         "limits",
     ];
     let mut all = BTreeSet::new();
@@ -95,7 +104,8 @@ fn the_page_has_every_key_of_the_configuration_and_no_other() {
 #[test]
 fn every_key_that_config_show_prints_stands_in_the_page_with_its_default() {
     let page = rows("configuration.md");
-    let config = config::parse(Path::new("/etc/felhom/agent.toml"), LEAST).unwrap();
+    let text = format!("{LEAST}{PBS}");
+    let config = config::parse(Path::new("/etc/felhom/agent.toml"), &text).unwrap();
     let mut shown = BTreeMap::new();
     flatten("", &config.shown(), &mut shown);
     let mut compared = 0;
@@ -103,6 +113,7 @@ fn every_key_that_config_show_prints_stands_in_the_page_with_its_default() {
         let named = ["agent", "restore-test"].iter().fold(key, |key, name| {
             key.replace(&format!("principals.{name}."), "principals.NAME.")
         });
+        let named = named.replace("pbs.offsite.", "pbs.STORAGE.");
         let row = page
             .get(&named)
             .unwrap_or_else(|| panic!("`{named}` is not in the page"));
