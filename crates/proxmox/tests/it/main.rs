@@ -13,6 +13,7 @@ mod delivery;
 mod follow;
 mod login;
 mod machines;
+mod pbs;
 mod properties;
 mod recordings;
 mod schema;
