@@ -11,6 +11,7 @@
 pub mod access;
 pub mod datastore;
 pub mod download;
+pub mod format;
 pub mod identities;
 pub mod jobs;
 pub mod node;

@@ -14,6 +14,7 @@ mod follow;
 mod login;
 mod machines;
 mod pbs;
+mod pbs_formats;
 mod properties;
 mod recordings;
 mod schema;
