@@ -15,6 +15,7 @@ mod login;
 mod machines;
 mod pbs;
 mod pbs_formats;
+mod pbs_recordings;
 mod properties;
 mod recordings;
 mod schema;
