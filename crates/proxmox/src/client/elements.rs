@@ -41,10 +41,35 @@ impl Elements {
         piece: &[u8],
         each: &mut dyn FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        for byte in piece {
-            self.take(*byte, each)?;
+        let mut rest = piece;
+        while let Some((first, behind)) = rest.split_first() {
+            let run = self.run(rest);
+            if let Some((run, behind)) = rest
+                .split_at_checked(run)
+                .filter(|(run, _)| !run.is_empty())
+            {
+                self.keep(run)?;
+                rest = behind;
+            } else {
+                self.take(*first, each)?;
+                rest = behind;
+            }
         }
         Ok(())
+    }
+
+    /// How many bytes belong to the element and change nothing else.
+    fn run(&self, bytes: &[u8]) -> usize {
+        if self.place != Place::Within || self.escaped {
+            return 0;
+        }
+        let ends = |byte: &u8| match byte {
+            b'"' => true,
+            b'\\' => self.in_string,
+            b'{' | b'}' | b'[' | b']' | b',' | b' ' | b'\t' | b'\r' | b'\n' => !self.in_string,
+            _ => false,
+        };
+        bytes.iter().position(ends).unwrap_or(bytes.len())
     }
 
     /// Whether the list and everything around it has come to its end.
@@ -74,7 +99,7 @@ impl Elements {
                 if self.depth == 1 {
                     self.key.clear();
                 }
-                self.keep(byte)?;
+                self.keep(&[byte])?;
             }
             b'{' | b'[' => self.open(byte)?,
             b'}' | b']' => {
@@ -85,7 +110,7 @@ impl Elements {
                 }
                 self.depth = self.depth.checked_sub(1).ok_or_else(unbalanced)?;
                 if !ends {
-                    self.keep(byte)?;
+                    self.keep(&[byte])?;
                 }
             }
             b',' if self.place == Place::Within && self.depth == 2 => {
@@ -96,7 +121,7 @@ impl Elements {
             }
             byte if byte.is_ascii_whitespace() => {}
             _ if self.depth == 0 => return Err(unbalanced().into()),
-            byte => self.keep(byte)?,
+            byte => self.keep(&[byte])?,
         }
         Ok(())
     }
@@ -114,7 +139,7 @@ impl Elements {
             return Ok(());
         }
         self.depth += 1;
-        self.keep(byte)
+        self.keep(&[byte])
     }
 
     fn take_of_string(&mut self, byte: u8) -> Result<(), serde_json::Error> {
@@ -127,20 +152,20 @@ impl Elements {
         if self.depth == 1 && self.in_string && self.key.len() < LONGEST_KEY {
             self.key.push(byte);
         }
-        self.keep(byte)
+        self.keep(&[byte])
     }
 
     /// Only what belongs to an element is kept.
-    fn keep(&mut self, byte: u8) -> Result<(), serde_json::Error> {
+    fn keep(&mut self, bytes: &[u8]) -> Result<(), serde_json::Error> {
         if self.place != Place::Within {
             return Ok(());
         }
-        if self.element.len() >= LONGEST {
+        if self.element.len() + bytes.len() > LONGEST {
             return Err(serde_json::Error::custom(format_args!(
                 "an element is longer than {LONGEST} bytes"
             )));
         }
-        self.element.push(byte);
+        self.element.extend_from_slice(bytes);
         Ok(())
     }
 

@@ -91,7 +91,7 @@ pub struct AclEntry {
     pub propagate: bool,
 }
 
-/// A change of users, tokens and grants: what an admin does once.
+/// A change of users, tokens and grants: what an admin does once, logged in. No token may grant anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// `POST /access/users`, without a password: nobody can log in as this user.

@@ -2,6 +2,7 @@
 //! stands in the list of those that none makes, with the reason.
 
 mod checks;
+mod requests;
 mod table;
 
 use std::collections::BTreeMap;
@@ -68,11 +69,7 @@ fn every_recorded_exchange_of_a_backup_server_is_accounted_for() {
     let (table, mut wrong) = (table(), Vec::new());
     let (mut used, mut read, mut refused, mut others) = (BTreeMap::new(), 0, 0, BTreeMap::new());
     for record in &records {
-        let (method, path) = (
-            record["method"].as_str().unwrap(),
-            record["path"].as_str().unwrap(),
-        );
-        let path = path.strip_prefix("/api2/json").unwrap_or(path);
+        let (method, path) = parts(record);
         let found = table
             .iter()
             .find(|(verb, pattern, _)| *verb == method && matches(pattern, path));
@@ -118,6 +115,75 @@ fn every_recorded_exchange_of_a_backup_server_is_accounted_for() {
     let rest: usize = others.values().sum();
     assert_eq!(read + refused + rest, records.len());
     assert!(read > 190, "{read}");
+}
+
+/// What no call of ours says, though it has the path: exchanges by name, with the reason.
+const UNSAID: &[(&str, &str)] = &[
+    (
+        "both:permissions-self-auth-id",
+        "a token asks about itself by not naming anybody",
+    ),
+    ("prune-dry-run-keep-0", "no number of ours to keep is zero"),
+    (
+        "prune-dry-run-use-task",
+        "a group is pruned before the answer",
+    ),
+    ("task-log:download", "lines are read one by one"),
+    ("task-log:test-status", "the status has a call of its own"),
+    ("tasks:statusfilter", "`errors` says nearly the same"),
+    (
+        "ticket-login-token",
+        "a login is no call: `pbs::login` has it on the wire",
+    ),
+    ("ticket-login-user", "likewise"),
+    ("ticket-login-wrong", "likewise"),
+    ("token-only:permissions-self-auth-id", "as above"),
+    ("user-only:permissions-self-auth-id", "as above"),
+];
+
+/// Calls are made anew from what was recorded of their requests, and say the same.
+#[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "the counts are for whoever reads the test's output"
+)]
+fn our_calls_say_what_the_recorded_requests_said() {
+    let records = recordings("our_calls_say_what_the_recorded_requests_said");
+    let table = table();
+    let (mut said, mut unsaid, mut wrong) = (0, Vec::new(), Vec::new());
+    for record in &records {
+        let (method, path) = parts(record);
+        let is_ours = table.iter().any(|(verb, pattern, then)| {
+            *verb == method && matches(pattern, path) && matches!(then, Use::Call(_))
+        });
+        if !is_ours {
+            continue;
+        }
+        match requests::compare(record) {
+            Ok(true) => said += 1,
+            Ok(false) => unsaid.push(record["name"].as_str().unwrap().to_owned()),
+            Err(error) => wrong.push(format!("{}: {error}", record["name"])),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    if records.is_empty() {
+        return;
+    }
+    println!(
+        "backup server: {said} requests said anew, {} not: {UNSAID:#?}",
+        unsaid.len()
+    );
+    unsaid.sort_unstable();
+    unsaid.dedup();
+    let known: Vec<&str> = UNSAID.iter().map(|(name, _)| *name).collect();
+    assert_eq!(unsaid, known);
+    assert!(said > 220, "{said}");
+}
+
+fn parts(record: &Value) -> (&str, &str) {
+    let path = record["path"].as_str().unwrap();
+    let path = path.strip_prefix("/api2/json").unwrap_or(path);
+    (record["method"].as_str().unwrap(), path)
 }
 
 /// The error that a recorded refusal must become.

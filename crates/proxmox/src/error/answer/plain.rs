@@ -49,12 +49,13 @@ pub(super) fn sort(request: String, text: String) -> Error {
     }
 }
 
-/// Denials that are no 403: those of another's task, of another's permissions, of a reader, and of snapshots of which
-/// somebody else is the owner.
+/// Denials that are no 403: those of another's task, of another's permissions, of a reader, of snapshots of which somebody
+/// else is the owner, and of grants, which no token may give.
 fn is_denial(text: &str) -> bool {
     text.starts_with("permission check failed")
         || text.starts_with("no permissions on ")
         || text.starts_with("not allowed to list permissions of ")
+        || text.starts_with("Unprivileged ")
         || text == "task access not allowed"
         || text.starts_with("backup owner check failed")
 }
@@ -109,6 +110,7 @@ mod tests {
             "task access not allowed",
             "not allowed to list permissions of felhom@pbs",
             "no permissions on /datastore/felhom-spike",
+            "Unprivileged API tokens can't set ACL items.",
         ] {
             assert!(matches!(sorted(text), Error::Forbidden { .. }), "{text}");
         }
