@@ -6,6 +6,7 @@
 
 mod address;
 mod connection;
+pub(crate) mod elements;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,8 @@ use crate::error::{Error, Phase};
 use crate::tls::{self, Trust};
 
 pub use address::{Address, InvalidAddress};
-use connection::{Answer, Connection, Failure};
+use connection::{Answer, Connection, Failure, Intake};
+use elements::Elements;
 
 /// Idle connections kept. PVE has few workers and many clients.
 const IDLE: usize = 2;
@@ -66,7 +68,7 @@ pub struct Settings {
     pub trust: Trust,
     /// How long to wait for what.
     pub timeouts: Timeouts,
-    /// The longest answer to accept.
+    /// The longest answer to accept, in bytes, where the request itself sets no other limit.
     pub longest_answer: usize,
 }
 
@@ -81,6 +83,15 @@ impl Settings {
             longest_answer: 32 << 20,
         }
     }
+}
+
+/// The beginning of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Its first bytes.
+    pub bytes: Bytes,
+    /// Whether there was no more.
+    pub is_whole: bool,
 }
 
 /// A connection to one server as one identity. Cloning it is cheap and shares the idle connections.
@@ -142,8 +153,76 @@ impl Client {
 
     /// Sends a request and returns the body of a successful answer, unread.
     pub async fn exchange(&self, request: &Request) -> Result<Bytes, Error> {
+        let mut intake = Intake::Whole(self.longest(request));
+        self.answer(request, &mut intake)
+            .await
+            .map(|answer| answer.body)
+    }
+
+    /// Sends a request and returns the beginning of a successful answer's body: at most `most`
+    /// bytes. What lies behind them is not read; the connection is given up instead.
+    pub async fn head(&self, request: &Request, most: usize) -> Result<Head, Error> {
+        let answer = self.answer(request, &mut Intake::Head(most)).await?;
+        Ok(Head {
+            bytes: answer.body,
+            is_whole: answer.is_whole,
+        })
+    }
+
+    /// Sends a request whose answer is a list, and hands on each element as it comes, in the
+    /// server's order. No more than one element is in memory, however long the list is; all of it
+    /// is at most as long as the request allows. Returns how many there were.
+    ///
+    /// # Errors
+    /// Those of [`Client::send`]. Elements that came before were handed on: an error means that
+    /// they are not all.
+    pub async fn each<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+        mut each: impl FnMut(T) + Send,
+    ) -> Result<u64, Error> {
+        let credentials = &self.shared.settings.credentials;
+        let unreadable = |kept: &[u8], source: &serde_json::Error| {
+            decode::unreadable_list(request, kept, source, credentials)
+        };
+        let (mut elements, mut count) = (Elements::default(), 0_u64);
+        let mut take = |piece: &[u8]| {
+            // What cannot be cut is told by its beginning, what cannot be read by itself.
+            let mut failed = None;
+            let cut = elements.feed::<serde_json::Error>(piece, &mut |element| {
+                match serde_json::from_slice(element) {
+                    Ok(value) => each(value),
+                    Err(source) => {
+                        let error = unreadable(element, &source);
+                        failed = Some(error);
+                        return Err(source);
+                    }
+                }
+                count += 1;
+                Ok(())
+            });
+            cut.map_err(|source| failed.unwrap_or_else(|| unreadable(piece, &source)))
+        };
+        self.answer(
+            request,
+            &mut Intake::Pieces(self.longest(request), &mut take),
+        )
+        .await?;
+        elements
+            .finish()
+            .map_err(|source| unreadable(b"", &source))?;
+        Ok(count)
+    }
+
+    fn longest(&self, request: &Request) -> usize {
+        request
+            .longest_answer()
+            .unwrap_or(self.shared.settings.longest_answer)
+    }
+
+    async fn answer(&self, request: &Request, intake: &mut Intake<'_>) -> Result<Answer, Error> {
         let started = Instant::now();
-        let result = self.attempt(request).await;
+        let result = self.attempt(request, intake).await;
         let status = result.as_ref().map_or(0, |answer| answer.status.as_u16());
         tracing::debug!(
             method = request.method().as_str(),
@@ -154,7 +233,7 @@ impl Client {
         );
         let answer = result?;
         if answer.status.is_success() {
-            return Ok(answer.body);
+            return Ok(answer);
         }
         Err(Error::refused(
             request,
@@ -166,7 +245,7 @@ impl Client {
     }
 
     /// On an idle connection if allowed and there is one, else, or if that one broke, on a fresh one.
-    async fn attempt(&self, request: &Request) -> Result<Answer, Error> {
+    async fn attempt(&self, request: &Request, intake: &mut Intake<'_>) -> Result<Answer, Error> {
         let settings = &self.shared.settings;
         let timeouts = &settings.timeouts;
         let after = if request.is_slow() {
@@ -182,7 +261,7 @@ impl Client {
         if !request.needs_fresh_connection()
             && let Some(connection) = self.take_idle()
         {
-            let tried = tokio::time::timeout(after, self.converse(connection, request));
+            let tried = tokio::time::timeout(after, self.converse(connection, request, intake));
             match tried.await.map_err(late)? {
                 Err(Failure::Lost {
                     answering: false,
@@ -191,31 +270,33 @@ impl Client {
                 }) => {
                     tracing::trace!(error = %source, "an idle connection was closed, using a fresh one");
                 }
-                other => return other.map_err(|failure| self.failed(request, failure)),
+                other => return other.map_err(|failure| Self::failed(request, failure)),
             }
         }
         let tls = tls::connect(&self.shared.connector, &settings.address, timeouts.connect).await?;
-        let work = async { self.converse(Connection::open(tls).await?, request).await };
+        let work = async {
+            self.converse(Connection::open(tls).await?, request, intake)
+                .await
+        };
         tokio::time::timeout(after, work)
             .await
             .map_err(late)?
-            .map_err(|failure| self.failed(request, failure))
+            .map_err(|failure| Self::failed(request, failure))
     }
 
     async fn converse(
         &self,
         mut connection: Connection,
         request: &Request,
+        intake: &mut Intake<'_>,
     ) -> Result<Answer, Failure> {
         let message = self.message(request).map_err(|source| Failure::Lost {
             sent: false,
             answering: false,
             source: source.into(),
         })?;
-        let answer = connection
-            .exchange(message, self.shared.settings.longest_answer)
-            .await?;
-        if connection.is_reusable() {
+        let answer = connection.exchange(message, intake).await?;
+        if answer.is_whole && connection.is_reusable() {
             self.keep(connection);
         }
         Ok(answer)
@@ -244,7 +325,7 @@ impl Client {
         message.header(CONTENT_TYPE, form).body(Full::new(body))
     }
 
-    fn failed(&self, request: &Request, failure: Failure) -> Error {
+    fn failed(request: &Request, failure: Failure) -> Error {
         let request = request.to_string();
         match failure {
             Failure::Lost { sent, source, .. } => Error::ConnectionLost {
@@ -252,10 +333,8 @@ impl Client {
                 sent,
                 source,
             },
-            Failure::TooLong => Error::TooLong {
-                request,
-                limit: self.shared.settings.longest_answer,
-            },
+            Failure::TooLong(limit) => Error::TooLong { request, limit },
+            Failure::Unreadable(error) => error,
             Failure::NotHttp(source) => Error::Decode {
                 request,
                 what: "an HTTP/1.1 answer",

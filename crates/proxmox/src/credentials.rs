@@ -9,9 +9,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Error;
+use crate::product::Product;
 use crate::token::Token;
 
-/// What a ticket's writes must carry besides the cookie; tokens need none (pve-http-server).
+/// What a ticket's writes must carry besides the cookie; tokens need none (pve-http-server,
+/// proxmox-rest-server).
 pub(crate) const CSRF: HeaderName = HeaderName::from_static("csrfpreventiontoken");
 
 /// So much of a secret shows by no chance. A third of a token's 36 characters leaves more than anybody can try.
@@ -31,15 +33,26 @@ pub enum Credentials {
 /// The proof of a login. Its values never show in `Debug` output.
 #[derive(Clone)]
 pub struct Ticket {
+    product: Product,
     user: UserId,
     proof: SecretString,
     csrf: SecretString,
 }
 
 impl Ticket {
-    /// Joins what a login answers.
+    /// Joins what a login to Proxmox VE answers.
     pub fn new(user: UserId, proof: SecretString, csrf: SecretString) -> Self {
-        Self { user, proof, csrf }
+        Self::of(Product::VirtualEnvironment, user, proof, csrf)
+    }
+
+    /// Joins what a login answers.
+    pub fn of(product: Product, user: UserId, proof: SecretString, csrf: SecretString) -> Self {
+        Self {
+            product,
+            user,
+            proof,
+            csrf,
+        }
     }
 
     /// Who logged in.
@@ -82,7 +95,7 @@ impl Credentials {
             Self::Token(token) => Some((AUTHORIZATION, token.header()?)),
             Self::Ticket(ticket) => {
                 let encoded = utf8_percent_encode(ticket.proof.expose_secret(), NON_ALPHANUMERIC);
-                let value = secret_value(&format!("PVEAuthCookie={encoded}"))?;
+                let value = secret_value(&format!("{}={encoded}", ticket.product.cookie()))?;
                 Some((COOKIE, value))
             }
         })
@@ -157,6 +170,21 @@ mod tests {
         assert!(value.is_sensitive());
         assert_eq!(ticket().csrf().unwrap().unwrap(), "6A:x+y");
         assert!(Credentials::Anonymous.header().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_backup_server_has_a_cookie_of_its_own() {
+        let ticket = Ticket::of(
+            Product::BackupServer,
+            "felhom@pbs".parse().unwrap(),
+            "PBS:felhom@pbs:6B::a/b".to_owned().into(),
+            "6B:x".to_owned().into(),
+        );
+        let (_, value) = Credentials::from(ticket).header().unwrap().unwrap();
+        assert_eq!(
+            value.to_str().unwrap(),
+            "PBSAuthCookie=PBS%3Afelhom%40pbs%3A6B%3A%3Aa%2Fb"
+        );
     }
 
     #[test]

@@ -33,6 +33,17 @@ pub fn data<T: DeserializeOwned>(
         })
 }
 
+/// A list of which an element cannot be read, or which is none; `kept` is what stood there.
+pub(crate) fn unreadable_list(
+    request: &Request,
+    kept: &[u8],
+    source: &serde_json::Error,
+    credentials: &Credentials,
+) -> Error {
+    let what = "a JSON object with a list of the expected things as `data`";
+    unreadable(request, what, kept, source, credentials)
+}
+
 /// The outer object of every answer. `data` must be there, though it may be `null`.
 #[derive(Debug)]
 struct Envelope<T> {
@@ -226,6 +237,14 @@ pub(crate) fn truth(text: &str) -> Option<bool> {
         "" | "0" | "off" | "no" | "false" => Some(false),
         _ => None,
     }
+}
+
+/// Yes or no, or nothing (`null`, which is neither). Combine with `#[serde(default)]`.
+pub fn maybe_flag<'de, D: Deserializer<'de>>(from: D) -> Result<Option<bool>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    struct Flag(#[serde(deserialize_with = "flag")] bool);
+    Ok(Option::<Flag>::deserialize(from)?.map(|Flag(set)| set))
 }
 
 /// A text, which may have been written as a number.

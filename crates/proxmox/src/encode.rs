@@ -66,6 +66,7 @@ pub struct Request {
     slow: bool,
     fresh: bool,
     confidential: bool,
+    longest_answer: Option<usize>,
 }
 
 impl Request {
@@ -83,6 +84,7 @@ impl Request {
             slow: false,
             fresh: false,
             confidential: false,
+            longest_answer: None,
         }
     }
 
@@ -161,6 +163,13 @@ impl Request {
         self
     }
 
+    /// Sets a limit of its own for the length of the answer, in bytes.
+    #[must_use]
+    pub fn at_most(mut self, bytes: usize) -> Self {
+        self.longest_answer = Some(bytes);
+        self
+    }
+
     /// The method.
     pub fn method(&self) -> Method {
         self.method
@@ -178,6 +187,10 @@ impl Request {
 
     pub(crate) fn is_slow(&self) -> bool {
         self.slow
+    }
+
+    pub(crate) fn longest_answer(&self) -> Option<usize> {
+        self.longest_answer
     }
 
     pub(crate) fn is_confidential(&self) -> bool {

@@ -143,12 +143,12 @@ pub enum Error {
         /// The server's words.
         text: String,
     },
-    /// A guest is locked by another operation.
+    /// A guest, or a backup on a backup server, is locked by another operation.
     #[error("{request}: {text}")]
     Locked {
         /// Method and path.
         request: String,
-        /// The lock's name, such as `backup`.
+        /// The lock's name, such as `backup`; of a backup that is being read or written, `in use`.
         lock: String,
         /// The server's words.
         text: String,

@@ -5,6 +5,8 @@
 
 mod follow;
 mod outcome;
+pub(crate) mod requests;
+mod status;
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::error::Error;
 use crate::error::answer::beginning;
 
 pub use outcome::Outcome;
+pub use status::{TaskEntry, TaskState, TaskStatus};
 
 /// A task that a mutation started. Whether the mutation happened is only known when it has ended.
 #[must_use = "a 200 is not success: follow the task to its end"]

@@ -7,22 +7,39 @@ use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::Error;
+use crate::product::Product;
 
-/// Who we are to a Proxmox VE server. The secret never shows in `Debug` output.
+/// Who we are to a Proxmox server. The secret never shows in `Debug` output.
 #[derive(Clone)]
 pub struct Token {
+    product: Product,
     id: TokenId,
     secret: SecretString,
 }
 
 impl Token {
-    /// Joins a token's id with its secret; blanks and line ends around the secret are dropped, as
+    /// Joins the id of a token of Proxmox VE with its secret; blanks and line ends around the secret are dropped, as
     /// files end with one.
     pub fn new(id: TokenId, secret: &SecretString) -> Self {
+        Self::of(Product::VirtualEnvironment, id, secret)
+    }
+
+    /// The same for a token of a Proxmox Backup Server.
+    pub fn pbs(id: TokenId, secret: &SecretString) -> Self {
+        Self::of(Product::BackupServer, id, secret)
+    }
+
+    fn of(product: Product, id: TokenId, secret: &SecretString) -> Self {
         Self {
+            product,
             id,
             secret: SecretString::from(secret.expose_secret().trim().to_owned()),
         }
+    }
+
+    /// Whose token it is.
+    pub fn product(&self) -> Product {
+        self.product
     }
 
     /// The public half.
@@ -32,7 +49,12 @@ impl Token {
 
     /// The header's value, marked so that nothing prints it.
     pub(crate) fn header(&self) -> Result<HeaderValue, Error> {
-        let text = format!("PVEAPIToken={}={}", self.id, self.secret.expose_secret());
+        let (scheme, separator) = self.product.token_scheme();
+        let text = format!(
+            "{scheme}={}{separator}{}",
+            self.id,
+            self.secret.expose_secret()
+        );
         let mut value = HeaderValue::from_str(&text).map_err(|_| Error::Trust {
             what: format!(
                 "the secret of {} holds characters that no token has",
@@ -76,6 +98,18 @@ mod tests {
         );
         assert!(header.is_sensitive());
         assert!(!format!("{header:?}").contains("0f0f"));
+    }
+
+    #[test]
+    fn a_backup_server_has_another_separator() {
+        let secret = SecretString::from("0f0f-1234".to_owned());
+        let token = Token::pbs("felhom@pbs!n100".parse().unwrap(), &secret);
+        let header = token.header().unwrap();
+        assert_eq!(
+            header.to_str().unwrap(),
+            "PBSAPIToken=felhom@pbs!n100:0f0f-1234"
+        );
+        assert!(!format!("{header:?} {token:?}").contains("0f0f"));
     }
 
     #[test]

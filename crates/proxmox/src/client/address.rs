@@ -7,8 +7,10 @@ use std::str::FromStr;
 use rustls_pki_types::ServerName;
 use serde::{Deserialize, Serialize};
 
+use crate::product::Product;
+
 /// Host and port of an HTTPS API. Reads `host`, `host:port`, `[::1]:8006` and the same behind
-/// `https://`; without a port it is 8006.
+/// `https://`; without a port it is 8006, as Proxmox VE's, or that of [`Address::of`]'s product.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Address {
@@ -20,9 +22,6 @@ pub struct Address {
 /// `ServerName` has no serde; it is always derived from the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ServerNameText(ServerName<'static>);
-
-/// Where PVE listens unless told otherwise.
-const PORT: u16 = 8006;
 
 /// A text that is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,10 +46,9 @@ impl Address {
     }
 }
 
-impl FromStr for Address {
-    type Err = InvalidAddress;
-
-    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+impl Address {
+    /// Reads the address of a server of this product, whose port is meant where none is written.
+    pub fn of(product: Product, text: &str) -> Result<Self, InvalidAddress> {
         let refuse = |why| InvalidAddress { why };
         if text.starts_with("http://") {
             return Err(refuse("it is not HTTPS"));
@@ -64,7 +62,8 @@ impl FromStr for Address {
         if rest.contains(['/', '?', '#']) {
             return Err(refuse("it holds a path"));
         }
-        let (host, port) = split(rest).ok_or_else(|| refuse("the port is not a number"))?;
+        let (host, port) =
+            split(rest, product.port()).ok_or_else(|| refuse("the port is not a number"))?;
         let server_name =
             ServerName::try_from(host.to_owned()).map_err(|_| refuse("the host is no name"))?;
         Ok(Self {
@@ -75,13 +74,21 @@ impl FromStr for Address {
     }
 }
 
-fn split(text: &str) -> Option<(&str, u16)> {
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        Self::of(Product::VirtualEnvironment, text)
+    }
+}
+
+fn split(text: &str, usual: u16) -> Option<(&str, u16)> {
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Some((text, PORT));
+        return Some((text, usual));
     }
     if let Some((host, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         let port = if port.is_empty() {
-            PORT
+            usual
         } else {
             port.strip_prefix(':')?.parse().ok()?
         };
@@ -89,7 +96,7 @@ fn split(text: &str) -> Option<(&str, u16)> {
     }
     match text.split_once(':') {
         Some((host, port)) => Some((host, port.parse().ok().filter(|port| *port != 0)?)),
-        None => Some((text, PORT)),
+        None => Some((text, usual)),
     }
 }
 
@@ -133,6 +140,20 @@ mod tests {
         ] {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), printed, "{text}");
+            assert_eq!(printed.parse::<Address>().unwrap(), address);
+        }
+    }
+
+    #[test]
+    fn a_backup_server_has_a_port_of_its_own() {
+        for (text, printed) in [
+            ("pbs", "pbs:8007"),
+            ("::1", "[::1]:8007"),
+            ("[::1]", "[::1]:8007"),
+            ("https://pbs.lan:443", "pbs.lan:443"),
+        ] {
+            let address = Address::of(Product::BackupServer, text).unwrap();
+            assert_eq!(address.to_string(), printed);
             assert_eq!(printed.parse::<Address>().unwrap(), address);
         }
     }

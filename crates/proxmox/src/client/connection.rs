@@ -16,10 +16,15 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use crate::error::Error;
+
 type Driver = http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>;
 
 /// A body is seldom longer than this, so there is no point in reserving more before it comes.
 const RESERVE: usize = 64 << 10;
+
+/// The longest refusal that is read, however little a success may be.
+const REFUSAL: usize = 1 << 20;
 
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
@@ -34,6 +39,29 @@ pub(super) struct Answer {
     /// The status line's text where it is not the standard one.
     pub(super) reason: Option<Bytes>,
     pub(super) body: Bytes,
+    /// Whether the body is all there was.
+    pub(super) is_whole: bool,
+}
+
+/// What becomes of the body of a success. That of a refusal is always read as a whole.
+pub(super) enum Intake<'a> {
+    /// All of it is kept; more than this many bytes are an error.
+    Whole(usize),
+    /// At most this many bytes are kept, and the rest is not waited for.
+    Head(usize),
+    /// It is handed on as it comes; more than this many bytes are an error.
+    Pieces(
+        usize,
+        &'a mut (dyn FnMut(&[u8]) -> Result<(), Error> + Send),
+    ),
+}
+
+impl Intake<'_> {
+    fn most(&self) -> usize {
+        match self {
+            Self::Whole(most) | Self::Head(most) | Self::Pieces(most, _) => *most,
+        }
+    }
 }
 
 /// Why there is no answer.
@@ -46,7 +74,10 @@ pub(super) enum Failure {
         answering: bool,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    TooLong,
+    /// The answer is longer than this.
+    TooLong(usize),
+    /// Whoever takes the pieces cannot read them.
+    Unreadable(Error),
     /// What came is not HTTP/1.
     NotHttp(hyper::Error),
 }
@@ -86,11 +117,11 @@ impl Connection {
         })
     }
 
-    /// Sends a request and reads its whole answer.
+    /// Sends a request and reads its answer.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
-        longest: usize,
+        intake: &mut Intake<'_>,
     ) -> Result<Answer, Failure> {
         let Self {
             sender,
@@ -112,7 +143,7 @@ impl Connection {
                         Failure::unsent(error)
                     }
                 })?;
-            read(response, longest).await
+            read(response, intake).await
         };
         let answer = drive(driver, work).await;
         // One more look lets the connection notice that the answer is through, and whether the
@@ -149,25 +180,47 @@ async fn drive<F: Future>(driver: &mut Option<Box<Driver>>, work: F) -> F::Outpu
     .await
 }
 
-async fn read(response: http::Response<Incoming>, longest: usize) -> Result<Answer, Failure> {
+async fn read(
+    response: http::Response<Incoming>,
+    intake: &mut Intake<'_>,
+) -> Result<Answer, Failure> {
     let (head, mut incoming) = response.into_parts();
+    // A refusal is read to its end, however little of a success would be.
+    let mut refusal = Intake::Whole(intake.most().max(REFUSAL));
+    let intake = if head.status.is_success() {
+        intake
+    } else {
+        &mut refusal
+    };
+    let longest = intake.most();
     let announced = head
         .headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > longest) {
-        return Err(Failure::TooLong);
+    if announced.is_some_and(|length| length > longest) && !matches!(intake, Intake::Head(_)) {
+        return Err(Failure::TooLong(longest));
     }
-    let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(RESERVE));
+    let mut body = BytesMut::with_capacity(announced.unwrap_or(0).min(RESERVE).min(longest));
+    let (mut length, mut is_whole) = (0_usize, true);
     while let Some(frame) = incoming.frame().await {
         match frame {
             Ok(frame) => {
                 if let Some(data) = frame.data_ref() {
-                    if body.len() + data.len() > longest {
-                        return Err(Failure::TooLong);
+                    length = length.saturating_add(data.len());
+                    match intake {
+                        Intake::Head(most) if length > *most => {
+                            let rest = most.saturating_sub(body.len());
+                            body.extend_from_slice(data.get(..rest).unwrap_or(data));
+                            is_whole = false;
+                            break;
+                        }
+                        Intake::Whole(most) | Intake::Pieces(most, _) if length > *most => {
+                            return Err(Failure::TooLong(*most));
+                        }
+                        Intake::Whole(_) | Intake::Head(_) => body.extend_from_slice(data),
+                        Intake::Pieces(_, take) => take(data).map_err(Failure::Unreadable)?,
                     }
-                    body.extend_from_slice(data);
                 }
             }
             // A refusal is one even when its body broke off. And pveproxy ends bodies without a
@@ -184,6 +237,7 @@ async fn read(response: http::Response<Incoming>, longest: usize) -> Result<Answ
         status: head.status,
         reason,
         body: body.freeze(),
+        is_whole,
     })
 }
 

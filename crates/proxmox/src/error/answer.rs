@@ -1,6 +1,8 @@
 //! From an answer that is refused or unreadable to an [`Error`]: where the text stands, what it means, and how much of it
 //! may be shown. A server that echoes our secret must not get it into a log, nor fill one.
 
+mod plain;
+
 use std::collections::BTreeMap;
 
 use http::StatusCode;
@@ -44,12 +46,13 @@ struct Body {
 }
 
 impl Refusal<'_> {
-    /// Reads the text from `message`, then `errors`, then the status line, which only holds the
-    /// first line and gets lost behind HTTP/2 proxies.
+    /// Reads the text from `message`, then `errors`, then a body that is nothing but text (as a backup server sends it),
+    /// then the status line, which only holds the first line and gets lost behind HTTP/2 proxies.
     pub(super) fn into_error(self) -> Error {
         // Secrets are taken out of what was read, since JSON has many writings for a text.
         let shown = |text: &str, most| beginning(self.credentials, text, most);
         let body: Body = serde_json::from_slice(self.body).unwrap_or_default();
+        let spoken = plain::text(self.body);
         let fields: BTreeMap<String, String> = body
             .errors
             .unwrap_or_default()
@@ -62,6 +65,7 @@ impl Refusal<'_> {
             .map(|message| message.trim_end().to_owned())
             .filter(|message| !message.is_empty())
             .or_else(|| first_field(&fields))
+            .or_else(|| spoken.map(str::to_owned))
             .or_else(|| {
                 self.reason
                     .map(|reason| String::from_utf8_lossy(reason).trim().to_owned())
@@ -74,7 +78,11 @@ impl Refusal<'_> {
                     .unwrap_or("no reason given")
                     .to_owned()
             });
-        sort(self.request, self.status, shown(&text, TEXT), fields)
+        let text = shown(&text, TEXT);
+        if spoken.is_some() && self.status == 400 {
+            return plain::sort(self.request, text);
+        }
+        sort(self.request, self.status, text, fields)
     }
 }
 
@@ -209,7 +217,9 @@ pub(super) fn tls_hint(source: &std::io::Error) -> Option<&'static str> {
     use rustls::CertificateError as Bad;
     let error = source.get_ref()?.downcast_ref::<rustls::Error>()?;
     if matches!(error, rustls::Error::InvalidMessage(_)) {
-        return Some("the peer does not speak TLS; is this the port of the HTTPS API (8006)?");
+        return Some(
+            "the peer does not speak TLS; is this the port of the HTTPS API (8006, or 8007 of a backup server)?",
+        );
     }
     let rustls::Error::InvalidCertificate(bad) = error else {
         return None;

@@ -17,9 +17,7 @@ impl Denied {
     /// Finds the statement in an error text or in a task's exit status, where it may stand behind
     /// other words. Denials that name no privilege ("… is only allowed for root@pam") are none.
     pub fn find_in(text: &str) -> Option<Self> {
-        let (_, rest) = text.split_once("Permission check failed (")?;
-        let inside = rest.split_once(')').map_or(rest, |(inside, _)| inside);
-        let (path, names) = inside.split_once(", ")?;
+        let (path, names) = of_the_node(text).or_else(|| of_the_backup_server(text))?;
         let any = names.contains('|');
         let privileges: Vec<String> = names
             .split(['|', ','])
@@ -35,6 +33,20 @@ impl Denied {
             any,
         })
     }
+}
+
+/// `Permission check failed (/vms/9001, VM.Audit)`
+fn of_the_node(text: &str) -> Option<(&str, &str)> {
+    let (_, rest) = text.split_once("Permission check failed (")?;
+    let inside = rest.split_once(')').map_or(rest, |(inside, _)| inside);
+    inside.split_once(", ")
+}
+
+/// `permission check failed - missing Datastore.Audit|Datastore.Backup on /datastore/x`
+fn of_the_backup_server(text: &str) -> Option<(&str, &str)> {
+    let (_, rest) = text.split_once("permission check failed - missing ")?;
+    let (names, path) = rest.split_once(" on ")?;
+    Some((path.split_whitespace().next().unwrap_or(path), names))
 }
 
 impl fmt::Display for Denied {
@@ -68,6 +80,18 @@ mod tests {
     }
 
     #[test]
+    fn a_backup_server_puts_it_the_other_way_round() {
+        let text =
+            "permission check failed - missing Datastore.Audit|Datastore.Backup on /datastore/x/ns";
+        let denied = Denied::find_in(text).unwrap();
+        assert_eq!(
+            denied.to_string(),
+            "Datastore.Audit or Datastore.Backup on /datastore/x/ns"
+        );
+        assert!(denied.any);
+    }
+
+    #[test]
     fn is_found_inside_the_exit_status_of_a_task() {
         let text = "unable to restore CT 901 - 403 Permission check failed (/, Sys.Modify)";
         let denied = Denied::find_in(text).unwrap();
@@ -78,6 +102,7 @@ mod tests {
     fn denials_without_a_privilege_are_left_alone() {
         for text in [
             "Permission check failed",
+            "permission check failed",
             "Permission check failed (mount point type bind is only allowed for root@pam)",
             "Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)",
             "Permission check failed (URI '/access/ticket' not available with API token, need proper ticket.",

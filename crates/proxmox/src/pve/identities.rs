@@ -1,22 +1,20 @@
 //! Users, tokens, roles and ACLs, and the login that may change them: what enrolling calls, and nothing else does.
 
-use std::time::Duration;
-
 use felhom_ids::{BridgeName, NodeName, PoolId, TokenId, UserId};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
 use super::Pve;
 use super::network::{HostInterface, ListInterfaces};
-use crate::client::{Address, Client, Settings};
-use crate::credentials::{Credentials, Ticket};
 use crate::decode::{self, Done};
 use crate::encode::{Endpoint, Method, Request};
 use crate::error::Error;
 use crate::error::answer::unreadable;
+use crate::product::Product;
 use crate::task::Started;
-use crate::tls::Trust;
+
+pub use crate::login::{Challenge, Door, Login};
 
 /// `GET /access/roles`: any caller.
 #[derive(Debug, Clone, Copy)]
@@ -345,50 +343,12 @@ impl Pve {
     }
 }
 
-/// How a login went.
-#[derive(Debug)]
-pub enum Login {
-    /// Done.
-    Ticket(Ticket),
-    /// The password was right, and a second factor is wanted: [`answer_challenge`].
-    SecondFactor(Challenge),
-}
-
-/// What the server wants a second factor for.
-#[derive(Debug)]
-pub struct Challenge(SecretString);
-
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    ticket: Option<String>,
-    #[serde(default, rename = "CSRFPreventionToken")]
-    csrf: Option<String>,
-    #[serde(default, rename = "NeedTFA", deserialize_with = "decode::flag")]
-    needs_tfa: bool,
-}
-
-/// Where a login goes.
-#[derive(Debug, Clone)]
-pub struct Door {
-    /// The server.
-    pub address: Address,
-    /// What makes it the right one; a password is sent to no other.
-    pub trust: Trust,
-    /// Deadline of a request. A wrong password is answered after three seconds.
-    pub timeout: Duration,
-}
-
 /// `POST /access/ticket`: logs in by password.
 ///
 /// # Errors
 /// [`Error::Unauthorized`] for a wrong password, user or realm alike.
 pub async fn login(door: &Door, user: &UserId, password: &SecretString) -> Result<Login, Error> {
-    let request = Request::new(Method::Post, &[&"access", &"ticket"])
-        .confidential()
-        .with("username", user)
-        .with("password", password.expose_secret());
-    read(user, ask(door, &request).await?, &request)
+    crate::login::login(Product::VirtualEnvironment, door, user, password).await
 }
 
 /// The same request with a second factor: `totp:123456`, `recovery:KEY`.
@@ -401,41 +361,7 @@ pub async fn answer_challenge(
     challenge: &Challenge,
     factor: &SecretString,
 ) -> Result<Login, Error> {
-    let request = Request::new(Method::Post, &[&"access", &"ticket"])
-        .confidential()
-        .with("username", user)
-        .with("tfa-challenge", challenge.0.expose_secret())
-        .with("password", factor.expose_secret());
-    read(user, ask(door, &request).await?, &request)
-}
-
-async fn ask(door: &Door, request: &Request) -> Result<Answer, Error> {
-    let mut settings = Settings::new(
-        door.address.clone(),
-        Credentials::Anonymous,
-        door.trust.clone(),
-    );
-    settings.timeouts.request = door.timeout;
-    Client::new(settings)?.send(request).await
-}
-
-fn read(user: &UserId, answer: Answer, request: &Request) -> Result<Login, Error> {
-    let ticket = answer.ticket.unwrap_or_default();
-    // The ticket of a login that is not complete says so in itself (pve-access-control, `PVE::API2::AccessControl`).
-    if answer.needs_tfa || ticket.starts_with("PVE:!tfa!") {
-        return Ok(Login::SecondFactor(Challenge(ticket.into())));
-    }
-    match answer.csrf {
-        Some(csrf) if !ticket.is_empty() => Ok(Login::Ticket(Ticket::new(
-            user.clone(),
-            ticket.into(),
-            csrf.into(),
-        ))),
-        _ => Err(Error::Unauthorized {
-            request: request.to_string(),
-            text: "the server answers no ticket".to_owned(),
-        }),
-    }
+    crate::login::answer_challenge(Product::VirtualEnvironment, door, user, challenge, factor).await
 }
 
 #[cfg(test)]
@@ -477,17 +403,5 @@ mod tests {
         let post = (format!("POST {expected}"), "privsep=1&comment=c".to_owned());
         assert_eq!(request(&issue), post);
         assert!(serde_json::from_str::<IssuedSecret>(r#"{"info":{}}"#).is_err());
-    }
-
-    #[test]
-    fn an_incomplete_login_is_no_login() {
-        let user: UserId = "root@pam".parse().unwrap();
-        let request = Request::new(Method::Post, &[&"access", &"ticket"]);
-        let asked = |text: &str| read(&user, serde_json::from_str(text).unwrap(), &request);
-        let tfa = r#"{"ticket":"PVE:!tfa!%7B%7D:1::x","NeedTFA":1,"CSRFPreventionToken":"a:b"}"#;
-        assert!(matches!(asked(tfa).unwrap(), Login::SecondFactor(_)));
-        let done = r#"{"ticket":"PVE:root@pam:1::x","CSRFPreventionToken":"a:b"}"#;
-        assert!(matches!(asked(done).unwrap(), Login::Ticket(_)));
-        assert!(asked(r#"{"username":"root@pam"}"#).is_err());
     }
 }

@@ -1,13 +1,14 @@
 //! The task list, and one task's status, log and end by force.
 
-use felhom_ids::{NodeName, TokenId, Upid, Vmid};
-use serde::Deserialize;
+use felhom_ids::{NodeName, Upid, Vmid};
 
 use super::Pve;
-use crate::decode::{self, Done};
+use crate::decode::Done;
 use crate::encode::{Endpoint, Method, Request};
 use crate::error::Error;
-use crate::task::{LogLine, Outcome};
+use crate::task::{LogLine, requests};
+
+pub use crate::task::{TaskEntry, TaskState, TaskStatus};
 
 /// Which part of the task list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,39 +52,6 @@ impl Default for ListTasks {
     }
 }
 
-/// A line of the task list.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct TaskEntry {
-    /// Its name, which also holds type, id and user.
-    pub upid: Upid,
-    /// When it started.
-    #[serde(deserialize_with = "decode::number")]
-    pub starttime: i64,
-    /// When it ended.
-    #[serde(default, deserialize_with = "decode::maybe_number")]
-    pub endtime: Option<i64>,
-    /// Its exit status, or `RUNNING`.
-    #[serde(default, deserialize_with = "decode::maybe_text")]
-    pub status: Option<String>,
-}
-
-impl TaskEntry {
-    /// What its end means; none while it runs.
-    pub fn outcome(&self) -> Option<Outcome> {
-        let status = self
-            .status
-            .as_deref()
-            .filter(|status| *status != "RUNNING")?;
-        Some(Outcome::parse(status))
-    }
-
-    /// Whether this token started it. The list splits `user!token` in two for ended tasks and not
-    /// for running ones; the UPID always has both.
-    pub fn is_by(&self, token: &TokenId) -> bool {
-        self.upid.token().as_ref() == Some(token)
-    }
-}
-
 /// `GET /nodes/N/tasks/UPID/status`: the owner, or `Sys.Audit` on the node.
 #[derive(Debug, Clone)]
 pub struct TaskStatusOf {
@@ -97,43 +65,6 @@ impl TaskStatusOf {
     /// Asks over any connection.
     pub fn new(upid: Upid) -> Self {
         Self { upid, fresh: false }
-    }
-}
-
-/// Whether a task runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TaskState {
-    /// It does.
-    Running,
-    /// It does not; that says nothing about success.
-    Stopped,
-}
-
-/// A task's status.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct TaskStatus {
-    /// Its name.
-    pub upid: Upid,
-    /// Whether it runs.
-    #[serde(rename = "status")]
-    pub state: TaskState,
-    /// How it ended.
-    #[serde(
-        default,
-        rename = "exitstatus",
-        deserialize_with = "decode::maybe_text"
-    )]
-    pub exit_status: Option<String>,
-}
-
-impl TaskStatus {
-    /// What its end means; none while it runs.
-    pub fn outcome(&self) -> Option<Outcome> {
-        match self.state {
-            TaskState::Running => None,
-            TaskState::Stopped => Some(Outcome::parse(self.exit_status.as_deref().unwrap_or(""))),
-        }
     }
 }
 
@@ -179,12 +110,7 @@ impl Endpoint for TaskStatusOf {
     type Response = TaskStatus;
 
     fn request(&self, _node: &NodeName) -> Request {
-        let upid = &self.upid;
-        let request = Request::new(
-            Method::Get,
-            &[&"nodes", upid.node(), &"tasks", upid, &"status"],
-        );
-        if self.fresh { request.fresh() } else { request }
+        requests::status(&self.upid, self.fresh)
     }
 }
 
@@ -192,13 +118,7 @@ impl Endpoint for TaskLogOf {
     type Response = Vec<LogLine>;
 
     fn request(&self, _node: &NodeName) -> Request {
-        let upid = &self.upid;
-        Request::new(
-            Method::Get,
-            &[&"nodes", upid.node(), &"tasks", upid, &"log"],
-        )
-        .with("start", self.start)
-        .with("limit", self.limit)
+        requests::log(&self.upid, self.start, self.limit)
     }
 }
 
@@ -206,10 +126,7 @@ impl Endpoint for StopTask {
     type Response = Done;
 
     fn request(&self, _node: &NodeName) -> Request {
-        Request::new(
-            Method::Delete,
-            &[&"nodes", self.upid.node(), &"tasks", &self.upid],
-        )
+        requests::stop(&self.upid)
     }
 }
 

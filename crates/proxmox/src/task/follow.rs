@@ -5,13 +5,16 @@ use std::time::Duration;
 use felhom_ids::Upid;
 use tokio::time::Instant;
 
+use super::requests;
 use super::{
     Ending, Finished, FollowOptions, Left, LogLine, Outcome, Progress, Seen, Silent, TaskHandle,
     Watch,
 };
+use super::{TaskState, TaskStatus};
+use crate::client::Client;
 use crate::error::Error;
+use crate::pbs::Pbs;
 use crate::pve::Pve;
-use crate::pve::tasks::{TaskLogOf, TaskState, TaskStatusOf};
 
 /// Pauses grow by half each time, …
 const GROWTH: (u32, u32) = (3, 2);
@@ -36,27 +39,7 @@ impl Pve {
         options: &FollowOptions,
         watch: &mut impl Watch,
     ) -> Result<Ending, Error> {
-        let mut following = Following::new(self, upid, options);
-        loop {
-            if let Some(finished) = following.look(watch).await? {
-                return Ok(Ending::Finished(finished));
-            }
-            let why = match watch.check(following.progress()).await {
-                Seen::Leave(why) => Some(Left::Watch(why)),
-                Seen::Progress => {
-                    following.alive = Instant::now();
-                    None
-                }
-                Seen::Nothing => following.is_silent().map(Left::NoProgress),
-            };
-            if let Some(why) = why {
-                return Ok(Ending::LeftRunning {
-                    why,
-                    next_line: following.lines,
-                });
-            }
-            tokio::time::sleep(following.pause()).await;
-        }
+        follow(self.client(), upid, options, watch).await
     }
 
     /// Follows a task without listening, and takes its being left alone for undetermined.
@@ -65,18 +48,77 @@ impl Pve {
         task: TaskHandle,
         options: &FollowOptions,
     ) -> Result<Outcome, Error> {
-        let upid = task.into_upid();
-        Ok(match self.follow(&upid, options, &mut Silent).await? {
-            Ending::Finished(finished) => finished.outcome,
-            Ending::LeftRunning { .. } => {
-                Outcome::Undetermined("still running, without a sign of life".to_owned())
-            }
-        })
+        finish(self.client(), task, options).await
     }
 }
 
+impl Pbs {
+    /// Follows a task, as [`Pve::follow`] does. A task that the server does not know, or knows no
+    /// end of, is undetermined.
+    pub async fn follow(
+        &self,
+        upid: &Upid,
+        options: &FollowOptions,
+        watch: &mut impl Watch,
+    ) -> Result<Ending, Error> {
+        follow(self.client(), upid, options, watch).await
+    }
+
+    /// Follows a task without listening, and takes its being left alone for undetermined.
+    pub async fn finish(
+        &self,
+        task: TaskHandle,
+        options: &FollowOptions,
+    ) -> Result<Outcome, Error> {
+        finish(self.client(), task, options).await
+    }
+}
+
+async fn follow(
+    client: &Client,
+    upid: &Upid,
+    options: &FollowOptions,
+    watch: &mut impl Watch,
+) -> Result<Ending, Error> {
+    let mut following = Following::new(client, upid, options);
+    loop {
+        if let Some(finished) = following.look(watch).await? {
+            return Ok(Ending::Finished(finished));
+        }
+        let why = match watch.check(following.progress()).await {
+            Seen::Leave(why) => Some(Left::Watch(why)),
+            Seen::Progress => {
+                following.alive = Instant::now();
+                None
+            }
+            Seen::Nothing => following.is_silent().map(Left::NoProgress),
+        };
+        if let Some(why) = why {
+            return Ok(Ending::LeftRunning {
+                why,
+                next_line: following.lines,
+            });
+        }
+        tokio::time::sleep(following.pause()).await;
+    }
+}
+
+async fn finish(
+    client: &Client,
+    task: TaskHandle,
+    options: &FollowOptions,
+) -> Result<Outcome, Error> {
+    let upid = task.into_upid();
+    Ok(match follow(client, &upid, options, &mut Silent).await? {
+        Ending::Finished(finished) => finished.outcome,
+        Ending::LeftRunning { .. } => {
+            Outcome::Undetermined("still running, without a sign of life".to_owned())
+        }
+    })
+}
+
 struct Following<'a> {
-    pve: &'a Pve,
+    client: &'a Client,
     upid: &'a Upid,
     options: &'a FollowOptions,
     began: Instant,
@@ -91,10 +133,10 @@ struct Following<'a> {
 }
 
 impl<'a> Following<'a> {
-    fn new(pve: &'a Pve, upid: &'a Upid, options: &'a FollowOptions) -> Self {
+    fn new(client: &'a Client, upid: &'a Upid, options: &'a FollowOptions) -> Self {
         let began = Instant::now();
         Self {
-            pve,
+            client,
             upid,
             options,
             began,
@@ -135,7 +177,8 @@ impl<'a> Following<'a> {
 
     /// One poll: the status first, so that the log read after a "stopped" is complete.
     async fn look(&mut self, watch: &mut impl Watch) -> Result<Option<Finished>, Error> {
-        let status = match self.pve.call(&TaskStatusOf::new(self.upid.clone())).await {
+        let asked = self.client.send(&requests::status(self.upid, false)).await;
+        let status: TaskStatus = match asked {
             Ok(status) => status,
             Err(error) => return self.sit_out(error).map(|()| None),
         };
@@ -174,12 +217,9 @@ impl<'a> Following<'a> {
     async fn read_log(&mut self, watch: &mut impl Watch) {
         self.log_read = Some(Instant::now());
         loop {
-            let page = TaskLogOf {
-                upid: self.upid.clone(),
-                start: self.lines,
-                limit: PAGE,
-            };
-            let lines = match self.pve.call(&page).await {
+            // A backup server counts from 1, and so repeats the last line that is known.
+            let page = requests::log(self.upid, self.lines, PAGE);
+            let lines: Vec<LogLine> = match self.client.send(&page).await {
                 Ok(lines) => lines,
                 Err(error) => {
                     tracing::debug!(task.upid = %self.upid, error = %error, "cannot read a task's log");
@@ -209,11 +249,9 @@ impl<'a> Following<'a> {
     /// The exit status is kept by each of the server's workers, and one that looked too early
     /// keeps a wrong one: another connection may ask another worker, and the log knows best.
     async fn ask_again(&mut self, first: Outcome, watch: &mut impl Watch) -> Outcome {
-        let again = TaskStatusOf {
-            upid: self.upid.clone(),
-            fresh: true,
-        };
-        if let Ok(status) = self.pve.call(&again).await {
+        let again = self.client.send(&requests::status(self.upid, true)).await;
+        let again: Result<TaskStatus, Error> = again;
+        if let Ok(status) = again {
             let outcome = Outcome::parse(&status.exit_status.unwrap_or_default());
             if !outcome.is_undetermined() {
                 return outcome;

@@ -46,7 +46,7 @@ impl Outcome {
     /// Reads the last line of a task's log: the worker's own word, where the exit status may be
     /// another process' early guess.
     pub fn parse_last_line(line: &str) -> Option<Self> {
-        let rest = line.trim_end().strip_prefix("TASK ")?;
+        let rest = undated(line.trim_end()).strip_prefix("TASK ")?;
         match rest.strip_prefix("ERROR: ") {
             // It says that it failed: an error whose words are `OK` is no success.
             Some(text) => Some(match Self::parse(text) {
@@ -70,6 +70,17 @@ impl Outcome {
     pub fn is_undetermined(&self) -> bool {
         matches!(self, Self::Undetermined(_))
     }
+}
+
+/// A backup server writes the time before each line: `2026-11-22T23:43:53+00:00: TASK OK`.
+fn undated(line: &str) -> &str {
+    let dated = line.split_once(": ").filter(|(time, _)| {
+        time.len() == "2026-11-22T23:43:53+00:00".len()
+            && time
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b"-+:T".contains(&b))
+    });
+    dated.map_or(line, |(_, text)| text)
 }
 
 impl fmt::Display for Outcome {
@@ -114,6 +125,20 @@ mod tests {
     fn a_signal_that_hit_a_child_is_a_failure_with_a_text() {
         let text = "command 'tar' failed: interrupted by signal";
         assert_eq!(Outcome::parse(text), Outcome::Failed(text.to_owned()));
+    }
+
+    #[test]
+    fn a_backup_server_dates_the_last_word() {
+        let line =
+            |text: &str| Outcome::parse_last_line(&format!("2026-11-22T23:43:53+00:00: {text}"));
+        assert_eq!(line("TASK OK"), Some(Outcome::Succeeded));
+        assert_eq!(line("TASK WARNINGS: 5"), Some(Outcome::Warnings(5)));
+        assert_eq!(
+            line("TASK ERROR: verification failed"),
+            Some(Outcome::Failed("verification failed".to_owned()))
+        );
+        assert_eq!(line("SKIPPED: TASK OK"), None);
+        assert_eq!(Outcome::parse_last_line("somebody says it: TASK OK"), None);
     }
 
     #[test]

@@ -53,6 +53,20 @@ impl Schema {
         ))
     }
 
+    /// The schema of a backup server, likewise. It writes patterns between slashes.
+    pub(super) fn of_the_backup_server() -> Option<Self> {
+        let named = std::env::var_os("FELHOM_FACTS").map(PathBuf::from);
+        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+        let file = named
+            .into_iter()
+            .chain(above.map(|above| above.join("shared/facts")))
+            .map(|facts| facts.join("pbs-apidoc-3.2.json"))
+            .find(|file| file.is_file())?;
+        let mut tree = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        unslash(&mut tree);
+        Some(Self::new(&tree, BTreeSet::new()))
+    }
+
     /// The schema in this tree of paths.
     pub(super) fn new(tree: &Value, privileges: BTreeSet<String>) -> Self {
         let mut operations = Vec::new();
@@ -128,6 +142,22 @@ fn collect(nodes: &Value, operations: &mut Vec<Operation>) {
             });
         }
         collect(&node["children"], operations);
+    }
+}
+
+fn unslash(tree: &mut Value) {
+    match tree {
+        Value::Array(items) => items.iter_mut().for_each(unslash),
+        Value::Object(object) => {
+            if let Some(Value::String(pattern)) = object.get_mut("pattern") {
+                let inner = pattern
+                    .strip_prefix('/')
+                    .and_then(|one| one.strip_suffix('/'));
+                *pattern = inner.unwrap().to_owned();
+            }
+            object.values_mut().for_each(unslash);
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every call with everything it can say and with the least, as requests. Those with everything are written out without
 //! `..`, so that a field that is added has to be added here.
 
+pub(super) mod backup_server;
 mod guests;
 mod host;
 mod identities;
@@ -54,23 +55,28 @@ impl Examples {
 
     /// A call that says all or nothing, or another value of one that was there before.
     fn one<E: Endpoint + Debug>(&mut self, call: &E) {
-        let path = type_name::<E>();
-        let name = path.rsplit("::").next().unwrap_or(path);
-        let shown = format!("{call:?}");
-        let word = shown.split([' ', '(', '{']).next().unwrap_or_default();
-        let variant = if word == name {
-            String::new()
-        } else {
-            format!("::{word}")
-        };
-        self.list.push(Example {
-            call: format!("{name}{variant}"),
-            request: self.request(call),
-        });
+        self.list.push(example(call, self.request(call)));
     }
 
     fn request(&self, call: &impl Endpoint) -> Request {
         call.request(&self.node)
+    }
+}
+
+/// A call and what it sends.
+fn example<C: Debug>(call: &C, request: Request) -> Example {
+    let path = type_name::<C>();
+    let name = path.rsplit("::").next().unwrap_or(path);
+    let shown = format!("{call:?}");
+    let word = shown.split([' ', '(', '{']).next().unwrap_or_default();
+    let variant = if word == name {
+        String::new()
+    } else {
+        format!("::{word}")
+    };
+    Example {
+        call: format!("{name}{variant}"),
+        request,
     }
 }
 

@@ -29,7 +29,11 @@ pub(super) struct Item {
 }
 
 /// Where calls are.
-const CALLS: &str = "proxmox/src/pve/";
+const CALLS: [&str; 2] = ["proxmox/src/pve/", "proxmox/src/pbs/"];
+
+fn is_of_calls(file: &str) -> bool {
+    CALLS.iter().any(|folder| file.starts_with(folder))
+}
 
 /// Crates that make requests and send them nowhere.
 const SILENT: &[&str] = &["fuzzing"];
@@ -93,7 +97,10 @@ impl Item {
     fn read(file: &str, body: &str) -> Self {
         let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
         let head = words(body.split('{').next().unwrap_or_default());
-        let call = head.split_once("Endpoint for ").map(|(_, name)| {
+        let call = head
+            .split_once("Endpoint for ")
+            .or_else(|| head.split_once("Call for "));
+        let call = call.map(|(_, name)| {
             let end = name.find(['<', ' ']).unwrap_or(name.len());
             name.chars().take(end).collect()
         });
@@ -109,7 +116,7 @@ impl Item {
             has_unnamed: false,
             variants: variants(&dense),
         };
-        if dense.contains("Request") && file.starts_with(CALLS) {
+        if dense.contains("Request") && is_of_calls(file) {
             for method in ["with", "flag"] {
                 item.read_keys(&dense, method, false);
             }
@@ -245,7 +252,7 @@ where
     let mut strays = Vec::new();
     for item in items {
         let mut stray = |what: &str| strays.push(format!("{}: {}: {what}", item.file, item.head));
-        if item.call.is_some() && !item.file.starts_with(CALLS) {
+        if item.call.is_some() && !is_of_calls(&item.file) {
             stray("a call outside of the client");
         } else if item.call.is_none() && item.makes && !known().any(|maker| item.is(maker)) {
             stray("makes requests and is no call");
