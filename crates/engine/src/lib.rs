@@ -35,6 +35,7 @@ mod retention;
 mod scratch;
 mod size;
 mod step;
+pub mod storages;
 mod time;
 pub mod volumes;
 mod vzdump_log;

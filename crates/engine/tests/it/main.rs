@@ -17,4 +17,5 @@ mod restore_run;
 mod restore_test;
 mod retention;
 mod stale;
+mod storages;
 mod volumes;
