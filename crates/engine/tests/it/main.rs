@@ -12,6 +12,7 @@ mod crash;
 mod doubt;
 mod fake;
 mod guard;
+mod pbs;
 mod privileges;
 mod restore_run;
 mod restore_test;
