@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use felhom_ids::BackupSnapshot;
+use felhom_ids::{BackupGroup, BackupSnapshot};
 use serde::{Deserialize, Serialize};
 
 use super::facts::{Sight, Target};
@@ -18,6 +18,8 @@ use crate::time::Timestamp;
 pub enum Wanted {
     /// These, in this order, whenever they were verified last.
     Named(Vec<BackupSnapshot>),
+    /// All backups of one group, newest first.
+    Group(BackupGroup),
     /// What is due by age.
     Due {
         /// After how long a state is no longer believed.

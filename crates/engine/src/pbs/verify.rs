@@ -164,10 +164,12 @@ impl VerifyJob {
         }))
     }
 
-    /// The one group that all named snapshots are of.
+    /// The one group that all wanted snapshots are of.
     fn only_group(&self) -> Option<BackupGroup> {
-        let Wanted::Named(named) = &self.request.wanted else {
-            return None;
+        let named = match &self.request.wanted {
+            Wanted::Named(named) => named,
+            Wanted::Group(group) => return Some(group.clone()),
+            Wanted::Due { .. } => return None,
         };
         let first = named.first()?.group();
         let same = named.iter().all(|one| one.group() == first);
@@ -249,6 +251,14 @@ impl VerifyJob {
                     }
                 }
             }
+            Wanted::Group(group) => {
+                let mut backups = seen.group(group);
+                backups.retain(|one| one.is_backup());
+                let count = backups.len();
+                self.planning = vec![format!("verify {count} backups {group} on {target}")];
+                self.queue
+                    .extend(backups.into_iter().map(|one| one.name.clone()));
+            }
             Wanted::Due {
                 outdated_after,
                 most,
@@ -316,7 +326,8 @@ impl VerifyJob {
             Some(error) => {
                 self.refusals = self.refusals.saturating_add(1);
                 // What the server says to one snapshot it says to all, and takes its time over it.
-                if self.refusals >= MAX_REFUSALS || error.class != ErrorClass::Refused {
+                let of_one = matches!(error.class, ErrorClass::Refused | ErrorClass::Locked);
+                if self.refusals >= MAX_REFUSALS || !of_one {
                     return self.finish(Some(&error.text), Some(error.class));
                 }
             }

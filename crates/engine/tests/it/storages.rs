@@ -1,5 +1,7 @@
 //! Which storage stands under a name, and for how long it lasts.
 
+#![expect(clippy::too_many_lines, reason = "tables are long")]
+
 use std::time::Duration;
 
 use felhom_engine::storages::*;

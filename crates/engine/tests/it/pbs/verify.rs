@@ -176,6 +176,26 @@ fn an_empty_list_that_may_be_shortened_is_not_all_is_verified() {
 }
 
 #[test]
+fn a_group_is_verified_whole_and_newest_first() {
+    let mut growing = snapshot(named("vm/101", 0), None);
+    growing.files.clear();
+    let mut shelf = shelf();
+    shelf.extend([growing, snapshot(named("vm/101", 9), None)]);
+    let mut server = Server::new(shelf);
+    let job = smoothly(
+        request(Wanted::Group("vm/101".parse().unwrap())),
+        &mut server,
+    );
+    assert!(report_of(&job).passed());
+    assert_eq!(server.verified, [named("vm/101", 3), named("vm/101", 9)]);
+    let job = smoothly(
+        request(Wanted::Group("vm/102".parse().unwrap())),
+        &mut server,
+    );
+    assert!(!report_of(&job).passed(), "nothing is not everything");
+}
+
+#[test]
 fn nothing_begins_when_the_window_is_over_and_what_is_left_is_named() {
     let window = |opens: i64, lasts: u64| {
         Some(Window {
