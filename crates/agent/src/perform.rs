@@ -6,8 +6,8 @@ mod mutate;
 mod read;
 
 use felhom_engine::{
-    ArchiveContent, ErrorClass, Observe, Outcome, Principal, RemoteError, Sent, Step, VzdumpLog,
-    WantedContent,
+    ArchiveContent, ErrorClass, Observe, Outcome, Principal, Remote, RemoteError, Sent, Step,
+    VzdumpLog, WantedContent,
 };
 use felhom_ids::{StorageId, Vmid, VolumeId};
 use felhom_proxmox::Pve;
@@ -24,6 +24,23 @@ use crate::remote::Remotes;
 pub struct Performer {
     config: Config,
     remotes: Remotes,
+}
+
+/// A step that was not performed: what changes the world certainly never left.
+fn undone(step: &Step, error: RemoteError) -> Outcome {
+    if step.is_mutation() {
+        Outcome::Sent(Sent::NotSent(error))
+    } else {
+        Outcome::Failed(error)
+    }
+}
+
+/// What is asked of a backup server is never asked of the node.
+fn elsewhere(storage: &StorageId) -> Trouble {
+    Trouble(RemoteError {
+        class: ErrorClass::Local,
+        text: format!("the node is not the backup server of storage `{storage}`"),
+    })
 }
 
 impl Performer {
@@ -49,11 +66,12 @@ impl Performer {
                 class: ErrorClass::Local,
                 text: why.to_owned(),
             };
-            return if step.is_mutation() {
-                Outcome::Sent(Sent::NotSent(error))
-            } else {
-                Outcome::Failed(error)
-            };
+            return undone(step, error);
+        }
+        if let Remote::Pbs(storage) = step.remote() {
+            let text = format!("no backup server is configured for storage `{storage}`");
+            let class = ErrorClass::Local;
+            return undone(step, RemoteError { class, text });
         }
         match step {
             Step::Observe(observe) => self
@@ -72,6 +90,7 @@ impl Performer {
                 guard,
                 fills,
                 no_progress,
+                remote: _,
             } => {
                 let mut following = follow::Following::new(
                     &self.remotes,
@@ -153,10 +172,12 @@ impl Performer {
                 Outcome::Snapshots(observe::snapshots(agent, *vmid).await?)
             }
             Observe::GuardSubject { vmid } => guard_subject(agent, *vmid).await?,
+            Observe::PbsSnapshots { target, .. } => return Err(elsewhere(&target.storage)),
             Observe::Tasks {
                 principal,
                 kind,
                 id,
+                remote: _,
             } => self.tasks(*principal, kind, id).await?,
         })
     }

@@ -144,7 +144,9 @@ impl Runner<'_> {
                     self.journal.finish_guard(job, report, now).await?;
                 }
             }
-            JobKind::Exercise(_) | JobKind::Prune(_) => self.journal.finish_job(job, now).await?,
+            JobKind::Exercise(_) | JobKind::Prune(_) | JobKind::Verify(_) => {
+                self.journal.finish_job(job, now).await?;
+            }
             JobKind::Reap(reap) => {
                 if let Some(report) = reap.report() {
                     let remains = report
@@ -241,6 +243,7 @@ fn describe(outcome: &Outcome) -> &'static str {
         | Outcome::TestSubject(_)
         | Outcome::Scratch(_)
         | Outcome::RestoreSubject(_)
+        | Outcome::PbsSnapshots(_)
         | Outcome::Restored(_)
         | Outcome::Evidence(_)
         | Outcome::Archive(_)

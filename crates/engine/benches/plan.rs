@@ -110,6 +110,7 @@ fn postures(site: &Site) -> Vec<(Posture, Vec<String>)> {
             outside: config.mounts.iter().filter(|mount| !mount.backup).count(),
             hot_outside: 0,
             bulk_uncovered: 0,
+            off_box: None,
         })
     };
     site.guests.iter().map(record).collect()

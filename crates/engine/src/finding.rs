@@ -225,5 +225,45 @@ pub mod codes {
             "The snapshot of a guarded change is no longer there, or no longer ours, so there is no way back by it.";
         GUARD_GUEST_STATE = "guard-guest-state", Critical,
             "After a guard's snapshot or rollback the guest does not run as it did before.";
+        BACKUP_VERIFY_FAILED = "backup-verify-failed", Critical,
+            "A backup server found damage in a backup: it may not be restorable.";
+        BACKUP_VERIFY_UNDETERMINED = "backup-verify-undetermined", Warning,
+            "A verify was asked for, and the list does not say that our task verified the backup, whatever the task said.";
+        BACKUP_VERIFY_STALE = "backup-verify-stale", Warning,
+            "No backup of a group was verified within the time that a verify is believed.";
+        BACKUP_NOT_ENCRYPTED = "backup-not-encrypted", Critical,
+            "A backup that should be encrypted is not: whoever has the backup server reads it.";
+        BACKUP_ENCRYPTION_MIXED = "backup-encryption-mixed", Critical,
+            "Some files of a backup are encrypted and others are not.";
+        BACKUP_ENCRYPTION_UNKNOWN = "backup-encryption-unknown", Warning,
+            "The list does not say of each file of a backup whether it is encrypted.";
+        BACKUP_KEY_DIFFERS = "backup-key-differs", Critical,
+            "The newest backup was made with another encryption key than the one the storage has now.";
+        BACKUP_OWNER_FOREIGN = "backup-owner-foreign", Warning,
+            "A backup group belongs to another token than the one that backs up, which can then neither add to it nor restore it.";
+        BACKUP_UNFINISHED = "backup-unfinished", Warning,
+            "The newest backup of a group has been in progress for long, so it may never be finished.";
+        BACKUP_GROUP_EMPTY = "backup-group-empty", Critical,
+            "A guest that should have a backup on the backup server has none.";
+        DATASTORE_MAINTENANCE = "datastore-maintenance", Warning,
+            "The datastore is in maintenance, so backups, restores or verifies are refused.";
+        PBS_CLOCK_OFF = "pbs-clock-off", Warning,
+            "The backup server's clock and ours differ, so ages of backups and verifies are not what they seem.";
+        PBS_CERTIFICATE_CHANGED = "pbs-certificate-changed", Critical,
+            "The backup server shows another certificate than the one that was known.";
+        RECOVERY_KIT_UNCONFIRMED = "recovery-kit-unconfirmed", Critical,
+            "Nobody said that the recovery kit is stored off the box: with the box, the key to every backup is lost.";
+        SERVER_CAN_READ = "server-can-read", Critical,
+            "Something on the backup server is not encrypted to the key that only we should have.";
+        SERVER_CAN_READ_UNPROVEN = "server-can-read-unproven", Warning,
+            "It could not be shown of everything in a backup that the backup server cannot read it.";
+        STORAGE_VANISHED = "storage-vanished", Critical,
+            "A storage that was there is no longer defined, or what it lies on is gone.";
+        STORAGE_SWAPPED = "storage-swapped", Critical,
+            "Under the name of a storage stands another one than before.";
+        STORAGE_FILLS = "storage-fills", Warning,
+            "A storage is nearly full, or will be soon as it grows now.";
+        THIN_METADATA_FILLS = "thin-metadata-fills", Critical,
+            "The metadata of a thin pool is nearly full; when it is, every volume in the pool stops.";
     }
 }

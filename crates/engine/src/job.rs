@@ -10,6 +10,7 @@ use crate::exercise::ExerciseJob;
 use crate::finding::Finding;
 use crate::guard::GuardJob;
 use crate::outcome::{Outcome, RemoteError};
+use crate::pbs::VerifyJob;
 use crate::prune::PruneJob;
 use crate::reap::ReapJob;
 use crate::restore_run::RestoreRunJob;
@@ -107,6 +108,8 @@ pub enum JobKind {
     Prune(Box<PruneJob>),
     /// Begins, confirms, or rolls back a guarded snapshot.
     Guard(Box<GuardJob>),
+    /// Has a Proxmox Backup Server verify snapshots.
+    Verify(Box<VerifyJob>),
 }
 
 /// A job of the journal.
@@ -131,6 +134,7 @@ impl Job {
             JobKind::Exercise(job) => job.next(now),
             JobKind::Prune(job) => job.next(now),
             JobKind::Guard(job) => job.next(now),
+            JobKind::Verify(job) => job.next(now),
         }
     }
 
@@ -144,6 +148,7 @@ impl Job {
             JobKind::Exercise(job) => job.record(now, outcome),
             JobKind::Prune(job) => job.record(now, outcome),
             JobKind::Guard(job) => job.record(now, outcome),
+            JobKind::Verify(job) => job.record(now, outcome),
         }
     }
 
@@ -157,10 +162,11 @@ impl Job {
             JobKind::Exercise(job) => job.resume(),
             JobKind::Prune(job) => job.resume(),
             JobKind::Guard(job) => job.resume(),
+            JobKind::Verify(job) => job.resume(),
         }
     }
 
-    /// `backup`, `restore-test`, `restore`, `reap`, `exercise`, `prune` or `snapshot-guard`.
+    /// `backup`, `restore-test`, `restore`, `reap`, `exercise`, `prune`, `snapshot-guard` or `verify`.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             JobKind::Backup(_) => "backup",
@@ -170,6 +176,7 @@ impl Job {
             JobKind::Exercise(_) => "exercise",
             JobKind::Prune(_) => "prune",
             JobKind::Guard(_) => "snapshot-guard",
+            JobKind::Verify(_) => "verify",
         }
     }
 
@@ -183,6 +190,7 @@ impl Job {
             JobKind::Exercise(job) => format!("guest {}", job.vmid()),
             JobKind::Prune(job) => format!("guest {} on {}", job.vmid(), job.storage()),
             JobKind::Guard(job) => format!("guest {}", job.vmid()),
+            JobKind::Verify(job) => format!("storage {}", job.target().storage),
         }
     }
 
@@ -196,6 +204,7 @@ impl Job {
             JobKind::Exercise(job) => job.findings(),
             JobKind::Prune(job) => job.findings(),
             JobKind::Guard(job) => job.findings(),
+            JobKind::Verify(job) => job.findings(),
         }
     }
 
@@ -207,6 +216,7 @@ impl Job {
             JobKind::RestoreRun(job) => job.planning(),
             JobKind::Prune(job) => job.planning(),
             JobKind::Guard(job) => job.planning(),
+            JobKind::Verify(job) => job.planning(),
             JobKind::Reap(_) | JobKind::Exercise(_) => &[],
         }
     }

@@ -225,7 +225,8 @@ impl Mutating {
         self.unsent.as_ref().filter(|_| self.is_unsent())
     }
 
-    fn is_unsent(&self) -> bool {
+    /// Whether the request is still to be sent, for the first time or once more.
+    pub(crate) fn is_unsent(&self) -> bool {
         matches!(self.stage, Stage::List | Stage::Send { .. })
     }
 
@@ -275,6 +276,7 @@ impl Mutating {
                     principal: self.mutation.principal(),
                     kind: kind.to_owned(),
                     id,
+                    remote: self.mutation.remote(),
                 }))
             }),
             Stage::Send { .. } => Next::Do(Step::Mutate(self.mutation.clone())),
@@ -287,6 +289,7 @@ impl Mutating {
             Stage::Stop { upid, .. } => Next::Do(Step::Mutate(Mutation::StopTask {
                 principal: self.mutation.principal(),
                 upid: upid.clone(),
+                remote: self.mutation.remote(),
             })),
             Stage::FollowStopped { upid, .. } => Next::Do(Step::Follow {
                 principal: self.mutation.principal(),
@@ -294,6 +297,7 @@ impl Mutating {
                 guard: None,
                 fills: None,
                 no_progress: self.no_progress.min(STOP_PATIENCE),
+                remote: self.mutation.remote(),
             }),
             Stage::Ended(_) => Next::Done,
         }
@@ -306,6 +310,7 @@ impl Mutating {
             guard: guard.map(Box::new),
             fills: self.mutation.fills(),
             no_progress: self.no_progress,
+            remote: self.mutation.remote(),
         }
     }
 

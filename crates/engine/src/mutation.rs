@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use felhom_ids::{GuestKind, SnapshotName, StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{BackupSnapshot, GuestKind, SnapshotName, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
+use crate::pbs::Target;
 use crate::policy::BackupMode;
-use crate::principal::Principal;
+use crate::principal::{Principal, Remote};
 use crate::restore_run::RestoreRunPlan;
 use crate::restore_test::plan::RestorePlan;
 
@@ -86,6 +87,9 @@ pub enum Mutation {
         principal: Principal,
         /// The task.
         upid: Upid,
+        /// Where it runs.
+        #[serde(default, skip_serializing_if = "Remote::is_node")]
+        remote: Remote,
     },
     /// Replace an archive's notes.
     SetNotes {
@@ -105,6 +109,13 @@ pub enum Mutation {
     DeleteBackup {
         /// The archive.
         volid: VolumeId,
+    },
+    /// Have a Proxmox Backup Server verify one snapshot, whatever it knows of an earlier verify (`ignore-verified=false`).
+    Verify {
+        /// Which server, datastore and namespace.
+        target: Box<Target>,
+        /// The snapshot.
+        snapshot: BackupSnapshot,
     },
 }
 
@@ -150,7 +161,7 @@ impl Mutation {
     }
 
     /// The names of all mutations there are, for tests that must not leave one out.
-    pub const NAMES: [&str; 15] = [
+    pub const NAMES: [&str; 16] = [
         "backup",
         "restore",
         "restore-guest",
@@ -166,6 +177,7 @@ impl Mutation {
         "set-notes",
         "set-protected",
         "delete-backup",
+        "verify",
     ];
 
     /// Who sends it.
@@ -177,7 +189,8 @@ impl Mutation {
             | Self::DeleteBackup { .. }
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
-            | Self::Rollback { .. } => Principal::Agent,
+            | Self::Rollback { .. }
+            | Self::Verify { .. } => Principal::Agent,
             Self::Restore(_)
             | Self::Start(_)
             | Self::Stop(_)
@@ -194,7 +207,34 @@ impl Mutation {
         }
     }
 
-    /// Type and id of the task it starts; `None` for a request that is answered when it is done.
+    /// The server that it is sent to.
+    pub fn remote(&self) -> Remote {
+        match self {
+            Self::Verify { target, .. } => target.remote(),
+            Self::StopTask { remote, .. } => remote.clone(),
+            Self::Backup { .. }
+            | Self::Restore(_)
+            | Self::RestoreGuest(_)
+            | Self::StartRestored(_)
+            | Self::DestroyRestored(_)
+            | Self::StartRestoredMachine(_)
+            | Self::DestroyRestoredMachine(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Destroy(_)
+            | Self::StartMachine(_)
+            | Self::StopMachine(_)
+            | Self::DestroyMachine(_)
+            | Self::Snapshot { .. }
+            | Self::DeleteSnapshot { .. }
+            | Self::Rollback { .. }
+            | Self::SetNotes { .. }
+            | Self::SetProtected { .. }
+            | Self::DeleteBackup { .. } => Remote::Node,
+        }
+    }
+
+    /// Type and id of the task it starts, the id as `Upid::subject` gives it; `None` for a request that is answered when it is done.
     pub fn task(&self) -> Option<(&'static str, String)> {
         match self {
             Self::Backup { vmid, .. } => Some(("vzdump", vmid.to_string())),
@@ -223,6 +263,9 @@ impl Mutation {
                     None => volid.storage().to_string(),
                 },
             )),
+            Self::Verify { target, snapshot } => {
+                Some(("verify_snapshot", target.verify_id(snapshot)))
+            }
             Self::StopTask { .. } | Self::SetNotes { .. } | Self::SetProtected { .. } => None,
         }
     }
@@ -249,7 +292,8 @@ impl Mutation {
             | Self::StopTask { .. }
             | Self::SetNotes { .. }
             | Self::SetProtected { .. }
-            | Self::DeleteBackup { .. } => None,
+            | Self::DeleteBackup { .. }
+            | Self::Verify { .. } => None,
         }
     }
 
@@ -271,6 +315,7 @@ impl Mutation {
             Self::SetNotes { .. } => "set-notes",
             Self::SetProtected { .. } => "set-protected",
             Self::DeleteBackup { .. } => "delete-backup",
+            Self::Verify { .. } => "verify",
         }
     }
 }

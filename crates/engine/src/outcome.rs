@@ -7,6 +7,7 @@ use felhom_ids::Upid;
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
+use crate::pbs::Listing;
 use crate::restore_run::{RestoreSubject, RestoredFacts};
 use crate::retention::GuestArchives;
 use crate::world::{
@@ -173,6 +174,8 @@ pub enum Outcome {
     Snapshots(Vec<SnapshotFacts>),
     /// Of `Observe::GuardSubject`.
     GuardSubject(Box<GuardSubject>),
+    /// Of `Observe::PbsSnapshots`.
+    PbsSnapshots(Box<Listing>),
     /// Of `Observe::Tasks`.
     Tasks(BTreeSet<Upid>),
     /// Of a mutation.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::BackupVerdict;
 use crate::judgement::Verdict;
+use crate::pbs::{OffBox, VerifyStanding};
 
 /// Whether a guest's data would come back today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,6 +53,8 @@ pub struct GuestRecord {
     pub hot_outside: usize,
     /// Bulk Docker volumes of which nobody says what protects them or that they may be lost.
     pub bulk_uncovered: usize,
+    /// Its copies on a backup server, where one should hold some.
+    pub off_box: Option<OffBox>,
 }
 
 /// A backup older than this is stale: two nights missed.
@@ -116,10 +119,36 @@ pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
         }
         Some(BackupVerdict::Good | BackupVerdict::Refused) | None => {}
     }
+    if let Some(reason) = record.off_box.as_ref().and_then(off_box) {
+        worsen(Posture::Attention, reason);
+    }
     for reason in outside(record) {
         worsen(Posture::Attention, reason);
     }
     (worst, reasons)
+}
+
+/// What is wrong with the copies off the box. They are second copies: however bad they are, what lies on the box stands.
+fn off_box(seen: &OffBox) -> Option<String> {
+    let Some((newest, standing)) = &seen.newest else {
+        return Some(if seen.may_be_shortened {
+            "no backup off the box can be seen, but the list may be shortened".into()
+        } else {
+            "there is no backup off the box".into()
+        });
+    };
+    match (standing, &seen.restorable) {
+        (VerifyStanding::Failed, Some(good)) => Some(format!(
+            "the newest backup off the box failed its verify; {} did not",
+            good.time_text()
+        )),
+        (VerifyStanding::Failed, None) => Some(format!(
+            "the backup off the box of {} failed its verify, and none verified well",
+            newest.time_text()
+        )),
+        (_, None) if seen.overdue => Some("no backup off the box was verified in time".into()),
+        (VerifyStanding::Ok | VerifyStanding::Never | VerifyStanding::Unknown, _) => None,
+    }
 }
 
 /// What no backup holds, counted.
@@ -154,6 +183,7 @@ mod tests {
             outside: 0,
             hot_outside: 0,
             bulk_uncovered: 0,
+            off_box: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use felhom_ids::StorageId;
 use serde::{Deserialize, Serialize};
 
 /// The identities a step can run as. One token may serve both on a small box.
@@ -14,6 +15,24 @@ pub enum Principal {
     RestoreTest,
     /// Restores a guest for real; its rights are given for the occasion and taken back afterwards.
     Restore,
+}
+
+/// The server that a step speaks to. On a backup server the agent has a token of its own, whoever it is on the node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remote {
+    /// The node itself.
+    #[default]
+    Node,
+    /// The Proxmox Backup Server behind this storage of PVE: a box may have several.
+    Pbs(StorageId),
+}
+
+impl Remote {
+    /// Whether this is the node.
+    pub fn is_node(&self) -> bool {
+        *self == Self::Node
+    }
 }
 
 impl fmt::Display for Principal {

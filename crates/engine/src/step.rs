@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use felhom_ids::{StorageId, Upid, Vmid, VolumeId};
+use felhom_ids::{BackupGroup, StorageId, Upid, Vmid, VolumeId};
 use serde::{Deserialize, Serialize};
 
 use crate::evidence::EvidenceLevel;
 use crate::mutation::Mutation;
+use crate::pbs::Target;
 use crate::policy::RestoreTestPolicy;
-use crate::principal::Principal;
+use crate::principal::{Principal, Remote};
 use crate::world::WantedContent;
 
 /// Something to read. Reading can be repeated at will.
@@ -110,14 +111,24 @@ pub enum Observe {
         /// The guest.
         vmid: Vmid,
     },
+    /// The snapshots of one namespace on a Proxmox Backup Server, and what the token sees of them.
+    PbsSnapshots {
+        /// Which server, datastore and namespace.
+        target: Box<Target>,
+        /// This group alone; `None` for all.
+        group: Option<BackupGroup>,
+    },
     /// The UPIDs of a kind and id that the server lists now.
     Tasks {
         /// Who will send the mutation.
         principal: Principal,
         /// Task type.
         kind: String,
-        /// Task id.
+        /// Task id, as `Upid::subject` gives it.
         id: String,
+        /// Whose list.
+        #[serde(default, skip_serializing_if = "Remote::is_node")]
+        remote: Remote,
     },
 }
 
@@ -166,13 +177,16 @@ pub enum Step {
         fills: Option<StorageId>,
         /// How long it may show neither a new log line nor an end.
         no_progress: Duration,
+        /// Where it runs.
+        #[serde(default, skip_serializing_if = "Remote::is_node")]
+        remote: Remote,
     },
 }
 
 impl Step {
     /// The names of all steps that change nothing, for tests that must not leave one out; the others are called as their
     /// mutation ([`Mutation::NAMES`]).
-    pub const NAMES: [&str; 15] = [
+    pub const NAMES: [&str; 16] = [
         "observe-backup-subject",
         "observe-backup-result",
         "read-archive",
@@ -185,6 +199,7 @@ impl Step {
         "list-archives",
         "list-snapshots",
         "observe-guard-subject",
+        "list-pbs-snapshots",
         "list-tasks",
         "find-task",
         "follow-task",
@@ -210,8 +225,21 @@ impl Step {
                 | Observe::Archive { .. }
                 | Observe::Archives { .. }
                 | Observe::Snapshots { .. }
-                | Observe::GuardSubject { .. },
+                | Observe::GuardSubject { .. }
+                | Observe::PbsSnapshots { .. },
             ) => Principal::Agent,
+        }
+    }
+
+    /// The server that it speaks to.
+    pub fn remote(&self) -> Remote {
+        match self {
+            Self::Mutate(mutation) | Self::FindTask { mutation, .. } => mutation.remote(),
+            Self::Follow { remote, .. } | Self::Observe(Observe::Tasks { remote, .. }) => {
+                remote.clone()
+            }
+            Self::Observe(Observe::PbsSnapshots { target, .. }) => target.remote(),
+            Self::Observe(_) => Remote::Node,
         }
     }
 
@@ -236,6 +264,7 @@ impl Step {
             archives,
             snapshots,
             guard_subject,
+            pbs_snapshots,
             tasks,
             find_task,
             follow,
@@ -254,6 +283,7 @@ impl Step {
                 Observe::Archives { .. } => archives,
                 Observe::Snapshots { .. } => snapshots,
                 Observe::GuardSubject { .. } => guard_subject,
+                Observe::PbsSnapshots { .. } => pbs_snapshots,
                 Observe::Tasks { .. } => tasks,
             },
             Self::Mutate(mutation) => mutation.name(),

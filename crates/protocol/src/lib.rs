@@ -5,6 +5,7 @@
 
 pub mod docker;
 mod document;
+pub mod pbs;
 pub mod placement;
 mod shown;
 pub mod volumes;

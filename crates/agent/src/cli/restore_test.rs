@@ -149,7 +149,8 @@ async fn leased(journal: &Journal) -> Result<Vec<Vmid>, Failure> {
         | JobKind::RestoreRun(_)
         | JobKind::Exercise(_)
         | JobKind::Prune(_)
-        | JobKind::Guard(_) => None,
+        | JobKind::Guard(_)
+        | JobKind::Verify(_) => None,
     });
     Ok(held
         .chain(

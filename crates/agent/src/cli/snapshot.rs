@@ -113,7 +113,8 @@ async fn busy(journal: &Journal) -> Result<BTreeSet<Vmid>, Failure> {
         | JobKind::RestoreTest(_)
         | JobKind::Reap(_)
         | JobKind::Exercise(_)
-        | JobKind::Prune(_) => None,
+        | JobKind::Prune(_)
+        | JobKind::Verify(_) => None,
     });
     Ok(own.collect())
 }

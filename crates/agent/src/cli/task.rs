@@ -1,6 +1,6 @@
 //! `task watch`.
 
-use felhom_engine::{Followed, Outcome, Principal, Step, TaskVerdict};
+use felhom_engine::{Followed, Outcome, Principal, Remote, Step, TaskVerdict};
 use felhom_ids::Upid;
 use serde_json::json;
 
@@ -29,6 +29,7 @@ pub(super) async fn watch(context: &Context, upid: &str) -> Result<Exit, Failure
         guard: None,
         fills: None,
         no_progress: performer.config().backup.no_progress,
+        remote: Remote::Node,
     };
     let lines = Lines(context.printer.clone());
     let outcome = tokio::select! {

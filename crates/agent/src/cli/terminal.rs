@@ -98,6 +98,7 @@ fn phase_of(step: &Step) -> &'static str {
             Observe::Archives { .. } => "listing archives",
             Observe::Snapshots { .. } => "listing snapshots",
             Observe::GuardSubject { .. } => "looking at the guest",
+            Observe::PbsSnapshots { .. } => "listing backups on the backup server",
             Observe::Tasks { .. } => "listing tasks",
         },
         Step::Mutate(mutation) => match mutation {
@@ -119,6 +120,7 @@ fn phase_of(step: &Step) -> &'static str {
             Mutation::SetNotes { .. } => "writing the verdict into the notes",
             Mutation::SetProtected { .. } => "keeping the proof",
             Mutation::DeleteBackup { .. } => "removing the archive",
+            Mutation::Verify { .. } => "asking for the verify",
         },
         Step::FindTask { .. } => "looking for a task whose answer was lost",
         Step::Follow { .. } => "running",

@@ -142,6 +142,7 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
             .map(|listed| listed.iter().all(|volume| volume.volid != *volid)),
         // Whether a guest was rolled back cannot be seen of it.
         Mutation::Rollback { .. }
+        | Mutation::Verify { .. }
         | Mutation::StopTask { .. }
         | Mutation::SetNotes { .. }
         | Mutation::SetProtected { .. } => {

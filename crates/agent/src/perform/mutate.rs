@@ -77,6 +77,10 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             set(pve, attributes(volid, None, Some(*protected))).await
         }
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
+        Mutation::Verify { target, .. } => local(format!(
+            "the node is not the backup server of storage `{}`",
+            target.storage
+        )),
     }
 }
 

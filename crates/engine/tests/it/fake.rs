@@ -449,8 +449,8 @@ impl World {
             }
             Observe::Archives { .. } => Outcome::Archives(Box::default()),
             Observe::Snapshots { .. } => Outcome::Snapshots(vec![]),
-            // Guards have a world of their own.
-            Observe::GuardSubject { .. } => unreachable(),
+            // Guards and backup servers have worlds of their own.
+            Observe::GuardSubject { .. } | Observe::PbsSnapshots { .. } => unreachable(),
             Observe::Tasks { .. } => {
                 Outcome::Tasks(self.tasks.iter().map(|(upid, _)| upid.clone()).collect())
             }

@@ -11,6 +11,7 @@
 
 mod docker;
 mod engine;
+mod pbs;
 mod recorded;
 mod refusals;
 mod report;

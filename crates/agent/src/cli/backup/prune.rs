@@ -104,7 +104,8 @@ async fn apply(
         | JobKind::RestoreRun(_)
         | JobKind::Reap(_)
         | JobKind::Exercise(_)
-        | JobKind::Guard(_) => None,
+        | JobKind::Guard(_)
+        | JobKind::Verify(_) => None,
     })
 }
 

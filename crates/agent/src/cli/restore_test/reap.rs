@@ -90,7 +90,8 @@ async fn one(
         | JobKind::RestoreRun(_)
         | JobKind::Exercise(_)
         | JobKind::Prune(_)
-        | JobKind::Guard(_) => None,
+        | JobKind::Guard(_)
+        | JobKind::Verify(_) => None,
     }
     .ok_or_else(|| Failure::new(Exit::Unexpected, "reap", "the reap ended without a report"))
 }

@@ -194,8 +194,8 @@ const OCCASIONAL: &[(&str, &[&str])] = &[
     ("destroy-restored", &["destroy"]),
 ];
 
-/// Steps that ask the server for nothing.
-const LOCAL: [&str; 1] = ["read-archive"];
+/// Steps that ask the node for nothing: they read a file, or speak to a backup server.
+const LOCAL: [&str; 3] = ["read-archive", "list-pbs-snapshots", "verify"];
 
 /// Operations that no step is made of, and who performs them.
 const BESIDE_STEPS: [(&str, &str); 3] = [

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use felhom_engine::pbs::VerifyVerdict;
 use felhom_engine::*;
 use serde_json::Value;
 
@@ -35,6 +36,7 @@ pub(super) fn why(job: &Job) -> String {
         JobKind::Reap(reap) => format!("{:?}", reap.report().unwrap().findings),
         JobKind::Prune(prune) => format!("{:?}", prune.report().unwrap().reason),
         JobKind::Guard(guard) => format!("{:?}", guard.report().unwrap().reasons),
+        JobKind::Verify(verify) => format!("{:?}", verify.report().unwrap().verdicts),
     }
 }
 
@@ -58,6 +60,14 @@ pub(super) fn end_of(job: &Job) -> End {
             done(report.end == RestoreEnd::Restored && report.started)
         }
         JobKind::Exercise(exercise) => done(exercise.report().unwrap().done),
+        JobKind::Verify(verify) => {
+            let report = verify.report().unwrap();
+            match report.count(VerifyVerdict::Failed) {
+                0 if report.passed() => End::Right,
+                0 => End::Undetermined,
+                _ => End::Failed,
+            }
+        }
         JobKind::Reap(reap) => done(reap.report().unwrap().gone),
         JobKind::Prune(prune) => {
             let report = prune.report().unwrap();
@@ -245,7 +255,11 @@ fn claims(job: &Job, before: &Before, bench: &Bench) -> Result<(), String> {
             Ok(())
         }
         JobKind::RestoreRun(restore) => restored_or_nothing(bench, restore.report().unwrap()),
-        JobKind::RestoreTest(_) | JobKind::Exercise(_) | JobKind::Reap(_) | JobKind::Guard(_) => {
+        JobKind::RestoreTest(_)
+        | JobKind::Exercise(_)
+        | JobKind::Reap(_)
+        | JobKind::Guard(_)
+        | JobKind::Verify(_) => {
             if now == before.archives {
                 Ok(())
             } else {
