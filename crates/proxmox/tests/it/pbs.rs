@@ -264,6 +264,35 @@ async fn a_refusal_is_read_whole_though_little_was_wanted() {
     }
 }
 
+#[tokio::test]
+async fn a_file_that_breaks_off_is_no_file() {
+    // A backup server announces no length, but sends in chunks.
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, is_whole) in [
+        ("5\r\nhello\r\n0\r\n\r\n", true),
+        ("5\r\nhello\r\n", false),
+        ("5\r\nhel", false),
+        ("", false),
+    ] {
+        let answer = format!("{head}{body}").into_bytes();
+        let server = Scripted::start(move |_| Reply::SendAndDrop(answer.clone())).await;
+        let file = Download::raw(place(), snapshot(), "index.json.blob");
+        let read = pbs(&server).download(&file, 1 << 20).await;
+        assert_eq!(read.is_ok(), is_whole, "{body:?}: {read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_without_an_end_fills_no_memory() {
+    let server = Scripted::start(|_| refusal(400, &"no such thing ".repeat(1 << 20))).await;
+    let list = ListSnapshots::all(place());
+    let error = pbs(&server).each_snapshot(&list, drop).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::NotFound { what, .. } if what.len() <= 4_000),
+        "{error}"
+    );
+}
+
 /// Logs in with a second factor and changes something; the requests of the login.
 pub(crate) async fn login() -> Vec<String> {
     let server = Scripted::start(|request| {
