@@ -88,6 +88,15 @@ impl Credentials {
         }
     }
 
+    /// Whose they are, where they are anybody's.
+    pub(crate) fn product(&self) -> Option<Product> {
+        match self {
+            Self::Anonymous => None,
+            Self::Token(token) => Some(token.product()),
+            Self::Ticket(ticket) => Some(ticket.product),
+        }
+    }
+
     /// The header that every request carries.
     pub(crate) fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, Error> {
         Ok(match self {

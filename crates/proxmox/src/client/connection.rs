@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -23,7 +23,7 @@ type Driver = http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>;
 /// A body is seldom longer than this, so there is no point in reserving more before it comes.
 const RESERVE: usize = 64 << 10;
 
-/// The longest refusal that is read, however little a success may be.
+/// So much of a refusal is read, however long a success may be: more than anybody reads.
 const REFUSAL: usize = 1 << 20;
 
 pub(super) struct Connection {
@@ -43,7 +43,7 @@ pub(super) struct Answer {
     pub(super) is_whole: bool,
 }
 
-/// What becomes of the body of a success. That of a refusal is always read as a whole.
+/// What becomes of the body of a success. Of a refusal's the beginning is kept.
 pub(super) enum Intake<'a> {
     /// All of it is kept; more than this many bytes are an error.
     Whole(usize),
@@ -185,14 +185,14 @@ async fn read(
     intake: &mut Intake<'_>,
 ) -> Result<Answer, Failure> {
     let (head, mut incoming) = response.into_parts();
-    // A refusal is read to its end, however little of a success would be.
-    let mut refusal = Intake::Whole(intake.most().max(REFUSAL));
+    let mut refusal = Intake::Head(REFUSAL);
     let intake = if head.status.is_success() {
         intake
     } else {
         &mut refusal
     };
     let longest = intake.most();
+    let is_chunked = head.headers.contains_key(TRANSFER_ENCODING);
     let announced = head
         .headers
         .get(CONTENT_LENGTH)
@@ -225,9 +225,10 @@ async fn read(
             }
             // A refusal is one even when its body broke off. And pveproxy ends bodies without a
             // length by closing the connection, at times without TLS' good-bye: that is no
-            // truncation, and if it is one, the JSON has no end.
+            // truncation, and if it is one, the JSON has no end. What comes in chunks says itself
+            // where it ends.
             Err(_) if head.status.as_u16() >= 400 => break,
-            Err(error) if announced.is_none() && is_abrupt_end(&error) => break,
+            Err(error) if announced.is_none() && !is_chunked && is_abrupt_end(&error) => break,
             Err(error) => return Err(Failure::after_sending(error, true)),
         }
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::{Denied, Error};
 use crate::credentials::Credentials;
 use crate::encode::Request;
+use crate::product::Product;
 
 /// How much of an unreadable answer, and of what is wrong with it, an error keeps.
 const KEPT: usize = 400;
@@ -79,7 +80,8 @@ impl Refusal<'_> {
                     .to_owned()
             });
         let text = shown(&text, TEXT);
-        if spoken.is_some() && self.status == 400 {
+        let is_backup_server = self.credentials.product() == Some(Product::BackupServer);
+        if is_backup_server && self.status == 400 && spoken.is_some() {
             return plain::sort(self.request, text);
         }
         sort(self.request, self.status, text, fields)

@@ -265,10 +265,11 @@ impl<'a> Following<'a> {
         } else {
             self.read_log(watch).await;
         }
-        self.last_line
-            .as_deref()
-            .and_then(Outcome::parse_last_line)
-            .unwrap_or(first)
+        let read = match self.upid.task_id() {
+            Some(_) => Outcome::parse_last_dated_line,
+            None => Outcome::parse_last_line,
+        };
+        self.last_line.as_deref().and_then(read).unwrap_or(first)
     }
 }
 

@@ -46,7 +46,7 @@ impl Outcome {
     /// Reads the last line of a task's log: the worker's own word, where the exit status may be
     /// another process' early guess.
     pub fn parse_last_line(line: &str) -> Option<Self> {
-        let rest = undated(line.trim_end()).strip_prefix("TASK ")?;
+        let rest = line.trim_end().strip_prefix("TASK ")?;
         match rest.strip_prefix("ERROR: ") {
             // It says that it failed: an error whose words are `OK` is no success.
             Some(text) => Some(match Self::parse(text) {
@@ -55,6 +55,21 @@ impl Outcome {
             }),
             None if rest.starts_with(char::is_whitespace) => None,
             None => Some(Self::parse(rest)).filter(Self::is_good),
+        }
+    }
+
+    /// The same of a backup server's log, which has the time before each line:
+    /// `2026-11-22T23:43:53+00:00: TASK OK`.
+    pub fn parse_last_dated_line(line: &str) -> Option<Self> {
+        let (time, text) = line.split_once(": ")?;
+        let is_time = time.len() == "2026-11-22T23:43:53+00:00".len()
+            && time
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b"-+:T".contains(&b));
+        if is_time {
+            Self::parse_last_line(text)
+        } else {
+            None
         }
     }
 
@@ -70,17 +85,6 @@ impl Outcome {
     pub fn is_undetermined(&self) -> bool {
         matches!(self, Self::Undetermined(_))
     }
-}
-
-/// A backup server writes the time before each line: `2026-11-22T23:43:53+00:00: TASK OK`.
-fn undated(line: &str) -> &str {
-    let dated = line.split_once(": ").filter(|(time, _)| {
-        time.len() == "2026-11-22T23:43:53+00:00".len()
-            && time
-                .bytes()
-                .all(|b| b.is_ascii_digit() || b"-+:T".contains(&b))
-    });
-    dated.map_or(line, |(_, text)| text)
 }
 
 impl fmt::Display for Outcome {
@@ -129,8 +133,9 @@ mod tests {
 
     #[test]
     fn a_backup_server_dates_the_last_word() {
-        let line =
-            |text: &str| Outcome::parse_last_line(&format!("2026-11-22T23:43:53+00:00: {text}"));
+        let line = |text: &str| {
+            Outcome::parse_last_dated_line(&format!("2026-11-22T23:43:53+00:00: {text}"))
+        };
         assert_eq!(line("TASK OK"), Some(Outcome::Succeeded));
         assert_eq!(line("TASK WARNINGS: 5"), Some(Outcome::Warnings(5)));
         assert_eq!(
@@ -138,7 +143,10 @@ mod tests {
             Some(Outcome::Failed("verification failed".to_owned()))
         );
         assert_eq!(line("SKIPPED: TASK OK"), None);
-        assert_eq!(Outcome::parse_last_line("somebody says it: TASK OK"), None);
+        assert_eq!(
+            Outcome::parse_last_dated_line("somebody says it: TASK OK"),
+            None
+        );
     }
 
     #[test]

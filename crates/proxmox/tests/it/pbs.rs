@@ -18,7 +18,7 @@ use crate::scripted::{Reply, SECRET, Scripted, json, ok};
 
 const UPID: &str = "UPID:vm:00004F7B:0003D00B:0000001B:6B037E39:verify_snapshot:felhom\\x2dspike\\x3a-ct-9001-6B037C64:felhom@pbs!n100:";
 
-fn pbs(server: &Scripted) -> Pbs {
+pub(crate) fn pbs(server: &Scripted) -> Pbs {
     let secret = SecretString::from(SECRET);
     let token = Token::pbs("felhom@pbs!n100".parse().unwrap(), &secret);
     let trust = Trust::PinnedLeaf(server.fingerprint);
@@ -142,6 +142,34 @@ async fn a_task_that_nobody_remembers_is_undetermined() {
     );
 }
 
+#[tokio::test]
+async fn the_log_knows_the_end_of_a_task_whose_status_is_unknown() {
+    let server = Scripted::start(|request| {
+        if request.lines().next().unwrap().contains("/log?") {
+            return ok(r#"{"data":[{"n":1,"t":"2026-11-22T23:43:53+00:00: TASK WARNINGS: 5"}]}"#);
+        }
+        let upid = serde_json::Value::from(UPID);
+        ok(&format!(
+            r#"{{"data":{{"upid":{upid},"status":"stopped","exitstatus":"unknown"}}}}"#
+        ))
+    })
+    .await;
+    let pbs = pbs(&server);
+    let options = FollowOptions::default();
+    let ending = pbs
+        .follow(
+            &UPID.parse().unwrap(),
+            &options,
+            &mut felhom_proxmox::Silent,
+        )
+        .await
+        .unwrap();
+    let Ending::Finished(finished) = ending else {
+        panic!("{ending:?}")
+    };
+    assert_eq!(finished.outcome, Outcome::Warnings(5));
+}
+
 /// An entry as long as that of a real encrypted backup.
 fn entry(number: u64) -> String {
     let file =
@@ -161,10 +189,15 @@ fn entry(number: u64) -> String {
 #[tokio::test]
 async fn a_hundred_thousand_backups_are_read_one_by_one() {
     const MANY: u64 = 100_000;
-    let entries: Vec<String> = (0..MANY).map(entry).collect();
-    let body = format!(r#"{{"data":[{}]}}"#, entries.join(","));
+    let mut body = r#"{"data":["#.to_owned();
+    for number in 0..MANY {
+        body.push_str(if number == 0 { "" } else { "," });
+        body.push_str(&entry(number));
+    }
+    body.push_str("]}");
     assert!(body.len() > 64 << 20, "{}", body.len());
     let reply = json(200, "OK", &body);
+    drop(body);
     let server = Scripted::start(move |_| Reply::Send(reply.clone())).await;
     let (mut count, mut last) = (0, 0);
     let all = ListSnapshots::all(place());
@@ -262,6 +295,35 @@ async fn a_refusal_is_read_whole_though_little_was_wanted() {
     ] {
         assert!(matches!(error, Error::NotFound { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_breaks_off_is_no_file() {
+    // A backup server announces no length, but sends in chunks.
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, is_whole) in [
+        ("5\r\nhello\r\n0\r\n\r\n", true),
+        ("5\r\nhello\r\n", false),
+        ("5\r\nhel", false),
+        ("", false),
+    ] {
+        let answer = format!("{head}{body}").into_bytes();
+        let server = Scripted::start(move |_| Reply::SendAndDrop(answer.clone())).await;
+        let file = Download::raw(place(), snapshot(), "index.json.blob");
+        let read = pbs(&server).download(&file, 1 << 20).await;
+        assert_eq!(read.is_ok(), is_whole, "{body:?}: {read:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_without_an_end_fills_no_memory() {
+    let server = Scripted::start(|_| refusal(400, &"no such thing ".repeat(1 << 20))).await;
+    let list = ListSnapshots::all(place());
+    let error = pbs(&server).each_snapshot(&list, drop).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::NotFound { what, .. } if what.len() <= 4_000),
+        "{error}"
+    );
 }
 
 /// Logs in with a second factor and changes something; the requests of the login.

@@ -266,7 +266,8 @@ async fn every_recorded_refusal_of_a_backup_server_becomes_the_right_error() {
         Reply::SendAndClose(answers[number.parse::<usize>().unwrap()].clone())
     })
     .await;
-    let client = server.client();
+    let pbs = crate::pbs::pbs(&server);
+    let client = pbs.client();
     for (number, record) in records.iter().enumerate() {
         let error = client
             .exchange(&Request::new(Method::Get, &[&number]))

@@ -168,7 +168,7 @@ pub(super) fn log(data: &Value) -> Checked {
         let last = line.text.contains(": TASK ");
         same(
             "last",
-            &Outcome::parse_last_line(&line.text).is_some(),
+            &Outcome::parse_last_dated_line(&line.text).is_some(),
             &last,
         )?;
     }
