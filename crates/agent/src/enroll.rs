@@ -7,6 +7,7 @@
 pub mod abilities;
 pub mod files;
 pub mod look;
+pub mod pbs;
 pub mod perform;
 pub mod plan;
 pub mod remove;
@@ -153,6 +154,9 @@ pub enum EnrollError {
         #[source]
         source: std::io::Error,
     },
+    /// The recovery kit.
+    #[error("the recovery kit: {0}")]
+    Kit(String),
     /// It was made, and yet does not do what it is for.
     #[error("what was made does not prove itself: {}", .0.join("; "))]
     Unproven(Vec<String>),

@@ -46,7 +46,7 @@ impl Remotes {
     /// # Errors
     /// When a secret or the CA file cannot be used.
     pub fn new(config: &Config) -> Result<Self, RemoteError> {
-        let trust = trust(config)?;
+        let trust = trust(&config.trust)?;
         if matches!(trust, Trust::Insecure) {
             tracing::warn!(
                 "TLS verification is switched off by the configuration: anybody between us and the server can read \
@@ -102,8 +102,12 @@ pub fn address(config: &Config) -> Result<Address, RemoteError> {
         })
 }
 
-fn trust(config: &Config) -> Result<Trust, RemoteError> {
-    Ok(match &config.trust {
+/// Whom to trust, the certificate authority read from its file.
+///
+/// # Errors
+/// When that file cannot be read.
+pub fn trust(trust: &TrustConfig) -> Result<Trust, RemoteError> {
+    Ok(match trust {
         TrustConfig::Fingerprint(fingerprint) => Trust::PinnedLeaf(*fingerprint),
         TrustConfig::CaFile(path) => {
             Trust::CaFile(std::fs::read(path).map_err(|source| RemoteError::CaFile {

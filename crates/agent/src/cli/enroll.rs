@@ -2,6 +2,7 @@
 
 mod desired;
 mod login;
+mod pbs;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ use desired::Desired;
 pub(super) enum EnrollCommand {
     /// Roles, users, tokens, grants, scratch pool and isolated bridge on Proxmox VE; configuration and secrets here.
     Pve(Box<PveArgs>),
+    /// Key and recovery kit, user and tokens on a Proxmox Backup Server, and the storage of Proxmox VE that encrypts.
+    Pbs(Box<pbs::PbsArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -85,7 +88,10 @@ pub(super) struct PveArgs {
 }
 
 pub(super) async fn run(context: &Context, command: EnrollCommand) -> Result<Exit, Failure> {
-    let EnrollCommand::Pve(args) = command;
+    let args = match command {
+        EnrollCommand::Pve(args) => args,
+        EnrollCommand::Pbs(args) => return pbs::run(context, &args).await,
+    };
     let desired = Desired::read(context, &args)?;
     let Some(admin) = &args.admin else {
         return print(context, &args, &desired.blind()?);
@@ -247,6 +253,8 @@ fn failure(error: &EnrollError) -> Failure {
                 .caused_by(source)
                 .hint(again)
         }
+        EnrollError::Kit(_) => Failure::new(Exit::Configuration, "kit", error.to_string())
+            .hint("nothing was given a key that is not in a kit; look at the file, then run the same command again"),
         EnrollError::Unproven(_) => {
             Failure::new(Exit::Unexpected, "unproven", error.to_string()).hint(again)
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -41,9 +41,44 @@ pub(crate) fn write_secret(path: &Path, secret: &SecretString) -> Result<(), Enr
     replace(path, line.expose_secret().as_bytes(), 0o600).map_err(EnrollError::file(path))
 }
 
+/// Writes what must not be lost, mode 0600, where nothing is yet: a file that is there already is never replaced. It stays with
+/// whoever writes it, in a directory that is closed to others.
+pub(crate) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let directory = private_directory(path)?;
+    let draft = write_draft(path, content, 0o600, None)?;
+    // A link, other than a renaming, does not replace what is there.
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft)?;
+    linked?;
+    fs::File::open(&directory)?.sync_all()
+}
+
+/// Writes a text that holds a secret beside such a file, in place of an earlier one.
+pub(crate) fn write_secret_text(path: &Path, text: &SecretString) -> Result<(), EnrollError> {
+    let write = || {
+        let directory = private_directory(path)?;
+        let draft = write_draft(path, text.expose_secret().as_bytes(), 0o600, None)?;
+        fs::rename(&draft, path)?;
+        fs::File::open(&directory)?.sync_all()
+    };
+    write().map_err(EnrollError::file(path))
+}
+
 /// Writes the configuration, which holds no secret.
 pub(crate) fn write_config(path: &Path, text: &str) -> Result<(), EnrollError> {
     replace(path, text.as_bytes(), 0o644).map_err(EnrollError::file(path))
+}
+
+/// Adds a section to the end of the configuration, which stays as it is; one that enrolling wrote stays recognisable as that.
+pub(crate) fn append_config(path: &Path, section: &str) -> Result<(), EnrollError> {
+    let there = fs::read_to_string(path).map_err(EnrollError::file(path))?;
+    let ours = is_sealed(&there);
+    let text = match there.split_once('\n') {
+        Some((_, rest)) if ours => sealed(&format!("{rest}{section}")),
+        _ => format!("{}\n{section}", there.trim_end_matches('\n')),
+    };
+    let mode = fs::metadata(path).map_err(EnrollError::file(path))?.mode() & 0o777;
+    replace(path, text.as_bytes(), mode).map_err(EnrollError::file(path))
 }
 
 /// Removes a file, and its directory if that is empty then and is one for secrets. A file that is gone is no error.
@@ -66,6 +101,18 @@ pub(crate) fn remove(path: &Path) -> Result<(), EnrollError> {
 /// Replaces a file as a whole: a draft beside it, flushed to the disk, renamed into place.
 fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let directory = directory(path)?;
+    let draft = write_draft(path, content, mode, reader())?;
+    fs::rename(&draft, path)?;
+    fs::File::open(&directory)?.sync_all()
+}
+
+/// Writes a draft beside the file and flushes it to the disk.
+fn write_draft(
+    path: &Path,
+    content: &[u8],
+    mode: u32,
+    owner: Option<(u32, u32)>,
+) -> io::Result<PathBuf> {
     let draft = draft(path);
     // A draft of an interrupted run may have another mode.
     match fs::remove_file(&draft) {
@@ -77,13 +124,20 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         .create_new(true)
         .mode(mode)
         .open(&draft)?;
-    if let Some((uid, gid)) = reader() {
+    if let Some((uid, gid)) = owner {
         std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
     }
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&draft, path)?;
-    fs::File::open(&directory)?.sync_all()
+    Ok(draft)
+}
+
+/// The file's directory, made closed to others if it is not there.
+fn private_directory(path: &Path) -> io::Result<PathBuf> {
+    let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(&directory)?;
+    Ok(directory)
 }
 
 /// Root enrols for the agent's user, who must be able to read what is closed to others.
@@ -130,8 +184,6 @@ fn draft(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]
@@ -163,6 +215,25 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode(path.parent().unwrap()), 0o700);
         assert_eq!(mode(&above.path().join("felhom")), 0o755);
+    }
+
+    #[test]
+    fn a_section_is_added_and_the_rest_stays() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("agent.toml");
+        let section = "\n[pbs.x]\nurl = \"https://x\"\n";
+        for (there, ours) in [
+            (sealed("node = \"pve\"\n"), true),
+            ("node = \"a\"".to_owned(), false),
+        ] {
+            write_config(&path, &there).unwrap();
+            append_config(&path, section).unwrap();
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.ends_with(section), "{text}");
+            assert_eq!(is_sealed(&text), ours, "{text}");
+            let table: toml::Table = text.parse().unwrap();
+            assert_eq!(table.len(), 2, "{text}");
+        }
     }
 
     #[test]

@@ -132,22 +132,10 @@ async fn secret(
     path: &Path,
     exists: bool,
 ) -> Result<Secret, Error> {
-    let secret = match credentials::read_secret(path) {
+    let secret = match read_secret(path) {
         Ok(secret) => secret,
-        Err(CredentialError::Read { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            return Ok(Secret::Missing);
-        }
-        Err(error) => return Ok(Secret::Foreign(error.to_string())),
+        Err(worth) => return Ok(worth),
     };
-    if !is_uuid(&secret) {
-        let text = format!(
-            "`{}` holds something that is no token's secret",
-            path.display()
-        );
-        return Ok(Secret::Foreign(text));
-    }
     if !exists {
         return Ok(Secret::Dead);
     }
@@ -158,7 +146,28 @@ async fn secret(
     }
 }
 
-/// PVE's secrets are UUIDs.
+/// A token's secret from its file, or what is there instead.
+pub(super) fn read_secret(path: &Path) -> Result<SecretString, Secret> {
+    let secret = match credentials::read_secret(path) {
+        Ok(secret) => secret,
+        Err(CredentialError::Read { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound =>
+        {
+            return Err(Secret::Missing);
+        }
+        Err(error) => return Err(Secret::Foreign(error.to_string())),
+    };
+    if is_uuid(&secret) {
+        return Ok(secret);
+    }
+    let text = format!(
+        "`{}` holds something that is no token's secret",
+        path.display()
+    );
+    Err(Secret::Foreign(text))
+}
+
+/// Secrets of tokens are UUIDs.
 fn is_uuid(secret: &SecretString) -> bool {
     let text = secret.expose_secret();
     text.len() == 36

@@ -110,7 +110,7 @@ fn of_token(issue: &IssueToken, secret: &Path) -> String {
 }
 
 /// A word of the shell.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {
         text.to_owned()
@@ -190,7 +190,7 @@ pub fn configuration(wanted: &Wanted, place: &Place) -> String {
     }
 }
 
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 

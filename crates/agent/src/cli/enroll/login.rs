@@ -6,7 +6,7 @@ use std::path::Path;
 
 use felhom_ids::UserId;
 use felhom_proxmox::pve::identities::{self, Door, Login};
-use felhom_proxmox::{Client, Pve, Settings};
+use felhom_proxmox::{Client, Product, Pve, Settings, Ticket, pbs};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::PveArgs;
@@ -21,7 +21,38 @@ pub(super) async fn as_admin(
     door: &Door,
     desired: &Desired<'_>,
 ) -> Result<Pve, Failure> {
-    let password = match &args.password_file {
+    let asked = Asked {
+        product: Product::VirtualEnvironment,
+        admin,
+        password: args.password_file.as_deref(),
+        second_factor: args.second_factor_file.as_deref(),
+    };
+    let ticket = ticket(&asked, door).await?;
+    let mut settings = Settings::new(door.address.clone(), ticket, door.trust.clone());
+    settings.timeouts.request = door.timeout;
+    let client = Client::new(settings).map_err(|error| pve_failure(&error))?;
+    let node = desired.node(&client).await?;
+    let pve = Pve::new(client, node);
+    sees_all(&pve, admin).await?;
+    Ok(pve)
+}
+
+/// Whose login, and where the answers to the server's questions are.
+pub(super) struct Asked<'a> {
+    /// The server's kind.
+    pub(super) product: Product,
+    /// Who.
+    pub(super) admin: &'a UserId,
+    /// The file with the password.
+    pub(super) password: Option<&'a Path>,
+    /// The file with the second factor.
+    pub(super) second_factor: Option<&'a Path>,
+}
+
+/// Logs in to a server of either kind.
+pub(super) async fn ticket(asked: &Asked<'_>, door: &Door) -> Result<Ticket, Failure> {
+    let admin = asked.admin;
+    let password = match asked.password {
         Some(path) => secret(path)?,
         None => return Err(unseen()),
     };
@@ -33,11 +64,15 @@ pub(super) async fn as_admin(
         Failure::new(Exit::Permission, "login", message)
             .hint("look at user and realm, then at the password")
     };
-    let mut login = identities::login(door, admin, &password)
-        .await
-        .map_err(told)?;
+    let of_pve = asked.product == Product::VirtualEnvironment;
+    let mut login = if of_pve {
+        identities::login(door, admin, &password).await
+    } else {
+        pbs::identities::login(door, admin, &password).await
+    }
+    .map_err(told)?;
     if let Login::SecondFactor(challenge) = &login {
-        let Some(path) = &args.second_factor_file else {
+        let Some(path) = asked.second_factor else {
             let message = format!("the server wants a second factor of `{admin}`");
             return Err(
                 Failure::new(Exit::Permission, "second-factor", message).hint(
@@ -46,21 +81,20 @@ pub(super) async fn as_admin(
             );
         };
         let factor = factor(&secret(path)?);
-        login = identities::answer_challenge(door, admin, challenge, &factor)
-            .await
-            .map_err(told)?;
+        login = if of_pve {
+            identities::answer_challenge(door, admin, challenge, &factor).await
+        } else {
+            pbs::identities::answer_challenge(door, admin, challenge, &factor).await
+        }
+        .map_err(told)?;
     }
-    let Login::Ticket(ticket) = login else {
-        let message = "the server wants a third factor, which is more than we know of";
-        return Err(Failure::new(Exit::Permission, "second-factor", message));
-    };
-    let mut settings = Settings::new(door.address.clone(), ticket, door.trust.clone());
-    settings.timeouts.request = door.timeout;
-    let client = Client::new(settings).map_err(|error| pve_failure(&error))?;
-    let node = desired.node(&client).await?;
-    let pve = Pve::new(client, node);
-    sees_all(&pve, admin).await?;
-    Ok(pve)
+    match login {
+        Login::Ticket(ticket) => Ok(ticket),
+        Login::SecondFactor(_) => {
+            let message = "the server wants a third factor, which is more than we know of";
+            Err(Failure::new(Exit::Permission, "second-factor", message))
+        }
+    }
 }
 
 /// Lists that permissions have shortened would hide whose role, pool or bridge it is.
