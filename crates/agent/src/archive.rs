@@ -96,6 +96,9 @@ pub enum ArchiveError {
         /// Its length at the end.
         after: u64,
     },
+    /// It lies on a backup server, and cannot be looked into there.
+    #[error("the backup cannot be looked into")]
+    Listing(#[from] crate::perform::ListingError),
     /// Whoever asked has gone.
     #[error("reading the archive was stopped")]
     Stopped,

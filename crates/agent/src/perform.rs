@@ -2,6 +2,7 @@
 
 mod find;
 mod follow;
+mod listing;
 mod mutate;
 mod read;
 
@@ -18,6 +19,7 @@ use crate::config::Config;
 use crate::observe::{self, Probe, Trouble};
 use crate::progress::Progress;
 use crate::remote::Remotes;
+pub use listing::ListingError;
 
 /// Who acts: the clients, and the directories whose archives may be read.
 #[derive(Debug, Clone)]
@@ -217,7 +219,7 @@ impl Performer {
         ))
     }
 
-    /// Reads an archive of a configured directory.
+    /// Reads an archive of a configured directory, or lists what matters of one on a backup server.
     ///
     /// # Errors
     /// When it cannot be looked at, which says nothing about it.
@@ -227,6 +229,10 @@ impl Performer {
         wanted: &WantedContent,
         progress: &dyn Progress,
     ) -> Result<ArchiveContent, ArchiveError> {
+        if listing::is_on_backup_server(volid) {
+            let pve = self.remotes.of(Principal::Agent);
+            return Ok(listing::look(pve, volid, wanted).await?);
+        }
         let path = archive::locate(volid, &self.config.archives)?;
         read::read(path, wanted.clone(), progress).await
     }

@@ -459,6 +459,10 @@ pub struct ArchiveContent {
     /// Volumes below the data root beyond the number that is told by name.
     #[serde(default)]
     pub docker_volumes_beyond: u64,
+    /// Whether only directories were listed, and nothing was read: then a tally counts what lies directly in a directory, there
+    /// are no samples, and nothing of it can be held against what was read.
+    #[serde(default)]
+    pub listed_only: bool,
     /// Members with names that vzdump does not write.
     #[serde(default)]
     pub odd_names: OddNames,

@@ -54,6 +54,9 @@ pub(super) fn findings(
     let Some(former) = former.and_then(|former| former.content.as_ref()) else {
         return Vec::new();
     };
+    if former.listed_only || content.listed_only {
+        return Vec::new();
+    }
     let subject = format!("guest {}", request.vmid);
     let mut found: Vec<Finding> = prepared
         .plan

@@ -157,10 +157,14 @@ fn take_verdict(report: &mut BackupReport, verdict: &TaskVerdict, parsed: &Vzdum
     }
 }
 
-/// The file that vzdump's log says it writes.
+/// What vzdump's log says it writes, as volume ids name it behind `backup/`.
 pub(super) fn archive_file(log: &[String]) -> Option<String> {
     let path = VzdumpLog::parse(log.iter().map(String::as_str)).archive?;
-    path.rsplit('/').next().map(str::to_owned)
+    // On a backup server it is no path, but the whole name: `ct/101/2026-11-23T01:00:00Z`.
+    let file = path
+        .strip_prefix('/')
+        .and_then(|rest| rest.rsplit('/').next());
+    Some(file.map_or_else(|| path.clone(), str::to_owned))
 }
 
 fn take_result(report: &mut BackupReport, result: &BackupResult, prepared: &Prepared) {
@@ -358,6 +362,9 @@ mod tests {
         let name = "vzdump-lxc-101-2026_11_23-01_00_00.tar.zst";
         let line = format!("INFO: creating vzdump archive '/var/lib/vz/dump/{name}'");
         assert_eq!(file(&line).as_deref(), Some(name));
+        let snapshot = "ct/101/2026-11-23T01:00:00Z";
+        let line = format!("INFO: creating Proxmox Backup Server archive '{snapshot}'");
+        assert_eq!(file(&line).as_deref(), Some(snapshot));
         assert_eq!(file("INFO: starting new backup job"), None);
     }
 }

@@ -12,7 +12,7 @@ impl ArchiveProof {
     /// read to its end says nothing.
     #[must_use]
     pub fn held_against(mut self, recorded: &ArchiveContent) -> Self {
-        let whole = |content: &&ArchiveContent| content.complete;
+        let whole = |content: &&ArchiveContent| content.complete && !content.listed_only;
         let now = self.content.as_ref().filter(whole);
         let Some((now, recorded)) = now.zip(Some(recorded).filter(whole)) else {
             return self;

@@ -1,6 +1,7 @@
 //! Storages: their configuration, their state, and the volumes on them.
 
 mod definition;
+mod file_restore;
 mod volumes;
 
 use felhom_ids::{NodeName, StorageId};
@@ -15,6 +16,7 @@ use crate::property::PruneBackups;
 pub use definition::{
     ChangeStorage, CreateStorage, CreatedStorage, GetStorageConfig, PbsPlace, StoragePlace,
 };
+pub use file_restore::{BackupFile, ListBackupFiles};
 pub use volumes::{
     Allocate, DeleteVolume, GetVolume, ListContent, SetVolumeAttributes, StoredVolume,
     Verification, Volume,

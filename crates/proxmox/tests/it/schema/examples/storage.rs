@@ -8,8 +8,8 @@ use felhom_proxmox::pve::backup::{
 };
 use felhom_proxmox::pve::storage::{
     Allocate, ChangeStorage, CreateStorage, DeleteVolume, GetStorageConfig, GetStorageStatus,
-    GetVolume, ListContent, ListStorageConfigs, ListStorages, PbsPlace, SetVolumeAttributes,
-    StoragePlace,
+    GetVolume, ListBackupFiles, ListContent, ListStorageConfigs, ListStorages, PbsPlace,
+    SetVolumeAttributes, StoragePlace,
 };
 
 use super::{Examples, id};
@@ -104,6 +104,12 @@ fn definitions(examples: &mut Examples) {
             prune_backups: Some("keep-all=1".parse().unwrap()),
         };
         examples.pair(&least, &most);
+    }
+    for path in ["/", "/root.pxar.didx/etc"] {
+        examples.one(&ListBackupFiles {
+            volume: id(VOLUMES[1]),
+            path: path.into(),
+        });
     }
     examples.one(&GetStorageConfig {
         storage: id("felhom-pbs"),
