@@ -36,6 +36,8 @@ pub struct Wanted {
     pub guests: Guests,
     /// Where backups go.
     pub backup_storage: StorageId,
+    /// Storages of backup servers, where backups may go as well, and be tested from.
+    pub further_storages: BTreeSet<StorageId>,
     /// Where scratch guests live.
     pub target_storage: StorageId,
     /// The pool of scratch guests.

@@ -274,7 +274,6 @@ impl Wanted {
 
     fn everyday(&self) -> Principal {
         let roles = self.roles();
-        let storage = format!("/storage/{}", self.backup_storage);
         let mut grants = Vec::new();
         if self.guests == Guests::All {
             grants.push(("/".to_owned(), AGENT));
@@ -284,7 +283,10 @@ impl Wanted {
                 grants.extend(self.guests.paths().into_iter().map(|path| (path, AGENT)));
             }
             if roles.contains_key(STORAGE) {
-                grants.push((storage, STORAGE));
+                let mut storages = BTreeSet::from([&self.backup_storage]);
+                storages.extend(&self.further_storages);
+                let paths = storages.into_iter().map(|id| format!("/storage/{id}"));
+                grants.extend(paths.map(|path| (path, STORAGE)));
             }
         }
         Principal {
@@ -294,7 +296,8 @@ impl Wanted {
     }
 
     fn tester(&self) -> Principal {
-        let storages = BTreeSet::from([&self.backup_storage, &self.target_storage]);
+        let mut storages = BTreeSet::from([&self.backup_storage, &self.target_storage]);
+        storages.extend(&self.further_storages);
         let storages = storages
             .into_iter()
             .map(|id| (format!("/storage/{id}"), TEST_STORAGE));

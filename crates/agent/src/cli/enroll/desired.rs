@@ -303,6 +303,12 @@ impl<'a> Desired<'a> {
             abilities: self.abilities.clone(),
             guests: self.guests.clone(),
             backup_storage: self.backup_storage()?,
+            further_storages: self
+                .config
+                .iter()
+                .flat_map(|config| config.pbs.keys())
+                .cloned()
+                .collect(),
             target_storage: self
                 .choose("--target-storage", args.target_storage.as_deref(), target)?
                 .map_or_else(|| parse("--target-storage", "local-lvm"), Ok)?,

@@ -316,8 +316,8 @@ fn text(args: &PbsArgs, wanted: &Wanted, done: &Done) -> String {
         wanted.storage
     ));
     lines.push(format!(
-        "next: set `storage = \"{0}\"` in [backup], and let the agent write there: \
-         felhom-agent enroll pve --backup-storage {0}",
+        "next: felhom-agent enroll pve, once more: it grants the agent's tokens what they need on `{0}`; then \
+         `storage = \"{0}\"` in [backup], and felhom-agent pbs verify every week",
         wanted.storage
     ));
     lines.join("\n")
