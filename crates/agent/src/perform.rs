@@ -229,7 +229,7 @@ impl Performer {
         wanted: &WantedContent,
         progress: &dyn Progress,
     ) -> Result<ArchiveContent, ArchiveError> {
-        if listing::is_on_backup_server(volid) {
+        if volid.is_on_backup_server() {
             let pve = self.remotes.of(Principal::Agent);
             return Ok(listing::look(pve, volid, wanted).await?);
         }

@@ -56,6 +56,12 @@ impl VolumeId {
         archive_file(name).or_else(|| backup_snapshot(name))
     }
 
+    /// Whether it is a backup on a Proxmox Backup Server.
+    pub fn is_on_backup_server(&self) -> bool {
+        let backup = self.name.strip_prefix("backup/");
+        backup.is_some_and(|name| backup_snapshot(name).is_some())
+    }
+
     /// The guest that owns the volume: whose disk or whose backup it is. None for templates,
     /// images for installation and files that somebody named by hand.
     pub fn guest(&self) -> Option<Vmid> {

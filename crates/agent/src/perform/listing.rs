@@ -14,13 +14,6 @@ const MOST: usize = 200;
 /// The archive of a container's file systems, in one stream or in two.
 const TREES: [&str; 2] = ["root.pxar.didx", "root.mpxar.didx"];
 
-/// Whether archives of this name are looked into here.
-pub(super) fn is_on_backup_server(volid: &VolumeId) -> bool {
-    volid
-        .backup()
-        .is_some_and(|backup| backup.format.starts_with("pbs-"))
-}
-
 /// It could not be looked at, which says nothing about it.
 #[derive(Debug, thiserror::Error)]
 pub enum ListingError {

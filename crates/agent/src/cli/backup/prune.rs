@@ -73,7 +73,7 @@ pub(super) async fn after(
     backup: &BackupReport,
 ) -> Option<PruneReport> {
     let volid = backup.volid.as_ref()?;
-    if performer.config().keep.keeps_all() {
+    if performer.config().keep.keeps_all() || volid.is_on_backup_server() {
         return None;
     }
     let target = (backup.vmid, volid.storage().clone());
@@ -109,13 +109,17 @@ async fn apply(
     })
 }
 
-/// Where the journal knows archives of ours.
+/// Where the journal knows archives of ours. What lies on a backup server is that server's to prune, by a prune job: the token
+/// that writes it can remove nothing, so that whoever takes the box over cannot either.
 async fn targets(journal: &Journal, vmid: Option<Vmid>) -> Result<BTreeSet<Target>, Failure> {
     let rows = journal
         .backups(vmid)
         .await
         .map_err(|error| journal_failure(&error))?;
-    let target = |report: BackupReport| Some((report.vmid, report.volid?.storage().clone()));
+    let target = |report: BackupReport| {
+        let volid = report.volid.filter(|volid| !volid.is_on_backup_server())?;
+        Some((report.vmid, volid.storage().clone()))
+    };
     Ok(rows
         .into_iter()
         .filter_map(|row| target(row.report))
