@@ -10,7 +10,7 @@
 mod access;
 mod api;
 mod blob;
-mod content;
+mod client;
 mod control;
 mod crypt;
 mod gc;
@@ -22,6 +22,7 @@ mod server;
 mod state;
 mod store;
 mod tasks;
+pub(crate) mod tree;
 mod verify;
 
 use std::io;
@@ -31,9 +32,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use control::control;
+pub(crate) use client::{Remote, parse_name};
+pub(crate) use control::{catalog, control};
+pub(crate) use crypt::Key;
 pub(crate) use server::Server;
-pub(crate) use state::State;
+pub(crate) use state::{SnapshotId, State, rfc3339};
+pub(crate) use store::{Content, Order, Source};
 
 use crate::tls::{self, Identity};
 use tasks::Aborts;

@@ -115,6 +115,11 @@ impl Simulator {
         sim.pbs
             .prepare(&sim.state_dir, &backup_server)
             .map_err(in_state)?;
+        {
+            let mut world = sim.lock();
+            world.pbs.address = Some(pbs_address);
+            world.pbs.fingerprint = sim.pbs.fingerprint();
+        }
         if is_new {
             fill(&sim, &options.scenario)?;
         }

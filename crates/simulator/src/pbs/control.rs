@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 mod damage;
 mod fill;
 
+pub(crate) use fill::catalog;
+
 use super::access::Token;
 use super::state::Store;
 use crate::access::random_uuid;
@@ -30,6 +32,7 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
         "pbs-renew-certificate" => {
             let node = sim.lock().pbs.node.clone();
             let renewed = sim.pbs.renew(&sim.state_dir, &node);
+            sim.lock().pbs.fingerprint = sim.pbs.fingerprint();
             renewed
                 .map(|fingerprint| json!({ "fingerprint": fingerprint }))
                 .map_err(|error| error.to_string())
@@ -173,11 +176,19 @@ fn put_store(sim: &Sim, order: PutStore) -> Result<Value, String> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SetNode {
-    name: String,
+    name: Option<String>,
+    /// Other names under which the node reaches it.
+    aliases: Option<Vec<String>>,
 }
 
 fn set_node(sim: &Sim, order: SetNode) -> Value {
-    sim.lock().pbs.node = order.name;
+    let mut world = sim.lock();
+    if let Some(name) = order.name {
+        world.pbs.node = name;
+    }
+    if let Some(aliases) = order.aliases {
+        world.pbs.aliases = aliases;
+    }
     json!({})
 }
 

@@ -4,6 +4,7 @@
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
 use aes_gcm::{AesGcm, aes::Aes256};
+use aws_lc_rs::rsa::{Pkcs1PublicEncryptingKey, PublicEncryptingKey};
 use aws_lc_rs::{digest, hmac, pbkdf2, rand};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,6 @@ impl Key {
     }
 
     /// A key that nobody had before.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the node's storages"))]
     pub(crate) fn random() -> Self {
         let mut bytes = [0; 32];
         if rand::fill(&mut bytes).is_err() {
@@ -128,7 +128,6 @@ impl Key {
     }
 
     /// The key as the file that a client keeps, without a password; `now` in RFC 3339.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the node's storages"))]
     pub(crate) fn file(&self, now: &str) -> Value {
         json!({
             "kdf": null, "created": now, "modified": now,
@@ -136,8 +135,23 @@ impl Key {
         })
     }
 
+    /// The key's file, encrypted for the holder of a master key.
+    pub(crate) fn sealed_for(&self, pem: &str) -> Result<Vec<u8>, String> {
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = BASE64
+            .decode(body.trim().as_bytes())
+            .map_err(|error| error.to_string())?;
+        let unusable = "master key is no RSA key";
+        let public = PublicEncryptingKey::from_der(&der).map_err(|_| unusable)?;
+        let public = Pkcs1PublicEncryptingKey::new(public).map_err(|_| unusable)?;
+        let text = self.file("1970-01-01T00:00:00Z").to_string();
+        let mut sealed = vec![0; public.ciphertext_size()];
+        let done = public.encrypt(text.as_bytes(), &mut sealed);
+        done.map(|sealed| sealed.to_vec())
+            .map_err(|_| "data too large for key size".into())
+    }
+
     /// Reads such a file; one with a password cannot be used by a machine.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the node's storages"))]
     pub(crate) fn from_file(text: &str) -> Result<Self, String> {
         let file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if file.get("kdf").is_some_and(|kdf| !kdf.is_null()) {

@@ -2,6 +2,7 @@
 //! blobs, indexes and chunks lie on disk besides, where verification and downloads read them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -15,6 +16,13 @@ use super::tasks::Task;
 pub(crate) struct State {
     pub(crate) node: String,
     pub(crate) boot: i64,
+    /// Other names and addresses under which the node reaches it, on the usual port.
+    pub(crate) aliases: Vec<String>,
+    /// Where it answers, and the fingerprint it shows.
+    #[serde(skip)]
+    pub(crate) address: Option<SocketAddr>,
+    #[serde(skip)]
+    pub(crate) fingerprint: String,
     pub(crate) access: Access,
     pub(crate) stores: BTreeMap<String, Store>,
     /// Verify jobs and prune jobs, by id, as their configuration has them.
@@ -33,6 +41,9 @@ impl Default for State {
         Self {
             node: "pbs".into(),
             boot: 0,
+            aliases: Vec::new(),
+            address: None,
+            fingerprint: String::new(),
             access: Access::default(),
             stores: BTreeMap::new(),
             verify_jobs: BTreeMap::new(),

@@ -2,7 +2,7 @@
 //! `.chunks/7b68/7b68545f…`; below `pbs/STORE` in the state directory, whatever path the configuration tells.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -20,7 +20,33 @@ pub(crate) const MANIFEST: &str = "index.json.blob";
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
     pub(crate) name: String,
-    pub(crate) data: Vec<u8>,
+    pub(crate) source: Source,
+}
+
+/// Where a file's data come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Bytes(Vec<u8>),
+    /// Never encrypted, whatever the snapshot's key.
+    Plain(Vec<u8>),
+    /// A drive of so many bytes, of which the file holds the first; the others are zero.
+    Image(PathBuf, u64),
+}
+
+impl Source {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(data) | Self::Plain(data) => data,
+            Self::Image(..) => &[],
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Image(_, size) => *size,
+            Self::Bytes(data) | Self::Plain(data) => u64::try_from(data.len()).unwrap_or_default(),
+        }
+    }
 }
 
 /// A snapshot that is to be made.
@@ -125,6 +151,46 @@ impl Upload {
     }
 }
 
+/// The chunks of a drive: those that hold nothing are one and the same.
+fn pieces(
+    source: &Source,
+    fixed: bool,
+    mut put: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<(), String> {
+    let step = if fixed { FIXED_CHUNK } else { DYNAMIC_CHUNK };
+    let Source::Image(path, size) = source else {
+        return source.bytes().chunks(step).try_for_each(put);
+    };
+    let mut file = fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut left = usize::try_from(*size).unwrap_or(usize::MAX);
+    let mut buffer = vec![0; FIXED_CHUNK];
+    let mut ended = false;
+    while left > 0 {
+        let here = left.min(FIXED_CHUNK);
+        let piece = buffer.get_mut(..here).unwrap_or_default();
+        piece.fill(0);
+        if !ended {
+            let read = fill(&mut file, piece).map_err(|error| error.to_string())?;
+            ended = read < here;
+        }
+        put(piece)?;
+        left -= here;
+    }
+    Ok(())
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut fs::File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read(rest)? {
+            0 => break,
+            count => done += count,
+        }
+    }
+    Ok(done)
+}
+
 fn put_index(
     root: &Path,
     store: &mut Store,
@@ -135,16 +201,25 @@ fn put_index(
 ) -> Result<(Vec<u8>, String), String> {
     let fixed = is(&content.name, "fidx");
     let key = order.key.as_ref().filter(|_| !order.sign_only);
-    let size = if fixed { FIXED_CHUNK } else { DYNAMIC_CHUNK };
-    let mut entries = Vec::new();
-    for plain in content.data.chunks(size) {
-        let (entry, stored) = put_chunk(root, store, plain, key, now)?;
+    let mut entries: Vec<Entry> = Vec::new();
+    let zeros = vec![0; FIXED_CHUNK];
+    let mut zero: Option<Entry> = None;
+    pieces(&content.source, fixed, |plain| {
+        let is_zero = fixed && plain == zeros.as_slice();
+        let (entry, stored) = match zero.filter(|_| is_zero) {
+            Some(entry) => (entry, 0),
+            None => put_chunk(root, store, plain, key, now)?,
+        };
+        if is_zero {
+            zero = Some(entry);
+        }
         upload.count += 1;
         upload.duplicates += u64::from(stored == 0);
         upload.size += entry.size;
         upload.stored += stored;
         entries.push(entry);
-    }
+        Ok(())
+    })?;
     let uuid = sha256(&[content.name.as_bytes(), &order.id.time.to_le_bytes()]);
     let uuid = uuid.first_chunk::<16>().copied().unwrap_or_default();
     Ok(index::write(fixed, uuid, order.id.time, &entries))
@@ -188,6 +263,38 @@ pub(crate) fn make_group<'a>(
     Ok(group)
 }
 
+fn put_content(
+    root: &Path,
+    store: &mut Store,
+    order: &Order,
+    content: &Content,
+    now: i64,
+    upload: &mut Upload,
+) -> Result<File, String> {
+    let plain = matches!(content.source, Source::Plain(_));
+    let key = order.key.as_ref().filter(|_| !order.sign_only && !plain);
+    let mode = match (&order.key, order.sign_only) {
+        _ if plain || order.key.is_none() => "none",
+        (_, true) => "sign-only",
+        (_, false) => "encrypt",
+    };
+    let (raw, csum, size) = if is(&content.name, "blob") {
+        let raw = blob::encode(content.source.bytes(), key)?;
+        let (csum, size) = (hex::lower(&sha256(&[&raw])), raw.len());
+        (raw, csum, u64::try_from(size).unwrap_or_default())
+    } else {
+        let (raw, csum) = put_index(root, store, order, content, now, upload)?;
+        (raw, csum, content.source.size())
+    };
+    put_file(&dir(root, &order.id).join(&content.name), &raw)?;
+    Ok(File {
+        filename: content.name.clone(),
+        crypt_mode: mode.into(),
+        size,
+        csum,
+    })
+}
+
 /// Makes a whole snapshot: chunks, indexes, blobs and at last the manifest.
 pub(crate) fn write_snapshot(
     state_dir: &Path,
@@ -200,31 +307,10 @@ pub(crate) fn write_snapshot(
     let store = state.stores.get_mut(&id.store).ok_or_else(missing)?;
     let root = root(state_dir, &id.store);
     make_group(store, &root, id, &order.owner)?;
-    let mode = match (&order.key, order.sign_only) {
-        (None, _) => "none",
-        (Some(_), true) => "sign-only",
-        (Some(_), false) => "encrypt",
-    };
     let (mut snapshot, mut upload) = (Snapshot::default(), Upload::default());
     for content in &order.files {
-        let (raw, csum, size) = if is(&content.name, "blob") {
-            let raw = blob::encode(
-                &content.data,
-                order.key.as_ref().filter(|_| !order.sign_only),
-            )?;
-            let (csum, size) = (hex::lower(&sha256(&[&raw])), raw.len());
-            (raw, csum, size)
-        } else {
-            let (raw, csum) = put_index(&root, store, order, content, now, &mut upload)?;
-            (raw, csum, content.data.len())
-        };
-        put_file(&dir(&root, id).join(&content.name), &raw)?;
-        snapshot.files.push(File {
-            filename: content.name.clone(),
-            crypt_mode: mode.into(),
-            size: u64::try_from(size).unwrap_or_default(),
-            csum,
-        });
+        let file = put_content(&root, store, order, content, now, &mut upload)?;
+        snapshot.files.push(file);
     }
     if let Some(log) = &order.log {
         let raw = blob::encode(
@@ -325,19 +411,47 @@ pub(crate) fn read_content(
         let raw = fs::read(dir(root, id).join(name)).map_err(|error| os_text(&error))?;
         return blob::decode(&raw, key);
     }
-    let index = read_index(root, id, name)?;
     let mut data = Vec::new();
-    for entry in index.entries {
-        let raw = load_chunk(root, &id.store, &hex::lower(&entry.digest))?;
-        let plain = blob::decode(&raw, key)?;
-        let digest = key.filter(|_| blob::is_sealed(&raw) == Some(true));
-        let digest = digest.map_or_else(|| sha256(&[&plain]), |key| key.digest(&plain));
-        if digest != entry.digest {
-            return Err("detected chunk with wrong digest.".into());
-        }
-        data.extend(plain);
+    for entry in read_index(root, id, name)?.entries {
+        data.extend(read_chunk(root, &id.store, &entry, key)?);
     }
     Ok(data)
+}
+
+/// Reads one chunk of an archive, checked.
+fn read_chunk(
+    root: &Path,
+    store: &str,
+    entry: &Entry,
+    key: Option<&Key>,
+) -> Result<Vec<u8>, String> {
+    let raw = load_chunk(root, store, &hex::lower(&entry.digest))?;
+    let plain = blob::decode(&raw, key)?;
+    let key = key.filter(|_| blob::is_sealed(&raw) == Some(true));
+    let digest = key.map_or_else(|| sha256(&[&plain]), |key| key.digest(&plain));
+    if digest != entry.digest {
+        return Err("detected chunk with wrong digest.".into());
+    }
+    Ok(plain)
+}
+
+/// The chunks of a drive that hold something, each with its place.
+pub(crate) fn read_pieces(
+    root: &Path,
+    id: &SnapshotId,
+    name: &str,
+    key: Option<&Key>,
+) -> Result<Vec<(u64, Vec<u8>)>, String> {
+    let zeros = vec![0; FIXED_CHUNK];
+    let empty = key.map_or_else(|| sha256(&[&zeros]), |key| key.digest(&zeros));
+    let (mut at, mut found) = (0, Vec::new());
+    for entry in read_index(root, id, name)?.entries {
+        if entry.digest != empty {
+            found.push((at, read_chunk(root, &id.store, &entry, key)?));
+        }
+        at += entry.size;
+    }
+    Ok(found)
 }
 
 /// Removes a snapshot, protected or not.
