@@ -130,10 +130,7 @@ pub enum Step {
     /// PVE gets the storage, and with it the key.
     Define,
     /// The agent's configuration gets its section.
-    WriteConfig {
-        /// The whole section.
-        section: String,
-    },
+    WriteConfig,
     /// The storage's secret, which PVE has now, goes from here.
     Forget(PathBuf),
 }

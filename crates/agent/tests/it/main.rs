@@ -16,6 +16,7 @@ mod cli;
 mod crash_matrix;
 mod doctor;
 mod enroll;
+mod enroll_pbs;
 mod faults;
 mod guard;
 mod keep;

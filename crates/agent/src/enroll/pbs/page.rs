@@ -40,10 +40,10 @@ pub fn page(wanted: &Wanted, key: &Key, key_text: &SecretString, made: &str) -> 
         word(&writer),
     );
     SecretString::from(format!(
-        "RECOVERY KIT of the backups in `{storage}`                    KEEP THIS SECRET\n\
+        "RECOVERY KIT of the backups in `{storage}`: KEEP THIS SECRET\n\
          ===============================================================================\n\
-         Made {made}. Whoever has this page can read the backups; without it, and\n\
-         without the box, nobody can: the backup server never had the key.\n\
+         Made {made}. Whoever has this page can read the backups.\n\
+         Without it and without the box nobody can: the server never had the key.\n\
          Print it, keep it off the box, and say so there:\n\
          \x20   felhom-agent pbs kit --storage {storage} --stored-by NAME\n\
          {escrow}\n\

@@ -105,7 +105,10 @@ impl Session<'_> {
                 files::write_secret(secret, &issued.0)
             }
             Step::Define => self.define(wanted).await,
-            Step::WriteConfig { section } => files::append_config(&wanted.config, section),
+            Step::WriteConfig => {
+                let section = runbook::section(wanted, &kit::look(&wanted.kit));
+                files::append_config(&wanted.config, &section)
+            }
             Step::Forget(path) => files::remove(path),
         }
     }

@@ -5,7 +5,7 @@ use felhom_proxmox::pbs::identities::{Change, Grant};
 use super::super::look::Secret;
 use super::kit::KitSeen;
 use super::look::{Seen, ServerSeen};
-use super::{Step, Wanted, runbook};
+use super::{Step, Wanted};
 use crate::enroll::MADE;
 
 /// The steps in their order: kit, users, tokens and grants on the server, the storage, the configuration.
@@ -216,9 +216,7 @@ impl Planner<'_> {
             self.steps.push(Step::Define);
         }
         if !self.seen.configured {
-            self.steps.push(Step::WriteConfig {
-                section: runbook::section(self.wanted, &self.seen.kit),
-            });
+            self.steps.push(Step::WriteConfig);
         }
         if self.is_defined() && self.seen.writer != Secret::Missing {
             self.steps

@@ -23,15 +23,13 @@ pub enum Where {
 pub fn place(step: &Step) -> Where {
     match step {
         Step::Change(_) | Step::Issue { .. } => Where::Server,
-        Step::MakeKit
-        | Step::WritePage
-        | Step::Define
-        | Step::WriteConfig { .. }
-        | Step::Forget(_) => Where::Node,
+        Step::MakeKit | Step::WritePage | Step::Define | Step::WriteConfig | Step::Forget(_) => {
+            Where::Node
+        }
     }
 }
 
-/// One step as a command. No secret stands in it.
+/// One step as a command. No secret stands in it; a key that is there already is named by its fingerprint.
 pub fn command(wanted: &Wanted, step: &Step) -> String {
     let key = kit::key_file(&wanted.kit).display().to_string();
     match step {
@@ -51,10 +49,10 @@ pub fn command(wanted: &Wanted, step: &Step) -> String {
             secret,
         } => of_token(token, *again, secret),
         Step::Define => define(wanted, &key),
-        Step::WriteConfig { section } => format!(
+        Step::WriteConfig => format!(
             "cat >> {} <<'EOF'\n{}\nEOF",
             word(&wanted.config.display().to_string()),
-            section.trim_end()
+            section(wanted, &kit::look(&wanted.kit)).trim_end()
         ),
         Step::Forget(path) => format!("rm -f {}", word(&path.display().to_string())),
     }
