@@ -109,6 +109,7 @@ pub(crate) fn request_of(mutation: &str, kind: GuestKind) -> Option<(&'static st
         "snapshot" => ("POST", "*/snapshot"),
         "delete-snapshot" => ("DELETE", "*/snapshot/*"),
         "rollback" => ("POST", "*/rollback"),
+        "verify" => ("POST", "*/verify"),
         "stop-task" => ("DELETE", "*/tasks/*"),
         "set-notes" | "set-protected" => ("PUT", "*/content/*"),
         "delete-backup" => ("DELETE", "*/content/*"),

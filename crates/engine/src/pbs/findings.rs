@@ -278,8 +278,8 @@ impl Group<'_> {
             return None;
         }
         let detail = format!(
-            "{} was made with {}, and the storage has {}: a restore fails with `wrong key`, and so does one of what comes next \
-             with the kit of the former key",
+            "{} was made with {}, and the storage has {}: that key does not open it, and the kit of the former key does not \
+             open what is backed up from now on",
             newest.name,
             made.short(),
             has.short()
