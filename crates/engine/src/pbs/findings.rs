@@ -154,8 +154,9 @@ fn of_server(seen: &Seen, expected: &Expected, now: Timestamp) -> Vec<Finding> {
     if expected.kit == Kit::Unconfirmed {
         let detail = "the key to every backup there is on this box, and nobody said that the recovery kit is stored \
                       elsewhere";
-        let hint = "felhom-agent kit print; store page and key file off the box, and say so: felhom-agent enroll pbs \
-                    --kit-stored";
+        let hint = format!(
+            "store page and key file off the box, and say so: felhom-agent pbs kit --storage {id} --stored-by NAME"
+        );
         let code = codes::RECOVERY_KIT_UNCONFIRMED;
         found.push(Finding::new(code, &subject, detail).hint(hint));
     }
