@@ -117,7 +117,7 @@ fn of_server(seen: &Seen, expected: &Expected, now: Timestamp) -> Vec<Finding> {
         let detail = format!("it shows {shown}, and {known} was known");
         let hint = format!(
             "compare, on the backup server: proxmox-backup-manager cert info; when it is the server's own: pvesm set {id} \
-             --fingerprint {shown}, and felhom-agent trust repin; when it is not, somebody stands in between"
+             --fingerprint {shown}, and the same into `fingerprint` of [pbs.{id}]; when it is not, somebody stands in between"
         );
         let code = codes::PBS_CERTIFICATE_CHANGED;
         found.push(Finding::new(code, &subject, detail).hint(hint));
