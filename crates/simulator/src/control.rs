@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::call::object;
 use crate::faults::{Fault, simulated};
+use crate::pbs;
 use crate::persist;
 use crate::scenario;
 use crate::scenario::machines;
@@ -110,6 +111,7 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             .map(|()| json!({}))
             .map_err(|error| error.to_string()),
         other => scenario::control(sim, other, body)
+            .or_else(|| pbs::control(sim, other, body))
             .unwrap_or_else(|| Err(format!("no command `{other}`"))),
     }
 }

@@ -18,7 +18,7 @@ use crate::faults::Fault;
 use crate::scenario::{self, Scenario};
 use crate::server::Server;
 use crate::sim::Sim;
-use crate::{access, control, persist, tls};
+use crate::{access, control, pbs, persist, tls};
 
 /// A new world looks as if its node had been up for so long.
 const UP_BEFORE: Duration = Duration::from_mins(10);
@@ -56,6 +56,8 @@ pub struct Options {
     pub state_dir: PathBuf,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where the backup server listens.
+    pub pbs_listen: SocketAddr,
     /// What a new world contains.
     pub scenario: Scenario,
     /// How its time passes.
@@ -68,6 +70,7 @@ impl Options {
         Self {
             state_dir: state_dir.into(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            pbs_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             scenario: Scenario::default(),
             time: Time::default(),
         }
@@ -97,39 +100,67 @@ impl Simulator {
         };
         let listener = TcpListener::bind(options.listen).await.map_err(in_listen)?;
         let address = listener.local_addr().map_err(in_listen)?;
+        let in_pbs_listen = |source| StartError::Listen {
+            address: options.pbs_listen,
+            source,
+        };
+        let pbs_listener = TcpListener::bind(options.pbs_listen)
+            .await
+            .map_err(in_pbs_listen)?;
+        let pbs_address = pbs_listener.local_addr().map_err(in_pbs_listen)?;
         let sim = Sim::new(options.state_dir.clone(), clock, world, identity);
         // A state directory may have been moved since.
         sim.lock().storage.state.clone_from(&sim.state_dir);
+        let backup_server = sim.lock().pbs.node.clone();
+        sim.pbs
+            .prepare(&sim.state_dir, &backup_server)
+            .map_err(in_state)?;
         if is_new {
-            let booted = sim.clock.since_epoch().saturating_sub(UP_BEFORE).as_secs();
-            sim.lock().node.boot = i64::try_from(booted).unwrap_or_default();
-            scenario::build(&sim, &options.scenario).map_err(StartError::Scenario)?;
-            let mut world = sim.lock();
-            if let Some(root) = world.access.users.get_mut("root@pam") {
-                root.password.get_or_insert_with(|| access::random_hex(12));
-            }
+            fill(&sim, &options.scenario)?;
         }
         persist::save(&sim).map_err(in_state)?;
         let stop = CancellationToken::new();
         let server = Server::new(Arc::clone(&sim), stop.clone());
         let serving = tokio::spawn(server.run(listener));
+        let backups = pbs::Server::new(Arc::clone(&sim), stop.clone());
+        let serving_pbs = tokio::spawn(backups.run(pbs_listener));
         let saving = tokio::spawn(persist::keep_saving(Arc::clone(&sim), stop.clone()));
         Ok(Running {
             sim,
             address,
+            pbs_address,
             stop,
             serving,
+            serving_pbs,
             saving,
         })
     }
+}
+
+/// Fills a new world.
+fn fill(sim: &Arc<Sim>, scenario: &Scenario) -> Result<(), StartError> {
+    let booted = sim.clock.since_epoch().saturating_sub(UP_BEFORE).as_secs();
+    sim.lock().node.boot = i64::try_from(booted).unwrap_or_default();
+    scenario::build(sim, scenario).map_err(StartError::Scenario)?;
+    let mut world = sim.lock();
+    world.pbs.boot = world.node.boot;
+    if let Some(root) = world.pbs.access.users.get_mut("root@pam") {
+        root.password.get_or_insert_with(|| access::random_hex(12));
+    }
+    if let Some(root) = world.access.users.get_mut("root@pam") {
+        root.password.get_or_insert_with(|| access::random_hex(12));
+    }
+    Ok(())
 }
 
 /// A world that runs. Dropping it leaves it running; [`Running::stop`] ends it.
 pub struct Running {
     sim: Arc<Sim>,
     address: SocketAddr,
+    pbs_address: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    serving_pbs: JoinHandle<()>,
     saving: JoinHandle<()>,
 }
 
@@ -155,6 +186,41 @@ impl Running {
     /// SHA-256 of its certificate, in PVE's writing.
     pub fn fingerprint(&self) -> String {
         self.sim.identity().fingerprint
+    }
+
+    /// Where the backup server answers: `https://127.0.0.1:PORT`.
+    pub fn pbs_url(&self) -> String {
+        format!("https://{}", self.pbs_address)
+    }
+
+    /// The socket that the backup server listens on.
+    pub fn pbs_address(&self) -> SocketAddr {
+        self.pbs_address
+    }
+
+    /// SHA-256 of the backup server's certificate, in its own writing: lower case.
+    pub fn pbs_fingerprint(&self) -> String {
+        self.sim.pbs.fingerprint()
+    }
+
+    /// The backup server's name.
+    pub fn pbs_node(&self) -> String {
+        self.sim.lock().pbs.node.clone()
+    }
+
+    /// The backup server's API tokens with their secrets.
+    pub fn pbs_tokens(&self) -> BTreeMap<String, String> {
+        self.sim.lock().pbs.access.secrets()
+    }
+
+    /// The backup server's users that have a password.
+    pub fn pbs_passwords(&self) -> BTreeMap<String, String> {
+        self.sim.lock().pbs.access.passwords()
+    }
+
+    /// Seconds since the epoch as the backup server's clock shows them.
+    pub fn pbs_now(&self) -> i64 {
+        self.sim.pbs_now()
     }
 
     /// The node's name.
@@ -297,7 +363,7 @@ impl Running {
         self.stop.cancel();
         self.sim.power().cancel();
         self.sim.tasks.kill_all().await;
-        for job in [self.serving, self.saving] {
+        for job in [self.serving, self.serving_pbs, self.saving] {
             job.await.map_err(io::Error::other)?;
         }
         persist::save(&self.sim)

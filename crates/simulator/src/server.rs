@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::sim::Sim;
-pub(crate) use outcome::Outcome;
+pub(crate) use outcome::{Outcome, Payload, http_date};
 use router::Router;
 
 /// What every connection shares.

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::faults::Faults;
+use crate::pbs;
 use crate::tasks::Tasks;
 use crate::tls::{self, Identity};
 use crate::workers;
@@ -22,6 +23,8 @@ pub(crate) struct Sim {
     pub(crate) clock: Clock,
     pub(crate) tasks: Tasks,
     pub(crate) faults: Faults,
+    /// The backup server beside the node.
+    pub(crate) pbs: pbs::Runtime,
     pub(crate) state_dir: PathBuf,
     /// What clients see of the node.
     identity: Mutex<Identity>,
@@ -68,6 +71,7 @@ impl Sim {
             world: Mutex::new(world),
             clock,
             faults: Faults::default(),
+            pbs: pbs::Runtime::default(),
             state_dir,
             identity: Mutex::new(identity),
             lines: Mutex::new(CancellationToken::new()),

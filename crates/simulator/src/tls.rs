@@ -23,11 +23,35 @@ pub(crate) struct Identity {
 /// Reads the certificate of a state directory; makes it if there is none.
 pub(crate) fn identity(state_dir: &Path, node: &str) -> io::Result<Identity> {
     let (cert_file, key_file) = (state_dir.join("pve-ssl.pem"), state_dir.join("pve-ssl.key"));
+    read(&cert_file, &key_file, node, "PVE Cluster Node")
+}
+
+/// Another certificate in the place of the one that is there.
+pub(crate) fn renewed(state_dir: &Path, node: &str) -> io::Result<Identity> {
+    fs::remove_file(state_dir.join("pve-ssl.pem"))?;
+    identity(state_dir, node)
+}
+
+/// The backup server's certificate.
+pub(crate) fn pbs_identity(state_dir: &Path, node: &str) -> io::Result<Identity> {
+    let dir = state_dir.join("pbs");
+    fs::create_dir_all(&dir)?;
+    let (cert_file, key_file) = (dir.join("proxy.pem"), dir.join("proxy.key"));
+    read(&cert_file, &key_file, node, "Proxmox Backup Server")
+}
+
+/// Another one in its place.
+pub(crate) fn pbs_renewed(state_dir: &Path, node: &str) -> io::Result<Identity> {
+    fs::remove_file(state_dir.join("pbs/proxy.pem"))?;
+    pbs_identity(state_dir, node)
+}
+
+fn read(cert_file: &Path, key_file: &Path, node: &str, maker: &str) -> io::Result<Identity> {
     if !cert_file.is_file() || !key_file.is_file() {
-        make(&cert_file, &key_file, node).map_err(io::Error::other)?;
+        make(cert_file, key_file, node, maker).map_err(io::Error::other)?;
     }
-    let cert = CertificateDer::from_pem_file(&cert_file).map_err(io::Error::other)?;
-    let key = PrivateKeyDer::from_pem_file(&key_file).map_err(io::Error::other)?;
+    let cert = CertificateDer::from_pem_file(cert_file).map_err(io::Error::other)?;
+    let key = PrivateKeyDer::from_pem_file(key_file).map_err(io::Error::other)?;
     let fingerprint = fingerprint(&cert);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -42,16 +66,11 @@ pub(crate) fn identity(state_dir: &Path, node: &str) -> io::Result<Identity> {
     })
 }
 
-/// Another certificate in the place of the one that is there.
-pub(crate) fn renewed(state_dir: &Path, node: &str) -> io::Result<Identity> {
-    fs::remove_file(state_dir.join("pve-ssl.pem"))?;
-    identity(state_dir, node)
-}
-
 fn make(
     cert_file: &Path,
     key_file: &Path,
     node: &str,
+    maker: &str,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(vec![
@@ -61,7 +80,7 @@ fn make(
     ])?;
     params
         .distinguished_name
-        .push(DnType::OrganizationName, "PVE Cluster Node");
+        .push(DnType::OrganizationName, maker);
     params.distinguished_name.push(DnType::CommonName, node);
     let cert = params.self_signed(&key)?;
     fs::write(key_file, key.serialize_pem())?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{self, Pool};
 use crate::api::jobs::Jobs;
 use crate::guest::Guests;
+use crate::pbs;
 use crate::qemu::Qemu;
 use crate::storage::Storages;
 
@@ -25,6 +26,8 @@ pub(crate) struct World {
     pub(crate) storage: Storages,
     pub(crate) qemu: BTreeMap<u32, Qemu>,
     pub(crate) jobs: Jobs,
+    /// The backup server beside the node.
+    pub(crate) pbs: pbs::State,
     /// How often each kind of mutation took effect: `vzrestore 9100`, `POST /nodes/{node}/vzdump`.
     pub(crate) counts: BTreeMap<String, u64>,
     /// What the node's statistics daemon collected last.

@@ -207,7 +207,7 @@ fn common_headers(headers: &mut HeaderMap, sim: &Sim) {
     }
 }
 
-fn http_date(now: i64) -> String {
+pub(crate) fn http_date(now: i64) -> String {
     let time = jiff::Timestamp::from_second(now).unwrap_or_default();
     time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
@@ -220,7 +220,7 @@ pub(crate) struct Payload {
 }
 
 impl Payload {
-    fn new(body: Vec<u8>, is_truncated: bool) -> Self {
+    pub(crate) fn new(body: Vec<u8>, is_truncated: bool) -> Self {
         let mut body = Bytes::from(body);
         if is_truncated {
             body.truncate(body.len() / 2);

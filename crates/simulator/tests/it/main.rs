@@ -19,6 +19,8 @@ mod http;
 mod machines;
 mod matrix;
 mod options;
+mod pbs;
+mod pbs_recordings;
 mod recordings;
 mod refusals;
 mod restores;
