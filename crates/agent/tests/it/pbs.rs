@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 /// When the first backup was made; the second is a day later.
-pub(crate) const FIRST: i64 = 1_795_390_562;
+pub(crate) const FIRST: i64 = 1_795_044_962;
 pub(crate) const SECOND: i64 = FIRST + 86_400;
 /// Its name.
-pub(crate) const NAME: &str = "ct/9001/2026-11-22T23:36:02Z";
-pub(crate) const LATER: &str = "ct/9001/2026-11-23T23:36:02Z";
+pub(crate) const NAME: &str = "ct/9001/2026-11-18T23:36:02Z";
+pub(crate) const LATER: &str = "ct/9001/2026-11-19T23:36:02Z";
 
 const OWNER: &str = "felhom@pbs!storage";
 const READER: &str = "felhom@pbs!agent";

@@ -1,6 +1,6 @@
 //! `pbs snapshots`: what the lists say, and what is wrong with that.
 
-use felhom_engine::pbs::{Listing, Snapshot, Target, VerifyStanding};
+use felhom_engine::pbs::{Encryption, Listing, Snapshot, Target, VerifyStanding};
 use felhom_engine::{Finding, Timestamp};
 use serde_json::{Value, json};
 
@@ -106,15 +106,7 @@ fn text((section, one): &(PbsConfig, Looked)) -> String {
         .into_iter()
         .map(|one| row(one, now, section))
         .collect();
-    let header = [
-        "BACKUP",
-        "SIZE",
-        "OWNER",
-        "ENCRYPTION",
-        "KEY",
-        "VERIFIED",
-        "NOTES",
-    ];
+    let header = ["BACKUP", "SIZE", "ENCRYPTED WITH", "VERIFIED", "NOTES"];
     format!("{}\n{}\n", heading(target, section), table(&header, &rows))
 }
 
@@ -136,12 +128,20 @@ fn row(one: &Snapshot, now: Timestamp, section: &PbsConfig) -> Vec<String> {
     vec![
         one.name.to_string(),
         one.size.map_or_else(nothing, size),
-        one.owner.clone().unwrap_or_else(nothing),
-        one.encryption().to_string(),
-        one.key.map_or_else(nothing, |key| key.short()),
+        encrypted(one),
         verified(one, now, section),
         note.to_owned(),
     ]
+}
+
+/// The key, where everything is encrypted with one; else what it is instead.
+fn encrypted(one: &Snapshot) -> String {
+    match (one.encryption(), one.key) {
+        (Encryption::Encrypted, Some(key)) => key.short(),
+        (Encryption::Encrypted, None) => "a key unknown".to_owned(),
+        (Encryption::Unknown, _) if one.is_in_progress() => "-".to_owned(),
+        (other, _) => other.to_string(),
+    }
 }
 
 /// The state, and how old it is: an old one is not believed.

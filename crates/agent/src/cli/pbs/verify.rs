@@ -24,16 +24,15 @@ use crate::perform::Performer;
 pub(in crate::cli) struct VerifyArgs {
     /// A backup (`ct/9001/2026-11-22T23:36:06Z`) or a group (`ct/9001`), with `STORAGE:` before it or
     /// not; without it what is due by age, never verified first.
-    #[arg(value_name = "BACKUP")]
-    subject: Option<String>,
+    backup: Option<String>,
     /// Only the backup server behind this storage; without it all of the configuration.
     #[arg(long)]
     storage: Option<String>,
     /// Every backup, however lately it was verified.
-    #[arg(long, conflicts_with_all = ["subject", "older_than"])]
+    #[arg(long, conflicts_with_all = ["backup", "older_than"])]
     all: bool,
     /// What was verified longer ago than this, such as `720h`, instead of `pbs.STORAGE.verify_every`.
-    #[arg(long, value_name = "TIME", conflicts_with = "subject")]
+    #[arg(long, value_name = "TIME", conflicts_with = "backup")]
     older_than: Option<String>,
     /// Begin no further one after this time, instead of `pbs.STORAGE.verify_for`.
     #[arg(long = "for", value_name = "TIME")]
@@ -125,7 +124,7 @@ fn tell(context: &Context, ended: &[Ended]) {
 
 fn understand(config: &Config, args: &VerifyArgs) -> Result<Asked, Failure> {
     let (mut storage, mut subject) = (args.storage.clone(), None);
-    if let Some(text) = &args.subject {
+    if let Some(text) = &args.backup {
         let (before, named) = named(text)?;
         if let (Some(before), Some(storage)) = (&before, &storage)
             && before != storage

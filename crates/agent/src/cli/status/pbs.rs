@@ -145,10 +145,13 @@ impl ServerLine {
             .map(|(count, what)| format!("{count} {what}"))
             .collect();
         format!(
-            "backup server {target}: {} backups of {}, newest {} old; {}{last}",
+            "backup server {target}: {} backups of {} groups, the newest {}; {}{last}",
             self.backups,
             self.groups,
-            clock::age(newest),
+            match newest {
+                ..0 => "dated in the future".to_owned(),
+                _ => format!("{} old", clock::age(newest)),
+            },
             told.join(", ")
         )
     }

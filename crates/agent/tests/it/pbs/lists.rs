@@ -22,7 +22,7 @@ async fn a_backup_is_told_as_the_record_that_documents_carry() {
     assert!(record.key_fingerprint.is_some(), "{record:?}");
     let text = ran.text();
     assert!(
-        text.contains(NAME) && text.contains("encrypted") && text.contains("never"),
+        text.contains(NAME) && text.contains("ENCRYPTED WITH") && text.contains("never"),
         "{text}"
     );
     // Nobody said that the kit is stored, and the node defines no such storage.
@@ -85,7 +85,8 @@ async fn rights_on_a_namespace_alone_open_that_namespace_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_of_somebody_elses_and_one_that_can_be_read_are_findings() {
     let site = Site::with_backup().await;
-    site.snapshot(SECOND, json!({ "owner": "other@pbs!x", "key": null }))
+    site.snapshot(SECOND, json!({ "key": null })).await;
+    site.snapshot(FIRST, json!({ "id": "9002", "owner": "other@pbs!x" }))
         .await;
     let ran = site.run(&["pbs", "snapshots"]).await;
     let codes = codes(&ran);

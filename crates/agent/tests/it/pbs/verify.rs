@@ -78,6 +78,7 @@ async fn what_was_never_verified_passes_and_stands_in_list_journal_and_status() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_that_the_server_calls_ok_is_found_and_named() {
     let site = Site::with_backup().await;
+    site.bench.backup(9001).await;
     site.snapshot(SECOND, json!({})).await;
     let ran = site.run(&["pbs", "verify", "offsite:ct/9001"]).await;
     assert_eq!(ran.exit, Exit::Done, "{ran:?}");
@@ -108,11 +109,14 @@ async fn damage_that_the_server_calls_ok_is_found_and_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshots_that_share_the_damage_are_named() {
     let site = Site::with_backup().await;
-    let same = json!({ "tree": {}, "time": SECOND });
-    site.snapshot(SECOND, same.clone()).await;
-    site.snapshot(SECOND + 86_400, same_but(&same, SECOND + 86_400))
-        .await;
-    let chunk = site.damage(SECOND).await;
+    // A disk of the same content is made of the same chunks, whenever it is backed up.
+    let disk = json!({ "tree": {}, "noise": 0, "files": { "drive-scsi0.img.fidx": "one disk" } });
+    site.snapshot(SECOND, disk.clone()).await;
+    site.snapshot(SECOND + 86_400, disk).await;
+    let order = json!({
+        "store": "backups", "type": "ct", "id": "9001", "time": SECOND, "archive": "drive-scsi0.img.fidx", "how": "flip",
+    });
+    let chunk = site.control("pbs-corrupt", order).await["digest"].clone();
     let first = site
         .run(&["pbs", "verify", &format!("offsite:{LATER}")])
         .await;
@@ -122,12 +126,6 @@ async fn snapshots_that_share_the_damage_are_named() {
     let told = verdict(&ran);
     assert_eq!(told["chunks"], json!([chunk]), "{told}");
     assert_eq!(told["shared_with"], json!([LATER]), "{told}");
-}
-
-fn same_but(order: &Value, time: i64) -> Value {
-    let mut order = order.clone();
-    order["time"] = json!(time);
-    order
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
