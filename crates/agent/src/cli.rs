@@ -9,6 +9,7 @@ mod enroll;
 mod findings;
 mod guests;
 mod jobs;
+mod pbs;
 mod restore;
 mod restore_test;
 mod selftest;
@@ -85,6 +86,9 @@ enum Command {
     /// Docker volumes of a guest: what its engine has, as it was last told.
     #[command(subcommand)]
     Volumes(volumes::VolumesCommand),
+    /// Backup servers: what is there, whether it is whole, and who can read it.
+    #[command(subcommand)]
+    Pbs(pbs::PbsCommand),
     /// Guarded changes: a snapshot before, confirmed or rolled back after.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
@@ -402,6 +406,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
             restore_test::reap(&context, &args).await
         }
         Command::Volumes(command) => volumes::run(&context, command).await,
+        Command::Pbs(command) => Box::pin(pbs::run(&context, command)).await,
         Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Storage(StorageCommand::List) => storage::list(&context).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,

@@ -1,6 +1,7 @@
 //! What the box looks like to each principal, gathered for the engine's judgement of rights and health. Only reads.
 
 mod health;
+pub(crate) mod pbs;
 pub mod probe;
 pub mod reach;
 mod rights;

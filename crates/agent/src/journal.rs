@@ -1,13 +1,17 @@
 //! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
 
 mod guards;
+mod kits;
 mod records;
 mod retention;
 mod suppressions;
+mod verifications;
 mod volumes;
 
+pub use kits::{KeptKit, Stored};
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use suppressions::Suppression;
+pub use verifications::VerifyRow;
 pub use volumes::KeptReport;
 
 use std::os::unix::fs::DirBuilderExt;
@@ -306,6 +310,16 @@ impl Journal {
                 ))
             })
             .collect()
+    }
+
+    /// Whether a table is there. Who reads does not bring the tables up to date.
+    async fn has_table(&self, name: &str) -> Result<bool> {
+        let table = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(reading)?;
+        Ok(table.is_some())
     }
 
     /// Lets the database fold its log away, so that nothing of a finished job lingers beside the file.

@@ -4,6 +4,7 @@ mod backup;
 mod config;
 mod evidence;
 mod guard;
+mod pbs;
 mod restore;
 mod retention;
 mod scratch;
@@ -23,6 +24,9 @@ pub(crate) use backup::{archive, archived_config, backup_result, backup_subject,
 pub(crate) use config::{guest_config, machine_config};
 pub(crate) use evidence::{Probe, evidence};
 pub(crate) use guard::{clocks, guard_subject};
+pub(crate) use pbs::{
+    audit_subject, key_of, maintenance, snapshot_record, snapshots as pbs_snapshots, target,
+};
 pub(crate) use restore::{archived_vmid_is_free, restore_subject, restored};
 pub(crate) use retention::guest_archives;
 pub(crate) use scratch::{scratch, snapshots};

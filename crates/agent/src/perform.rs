@@ -4,7 +4,9 @@ mod find;
 mod follow;
 mod listing;
 mod mutate;
+mod pbs;
 mod read;
+mod restore;
 
 use felhom_engine::{
     ArchiveContent, ErrorClass, Observe, Outcome, Principal, Remote, RemoteError, Sent, Step,
@@ -37,14 +39,6 @@ fn undone(step: &Step, error: RemoteError) -> Outcome {
     }
 }
 
-/// What is asked of a backup server is never asked of the node.
-fn elsewhere(storage: &StorageId) -> Trouble {
-    Trouble(RemoteError {
-        class: ErrorClass::Local,
-        text: format!("the node is not the backup server of storage `{storage}`"),
-    })
-}
-
 impl Performer {
     /// Acts by this configuration.
     pub fn new(config: Config, remotes: Remotes) -> Self {
@@ -71,9 +65,13 @@ impl Performer {
             return undone(step, error);
         }
         if let Remote::Pbs(storage) = step.remote() {
-            let text = format!("no backup server is configured for storage `{storage}`");
-            let class = ErrorClass::Local;
-            return undone(step, RemoteError { class, text });
+            return match self.remotes.pbs(&storage) {
+                Ok(server) => pbs::perform(server, step, progress).await,
+                Err(why) => {
+                    let (class, text) = (ErrorClass::Local, why.to_string());
+                    undone(step, RemoteError { class, text })
+                }
+            };
         }
         match step {
             Step::Observe(observe) => self
@@ -85,7 +83,10 @@ impl Performer {
                 mutation,
                 known,
                 settle,
-            } => find::find(&self.remotes, mutation, known, *settle).await,
+            } => {
+                let pve = self.remotes.of(mutation.principal());
+                find::find(&find::Server::Node(pve), mutation, known, *settle).await
+            }
             Step::Follow {
                 principal,
                 upid,
@@ -94,13 +95,11 @@ impl Performer {
                 no_progress,
                 remote: _,
             } => {
-                let mut following = follow::Following::new(
-                    &self.remotes,
-                    guard.as_deref(),
-                    fills.as_ref(),
-                    progress,
-                );
-                following.follow(*principal, upid, *no_progress).await
+                let pve = self.remotes.of(*principal);
+                let agent = self.remotes.of(Principal::Agent);
+                let watched = follow::Watched::of(agent, guard.as_deref(), fills.as_ref());
+                let mut following = follow::Following::new(watched, progress);
+                following.follow(pve, upid, *no_progress).await
             }
         }
     }
@@ -174,7 +173,9 @@ impl Performer {
                 Outcome::Snapshots(observe::snapshots(agent, *vmid).await?)
             }
             Observe::GuardSubject { vmid } => guard_subject(agent, *vmid).await?,
-            Observe::PbsSnapshots { target, .. } => return Err(elsewhere(&target.storage)),
+            Observe::PbsSnapshots { target, .. } => {
+                return Err(Trouble(pbs::elsewhere(&target.storage)));
+            }
             Observe::Tasks {
                 principal,
                 kind,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use felhom_engine::{
-    ErrorClass, Job, JobKind, Next, Outcome, RemoteError, Sent, Timestamp, Verdict,
+    ErrorClass, Job, JobKind, Next, Outcome, RemoteError, RestoreTestJob, Sent, Timestamp, Verdict,
 };
 
 use crate::clock;
@@ -117,23 +117,7 @@ impl Runner<'_> {
                     self.journal.finish_backup(job, report, now).await?;
                 }
             }
-            JobKind::RestoreTest(test) => {
-                if let Some(report) = test.report() {
-                    let remains = test.remains().and_then(|leftover| {
-                        let subject = format!("scratch {}", leftover.mark.vmid);
-                        let finding = report
-                            .findings
-                            .iter()
-                            .find(|finding| finding.subject == subject)?
-                            .clone();
-                        Some(Remains { leftover, finding })
-                    });
-                    self.journal
-                        .finish_test(job, report, remains.as_ref(), now)
-                        .await?;
-                    log_verdict(report.judgement.verdict, job);
-                }
-            }
+            JobKind::RestoreTest(test) => self.finish_test(job, test, now).await?,
             JobKind::RestoreRun(restore) => {
                 if let Some(report) = restore.report() {
                     self.journal.finish_restore(job, report, now).await?;
@@ -144,7 +128,12 @@ impl Runner<'_> {
                     self.journal.finish_guard(job, report, now).await?;
                 }
             }
-            JobKind::Exercise(_) | JobKind::Prune(_) | JobKind::Verify(_) => {
+            JobKind::Verify(verify) => {
+                if let Some(report) = verify.report() {
+                    self.journal.finish_verify(job, report, now).await?;
+                }
+            }
+            JobKind::Exercise(_) | JobKind::Prune(_) => {
                 self.journal.finish_job(job, now).await?;
             }
             JobKind::Reap(reap) => {
@@ -165,6 +154,31 @@ impl Runner<'_> {
         }
         self.journal.settle().await;
         tracing::info!(job.id = %job.id, job.kind = job.kind_name(), "job ended");
+        Ok(())
+    }
+
+    async fn finish_test(
+        &self,
+        job: &Job,
+        test: &RestoreTestJob,
+        now: Timestamp,
+    ) -> Result<(), RunError> {
+        let Some(report) = test.report() else {
+            return Ok(());
+        };
+        let remains = test.remains().and_then(|leftover| {
+            let subject = format!("scratch {}", leftover.mark.vmid);
+            let finding = report
+                .findings
+                .iter()
+                .find(|finding| finding.subject == subject)?
+                .clone();
+            Some(Remains { leftover, finding })
+        });
+        self.journal
+            .finish_test(job, report, remains.as_ref(), now)
+            .await?;
+        log_verdict(report.judgement.verdict, job);
         Ok(())
     }
 

@@ -251,6 +251,10 @@ pub mod codes {
             "The backup server's clock and ours differ, so ages of backups and verifies are not what they seem.";
         PBS_CERTIFICATE_CHANGED = "pbs-certificate-changed", Critical,
             "The backup server shows another certificate than the one that was known.";
+        PBS_UNUSABLE = "pbs-unusable", Critical,
+            "A backup server of the configuration cannot be asked, so nothing is known of the backups on it.";
+        PBS_STORAGE_DIFFERS = "pbs-storage-differs", Critical,
+            "The storage in Proxmox VE is not what the configuration says of it: another server, datastore, owner or key.";
         RECOVERY_KIT_UNCONFIRMED = "recovery-kit-unconfirmed", Critical,
             "Nobody said that the recovery kit is stored off the box: with the box, the key to every backup is lost.";
         SERVER_CAN_READ = "server-can-read", Critical,

@@ -151,6 +151,17 @@ impl Client {
         decode::data(request, &body, &self.shared.settings.credentials)
     }
 
+    /// The same, with what the server's clock showed when it answered, in seconds since 1970, where it told.
+    pub async fn send_dated<T: DeserializeOwned>(
+        &self,
+        request: &Request,
+    ) -> Result<(T, Option<i64>), Error> {
+        let mut intake = Intake::Whole(self.longest(request));
+        let answer = self.answer(request, &mut intake).await?;
+        let data = decode::data(request, &answer.body, &self.shared.settings.credentials)?;
+        Ok((data, answer.date))
+    }
+
     /// Sends a request and returns the body of a successful answer, unread.
     pub async fn exchange(&self, request: &Request) -> Result<Bytes, Error> {
         let mut intake = Intake::Whole(self.longest(request));

@@ -66,6 +66,11 @@ impl Pbs {
         self.client.send(&call.request()).await
     }
 
+    /// The same, with what the server's clock showed when it answered (`Date`), in seconds since 1970.
+    pub async fn call_dated<C: Call>(&self, call: &C) -> Result<(C::Response, Option<i64>), Error> {
+        self.client.send_dated(&call.request()).await
+    }
+
     /// Sends a call that must start a task. A 200 without a UPID is an error.
     pub async fn start<C>(&self, call: &C) -> Result<TaskHandle, Error>
     where

@@ -1,5 +1,7 @@
 //! `doctor`: whether the box lets the agent do what is configured, no less and no more, and what mends it.
 
+mod pbs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::Finding;
@@ -12,6 +14,7 @@ use super::context::{Context, journal_failure, pve_failure};
 use super::text::findings_text;
 use crate::clock;
 use crate::config::ConfigError;
+use crate::doctor::pbs::{Look, Looked};
 use crate::doctor::probe::{self, Asked};
 use crate::doctor::reach::{self, Reach};
 use crate::doctor::{Examined, examine};
@@ -33,6 +36,8 @@ pub(super) struct DoctorArgs {
 /// What was asked for beyond the usual.
 #[derive(Debug, Default)]
 struct More {
+    /// The backup servers of the configuration.
+    servers: Vec<Looked>,
     probed: Option<Vec<Asked>>,
     reaches: Option<Vec<Reach>>,
 }
@@ -52,36 +57,38 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     let mut examined = examine(config, remotes, journal.as_ref(), guests)
         .await
         .map_err(|error| pve_failure(&error))?;
-    let mut more = More::default();
+    let look = Look::begin(config, remotes, journal.as_ref()).await;
+    let servers = look.all().await.map_err(|error| journal_failure(&error))?;
+    let of_servers = servers.iter().flat_map(|one| one.findings.iter().cloned());
+    examined.findings.extend(of_servers);
+    let mut more = More {
+        servers,
+        ..More::default()
+    };
     if args.probe {
         let asked = probe::ask(config, remotes, &examined.setting).await;
         let asked = asked.map_err(|error| pve_failure(&error))?;
         examined.findings.extend(probe::findings(&asked));
-        examined
-            .findings
-            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         more.probed = Some(asked);
     }
     if args.blast_radius {
         let reaches = reach::of_every_secret(config, remotes).await;
         more.reaches = Some(reaches.map_err(|error| pve_failure(&error))?);
     }
+    examined
+        .findings
+        .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     let (quiet, loud): (Vec<&Finding>, Vec<&Finding>) = examined
         .findings
         .iter()
         .partition(|finding| suppressions.iter().any(|one| one.covers(finding)));
     let mut data = data(&examined, &loud, &quiet, &suppressions);
     if let Value::Object(fields) = &mut data {
-        fields.extend(
-            more.probed
-                .as_ref()
-                .map(|all| ("probed".to_owned(), json!(all))),
-        );
-        let reaches = more.reaches.as_ref();
-        fields.extend(reaches.map(|all| ("blast_radius".to_owned(), json!(all))));
+        fields.extend(more.fields());
     }
     context.printer.document("felhom.doctor", &data, || {
-        let mut lines = vec![text(&examined, &loud, &quiet, &suppressions)];
+        let mut lines: Vec<String> = more.servers.iter().map(pbs::line).collect();
+        lines.push(text(&examined, &loud, &quiet, &suppressions));
         lines.extend(more.lines());
         lines.join("\n")
     });
@@ -269,6 +276,21 @@ fn optional(lacks: &[Lack]) -> Vec<String> {
 }
 
 impl More {
+    fn fields(&self) -> Vec<(String, Value)> {
+        let mut fields = Vec::new();
+        if let Some(all) = &self.probed {
+            fields.push(("probed".to_owned(), json!(all)));
+        }
+        if let Some(all) = &self.reaches {
+            fields.push(("blast_radius".to_owned(), json!(all)));
+        }
+        if !self.servers.is_empty() {
+            let views: Vec<Value> = self.servers.iter().map(pbs::view).collect();
+            fields.push(("backup_servers".to_owned(), json!(views)));
+        }
+        fields
+    }
+
     fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(asked) = &self.probed {

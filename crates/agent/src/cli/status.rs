@@ -1,11 +1,13 @@
 //! `status`: one page that tells the truth.
 
-use felhom_engine::volumes::{JudgedVolumes, VolumePolicy};
+mod pbs;
+
+use felhom_engine::volumes::JudgedVolumes;
 use felhom_engine::{
     ArchiveFacts, Finding, GuardStanding, GuestConfig, GuestRecord, MountSource, OpenGuard,
     Posture, Principal, Verdict, posture,
 };
-use felhom_ids::{GuestKind, NodeName, Vmid};
+use felhom_ids::{BackupGroup, GuestKind, NodeName, Vmid};
 use felhom_proxmox::Pve;
 use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::pve::nodes::NodeStatus;
@@ -17,6 +19,8 @@ use super::findings::{self, Suppressed};
 use super::snapshot;
 use super::text::findings_text;
 use crate::clock;
+use crate::config::Config;
+use crate::doctor::pbs::{Look as ServerLook, Looked};
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::observe;
@@ -41,6 +45,7 @@ struct Page {
     version: String,
     status: NodeStatus,
     storages: Vec<StorageStatus>,
+    servers: Vec<pbs::ServerLine>,
     guests: Vec<GuestLine>,
     guards: Vec<(OpenGuard, GuardStanding)>,
     findings: Vec<Finding>,
@@ -65,13 +70,19 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
     let config = performer.config();
     let journal = context.read_journal(config).await?;
     let pve = performer.remotes().of(Principal::Agent);
+    let servers = ServerLook::begin(config, performer.remotes(), journal.as_ref()).await;
+    let servers = servers
+        .all()
+        .await
+        .map_err(|error| journal_failure(&error))?;
     let look = Look {
         pve,
+        config,
+        servers: &servers,
         journal: journal.as_ref(),
         archives: observe::archives(pve, None)
             .await
             .map_err(|error| pve_failure(&error))?,
-        volumes: &config.volumes,
         node_now: node_now(pve).await,
     };
     let listed = observe::guests(pve)
@@ -88,7 +99,8 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         Some(journal) => snapshot::open(journal, pve, &config.guard).await?,
         None => Vec::new(),
     };
-    let found = found(journal.as_ref(), &guards).await?;
+    let mut found = found(journal.as_ref(), &guards).await?;
+    found.extend(servers.iter().flat_map(|one| one.findings.iter().cloned()));
     let heard = findings::heard(journal.as_ref(), found).await?;
     Ok(Page {
         node: config.node.clone(),
@@ -102,6 +114,7 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
             .await
             .map_err(|error| pve_failure(&error))?,
         storages: pve.storages().await.map_err(|error| pve_failure(&error))?,
+        servers: pbs::lines(config, journal.as_ref(), &servers).await?,
         guests,
         guards,
         findings: heard.loud,
@@ -142,6 +155,7 @@ impl Page {
             "storages": self.storages.iter().map(|one| json!({
                 "storage": one.storage, "active": one.active, "total": one.total, "avail": one.avail,
             })).collect::<Vec<_>>(),
+            "backup_servers": self.servers.iter().map(pbs::ServerLine::view).collect::<Vec<_>>(),
             "guards": snapshot::view(&self.guards),
             "findings": self.findings,
             "suppressed": self.suppressed,
@@ -176,6 +190,7 @@ impl Page {
             let (avail, total) = (size(one.avail.unwrap_or(0)), size(one.total.unwrap_or(0)));
             page.push(format!("{name}: {state}, {avail} of {total} free"));
         }
+        page.extend(self.servers.iter().map(pbs::ServerLine::text));
         page.extend(findings_text(&self.findings));
         page.extend(findings::suppressed_lines(&self.suppressed));
         page.join("\n")
@@ -187,7 +202,8 @@ struct Look<'a> {
     pve: &'a Pve,
     journal: Option<&'a Journal>,
     archives: Vec<ArchiveFacts>,
-    volumes: &'a VolumePolicy,
+    config: &'a Config,
+    servers: &'a [Looked],
     node_now: i64,
 }
 
@@ -243,7 +259,7 @@ impl Look<'_> {
             vmid,
             config,
             &inventory,
-            self.volumes,
+            &self.config.volumes,
         )))
     }
 
@@ -273,6 +289,12 @@ impl Look<'_> {
             outside: config.mounts.iter().filter(outside).count(),
             hot_outside: judged.as_ref().map_or(0, JudgedVolumes::hot_outside),
             bulk_uncovered: judged.as_ref().map_or(0, JudgedVolumes::bulk_uncovered),
+            off_box: pbs::of_guest(
+                self.config,
+                self.servers,
+                &BackupGroup::of_guest(config.kind, vmid),
+                now,
+            ),
             ..GuestRecord::default()
         };
         if let Some(journal) = self.journal {

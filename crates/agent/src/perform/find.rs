@@ -6,29 +6,36 @@ use std::time::Duration;
 use felhom_engine::{EffectSeen, Mutation, Outcome};
 use felhom_ids::Upid;
 use felhom_proxmox::pve::tasks::ListTasks;
-use felhom_proxmox::{Error, Pve};
+use felhom_proxmox::{Error, Pbs, Pve};
 use tokio::time::{Instant, sleep};
 
+use super::pbs;
 use crate::observe::remote_error;
-use crate::remote::Remotes;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// Where the request went.
+pub(super) enum Server<'a> {
+    /// To the node.
+    Node(&'a Pve),
+    /// To a backup server.
+    Backup(&'a Pbs),
+}
+
 /// Looks until a task of ours is found, or until "not there" has held for the settle time. A server that cannot be
 /// reached proves nothing: then the settle time begins again when it answers.
 pub(super) async fn find(
-    remotes: &Remotes,
+    server: &Server<'_>,
     mutation: &Mutation,
     known: &BTreeSet<Upid>,
     settle: Duration,
 ) -> Outcome {
-    let pve = remotes.of(mutation.principal());
     let began = Instant::now();
     let mut absent_since = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        match ours(pve, mutation, known).await {
+        match ours(server, mutation, known).await {
             Ok(Fresh::One(upid)) => {
                 return Outcome::Found {
                     upid: Some(upid),
@@ -45,10 +52,12 @@ pub(super) async fn find(
             Ok(Fresh::None) => {
                 let since: Instant = *absent_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= settle {
-                    return Outcome::Found {
-                        upid: None,
-                        effect: effect(pve, mutation).await,
+                    let effect = match server {
+                        Server::Node(pve) => effect(pve, mutation).await,
+                        // Whether somebody verified is told with the task that did, and ours is not known.
+                        Server::Backup(_) => EffectSeen::Unknown,
                     };
+                    return Outcome::Found { upid: None, effect };
                 }
             }
             Err(error) => {
@@ -71,23 +80,33 @@ enum Fresh {
     Several,
 }
 
-async fn ours(pve: &Pve, mutation: &Mutation, known: &BTreeSet<Upid>) -> Result<Fresh, Error> {
+async fn ours(
+    server: &Server<'_>,
+    mutation: &Mutation,
+    known: &BTreeSet<Upid>,
+) -> Result<Fresh, Error> {
     let Some((kind, id)) = mutation.task() else {
         return Ok(Fresh::None);
     };
-    let list = ListTasks {
-        kind: Some(kind.to_owned()),
-        // A deletion's id is no VMID, and no filter finds it.
-        vmid: id.parse().ok(),
-        ..ListTasks::default()
+    let (client, tasks) = match server {
+        Server::Node(pve) => {
+            let list = ListTasks {
+                kind: Some(kind.to_owned()),
+                // A deletion's id is no VMID, and no filter finds it.
+                vmid: id.parse().ok(),
+                ..ListTasks::default()
+            };
+            (pve.client(), pve.tasks(&list).await?)
+        }
+        Server::Backup(pbs) => (pbs.client(), pbs::tasks(pbs, kind).await?),
     };
-    let Some(token) = pve.client().settings().credentials.token_id() else {
+    let Some(token) = client.settings().credentials.token_id() else {
         return Ok(Fresh::None);
     };
-    let mut fresh =
-        pve.tasks(&list).await?.into_iter().filter(|task| {
-            task.upid.id() == id && task.is_by(token) && !known.contains(&task.upid)
-        });
+    let mut fresh = tasks.into_iter().filter(|task| {
+        let same = task.upid.kind() == kind && task.upid.subject() == id;
+        same && task.is_by(token) && !known.contains(&task.upid)
+    });
     Ok(match (fresh.next(), fresh.next()) {
         (None, _) => Fresh::None,
         (Some(task), None) => Fresh::One(task.upid),

@@ -3,17 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use felhom_engine::{Followed, Guard, Outcome, Principal, TaskVerdict};
+use felhom_engine::{Followed, Guard, Outcome, TaskVerdict};
 use felhom_ids::{StorageId, Upid};
 use felhom_proxmox::task::{
     Ending, FollowOptions, Left, LogLine, Outcome as PveOutcome, Progress as Polled, Seen, Watch,
 };
-use felhom_proxmox::{Error, Pve};
+use felhom_proxmox::{Error, Pbs, Pve};
 use tokio::time::Instant;
 
 use crate::observe::remote_error;
 use crate::progress::{Event, Progress};
-use crate::remote::Remotes;
 
 /// Lines kept from the beginning of a log, where vzdump says what it puts in, and from its end, where it says what failed.
 const KEPT: usize = 400;
@@ -25,10 +24,31 @@ const BLIND: Duration = Duration::from_secs(10);
 /// How often a storage is looked at for signs of life of a task whose log is silent.
 const LIFE_PAUSE: Duration = Duration::from_secs(15);
 
-pub(super) struct Following<'a> {
-    remotes: &'a Remotes,
+/// What is looked at while a task of the node runs.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    agent: &'a Pve,
     guard: Option<&'a Guard>,
     fills: Option<&'a StorageId>,
+}
+
+impl<'a> Watched<'a> {
+    /// Nothing, where there is neither a guard nor a storage that fills.
+    pub(super) fn of(
+        agent: &'a Pve,
+        guard: Option<&'a Guard>,
+        fills: Option<&'a StorageId>,
+    ) -> Option<Self> {
+        (guard.is_some() || fills.is_some()).then_some(Self {
+            agent,
+            guard,
+            fills,
+        })
+    }
+}
+
+pub(super) struct Following<'a> {
+    watched: Option<Watched<'a>>,
     progress: &'a dyn Progress,
     head: Vec<String>,
     tail: VecDeque<String>,
@@ -40,16 +60,9 @@ pub(super) struct Following<'a> {
 }
 
 impl<'a> Following<'a> {
-    pub(super) fn new(
-        remotes: &'a Remotes,
-        guard: Option<&'a Guard>,
-        fills: Option<&'a StorageId>,
-        progress: &'a dyn Progress,
-    ) -> Self {
+    pub(super) fn new(watched: Option<Watched<'a>>, progress: &'a dyn Progress) -> Self {
         Self {
-            remotes,
-            guard,
-            fills,
+            watched,
             progress,
             head: Vec::new(),
             tail: VecDeque::new(),
@@ -59,21 +72,37 @@ impl<'a> Following<'a> {
         }
     }
 
-    pub(super) async fn follow(
-        &mut self,
-        principal: Principal,
-        upid: &Upid,
-        no_progress: Duration,
-    ) -> Outcome {
+    fn guard(&self) -> Option<&'a Guard> {
+        self.watched?.guard
+    }
+
+    /// A task of the node.
+    pub(super) async fn follow(&mut self, pve: &Pve, upid: &Upid, silence: Duration) -> Outcome {
+        let options = self.options(silence);
+        let ended = pve.follow(upid, &options, self).await;
+        self.outcome(ended)
+    }
+
+    /// A task of a backup server.
+    pub(super) async fn follow_on(&mut self, pbs: &Pbs, upid: &Upid, silence: Duration) -> Outcome {
+        let options = self.options(silence);
+        let ended = pbs.follow(upid, &options, self).await;
+        self.outcome(ended)
+    }
+
+    fn options(&self, no_progress: Duration) -> FollowOptions {
         let mut options = FollowOptions {
             no_progress,
             ..FollowOptions::default()
         };
-        if self.guard.is_some() {
+        if self.guard().is_some() {
             options.longest_pause = GUARD_PAUSE;
         }
-        let pve = self.remotes.of(principal).clone();
-        match pve.follow(upid, &options, self).await {
+        options
+    }
+
+    fn outcome(&mut self, ended: Result<Ending, Error>) -> Outcome {
+        match ended {
             Ok(Ending::Finished(finished)) => Outcome::Followed(Followed::Ended {
                 verdict: verdict(finished.outcome),
                 log: self.log(),
@@ -99,41 +128,40 @@ impl<'a> Following<'a> {
         log.extend(self.tail.drain(..));
         log
     }
+}
 
-    /// What ran short, if anything. A look that fails proves nothing; the next one comes soon.
-    async fn shortage(&self, guard: &Guard) -> Result<Option<String>, Error> {
-        for one in std::iter::once(guard).chain(&guard.others) {
-            if let Some(short) = self.shortage_of(one).await? {
-                return Ok(Some(short));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn shortage_of(&self, guard: &Guard) -> Result<Option<String>, Error> {
-        let agent = self.remotes.of(Principal::Agent);
-        let storage = agent.storage_status(&guard.storage).await?;
-        let avail = storage.avail.unwrap_or(0);
-        if avail < guard.min_avail {
-            return Ok(Some(format!(
-                "storage `{}` has {} MiB left, below the floor of {} MiB",
-                guard.storage,
-                avail >> 20,
-                guard.min_avail >> 20
-            )));
-        }
-        if let Some(short) = metadata_shortage(agent, guard).await? {
+/// What ran short, if anything. A look that fails proves nothing; the next one comes soon.
+async fn shortage(agent: &Pve, guard: &Guard) -> Result<Option<String>, Error> {
+    for one in std::iter::once(guard).chain(&guard.others) {
+        if let Some(short) = shortage_of(agent, one).await? {
             return Ok(Some(short));
         }
-        let root = agent.node_status().await?.rootfs.avail;
-        Ok((root < guard.min_root_avail).then(|| {
-            format!(
-                "the root disk has {} MiB left, below the floor of {} MiB",
-                root >> 20,
-                guard.min_root_avail >> 20
-            )
-        }))
     }
+    Ok(None)
+}
+
+async fn shortage_of(agent: &Pve, guard: &Guard) -> Result<Option<String>, Error> {
+    let storage = agent.storage_status(&guard.storage).await?;
+    let avail = storage.avail.unwrap_or(0);
+    if avail < guard.min_avail {
+        return Ok(Some(format!(
+            "storage `{}` has {} MiB left, below the floor of {} MiB",
+            guard.storage,
+            avail >> 20,
+            guard.min_avail >> 20
+        )));
+    }
+    if let Some(short) = metadata_shortage(agent, guard).await? {
+        return Ok(Some(short));
+    }
+    let root = agent.node_status().await?.rootfs.avail;
+    Ok((root < guard.min_root_avail).then(|| {
+        format!(
+            "the root disk has {} MiB left, below the floor of {} MiB",
+            root >> 20,
+            guard.min_root_avail >> 20
+        )
+    }))
 }
 
 async fn metadata_shortage(agent: &Pve, guard: &Guard) -> Result<Option<String>, Error> {
@@ -180,12 +208,13 @@ impl Watch for Following<'_> {
 impl Following<'_> {
     /// Why the task must be stopped.
     async fn guarded(&mut self) -> Option<String> {
-        let guard = self.guard?;
+        let Watched { agent, guard, .. } = self.watched?;
+        let guard = guard?;
         if self.looked.is_some_and(|at| at.elapsed() < GUARD_PAUSE) {
             return None;
         }
         self.looked = Some(Instant::now());
-        match self.shortage(guard).await {
+        match shortage(agent, guard).await {
             Ok(shortage) => {
                 self.blind_since = None;
                 shortage
@@ -206,18 +235,15 @@ impl Following<'_> {
 
     /// Whether the storage that the task writes to has changed since the last look: tar says nothing until it is done.
     async fn gets_on(&mut self) -> bool {
-        let Some(storage) = self.fills else {
+        let Some((agent, storage)) = self.watched.and_then(|one| Some((one.agent, one.fills?)))
+        else {
             return false;
         };
         if self.life.is_some_and(|(at, _)| at.elapsed() < LIFE_PAUSE) {
             return false;
         }
         let before = self.life.and_then(|(_, avail)| avail);
-        let status = self
-            .remotes
-            .of(Principal::Agent)
-            .storage_status(storage)
-            .await;
+        let status = agent.storage_status(storage).await;
         let avail = status.ok().and_then(|status| status.avail);
         self.life = Some((Instant::now(), avail.or(before)));
         before.is_some() && avail.is_some() && before != avail

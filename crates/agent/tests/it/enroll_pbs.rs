@@ -106,6 +106,46 @@ impl Site {
         }
     }
 
+    /// Kit, storage and configuration, each as it should be.
+    async fn is_as_wanted(&self) {
+        self.key_is_safe().await;
+        assert!(self.key_of_node().await.is_some());
+        let mode = |name: &str| std::fs::metadata(self.kit.join(name)).unwrap().mode() & 0o777;
+        assert_eq!(
+            (mode(""), mode("key.json"), mode("recovery.txt")),
+            (0o700, 0o600, 0o600)
+        );
+        let page = std::fs::read_to_string(self.kit.join("recovery.txt")).unwrap();
+        for wanted in [
+            self.key_of_kit().unwrap().split_at(47).0,
+            "pvesm add pbs offsite",
+            "proxmox-backup-client restore",
+        ] {
+            assert!(page.contains(wanted), "{wanted}: {page}");
+        }
+        // Fingerprints and the key itself are longer than a line of a terminal.
+        let pin = self.bench.world.pbs_fingerprint().to_lowercase();
+        let long = |line: &&str| line.len() > 80 && !line.to_lowercase().contains(&pin);
+        let long: Vec<&str> = page.lines().filter(long).collect();
+        assert!(long.iter().all(|line| line.contains('"')), "{long:?}");
+        let config = felhom_agent::config::load(&self.bench.config).unwrap();
+        let section = &config.pbs[&"offsite".parse().unwrap()];
+        assert_eq!(
+            section.key.as_ref().map(ToString::to_string),
+            self.key_of_node().await
+        );
+        assert_eq!(
+            section.owner.as_ref().map(ToString::to_string).as_deref(),
+            self.definition().await.unwrap().username.as_deref()
+        );
+        let writer = self
+            .bench
+            .config
+            .with_file_name("credentials")
+            .join("pbs-offself-storage");
+        assert!(section.identity.secret_file.exists() && !writer.exists());
+    }
+
     /// The key's bytes as files and requests carry them, and the tokens' secrets.
     fn secrets(&self) -> Vec<String> {
         let text = std::fs::read_to_string(self.kit.join("key.json")).unwrap_or_default();
@@ -146,43 +186,7 @@ async fn what_is_planned_is_done_and_the_second_time_nothing() {
         "{all:?}"
     );
     assert_eq!(all.len(), first.len() + 1, "{all:?}");
-    site.key_is_safe().await;
-    assert!(site.key_of_node().await.is_some());
-    let mode = |name: &str| std::fs::metadata(site.kit.join(name)).unwrap().mode() & 0o777;
-    assert_eq!(
-        (mode(""), mode("key.json"), mode("recovery.txt")),
-        (0o700, 0o600, 0o600)
-    );
-    let page = std::fs::read_to_string(site.kit.join("recovery.txt")).unwrap();
-    for wanted in [
-        site.key_of_kit().unwrap().split_at(47).0,
-        "pvesm add pbs offsite",
-        "proxmox-backup-client restore",
-    ] {
-        assert!(page.contains(wanted), "{wanted}: {page}");
-    }
-    // Fingerprints and the key itself are longer than a line of a terminal.
-    let pin = site.bench.world.pbs_fingerprint().to_lowercase();
-    let long = |line: &&str| line.len() > 80 && !line.to_lowercase().contains(&pin);
-    let long: Vec<&str> = page.lines().filter(long).collect();
-    assert!(long.iter().all(|line| line.contains('"')), "{long:?}");
-    let config = felhom_agent::config::load(&site.bench.config).unwrap();
-    let section = &config.pbs[&"offsite".parse().unwrap()];
-    assert_eq!(
-        section.key.as_ref().map(ToString::to_string),
-        site.key_of_node().await
-    );
-    assert_eq!(
-        section.owner.as_ref().map(ToString::to_string).as_deref(),
-        site.definition().await.unwrap().username.as_deref()
-    );
-    let writer = site
-        .bench
-        .config
-        .with_file_name("credentials")
-        .join("pbs-offsite-storage");
-    assert!(section.identity.secret_file.exists() && !writer.exists());
-
+    site.is_as_wanted().await;
     let (before, text) = (
         site.definition().await,
         std::fs::read_to_string(&site.bench.config).unwrap(),

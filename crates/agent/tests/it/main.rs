@@ -21,6 +21,7 @@ mod faults;
 mod guard;
 mod keep;
 mod machines;
+mod pbs;
 mod power_cut;
 mod restore;
 mod scene;

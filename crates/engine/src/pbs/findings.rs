@@ -117,7 +117,7 @@ fn of_server(seen: &Seen, expected: &Expected, now: Timestamp) -> Vec<Finding> {
         let detail = format!("it shows {shown}, and {known} was known");
         let hint = format!(
             "compare, on the backup server: proxmox-backup-manager cert info; when it is the server's own: pvesm set {id} \
-             --fingerprint {shown}, and felhom-agent trust repin; when it is not, somebody stands in between"
+             --fingerprint {shown}, and the same into `fingerprint` of [pbs.{id}]; when it is not, somebody stands in between"
         );
         let code = codes::PBS_CERTIFICATE_CHANGED;
         found.push(Finding::new(code, &subject, detail).hint(hint));
@@ -154,8 +154,9 @@ fn of_server(seen: &Seen, expected: &Expected, now: Timestamp) -> Vec<Finding> {
     if expected.kit == Kit::Unconfirmed {
         let detail = "the key to every backup there is on this box, and nobody said that the recovery kit is stored \
                       elsewhere";
-        let hint = "felhom-agent kit print; store page and key file off the box, and say so: felhom-agent enroll pbs \
-                    --kit-stored";
+        let hint = format!(
+            "store page and key file off the box, and say so: felhom-agent pbs kit --storage {id} --stored-by NAME"
+        );
         let code = codes::RECOVERY_KIT_UNCONFIRMED;
         found.push(Finding::new(code, &subject, detail).hint(hint));
     }

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, DATE, HeaderMap, TRANSFER_ENCODING};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -39,6 +39,8 @@ pub(super) struct Answer {
     /// The status line's text where it is not the standard one.
     pub(super) reason: Option<Bytes>,
     pub(super) body: Bytes,
+    /// The server's clock when it answered, in seconds since 1970.
+    pub(super) date: Option<i64>,
     /// Whether the body is all there was.
     pub(super) is_whole: bool,
 }
@@ -238,12 +240,37 @@ async fn read(
         status: head.status,
         reason,
         body: body.freeze(),
+        date: date(&head.headers),
         is_whole,
     })
+}
+
+/// The `Date` of an answer: `Sun, 22 Nov 2026 23:35:35 GMT`.
+fn date(headers: &HeaderMap) -> Option<i64> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    let parsed = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text);
+    parsed.ok().map(jiff::Timestamp::as_second)
 }
 
 fn is_abrupt_end(error: &hyper::Error) -> bool {
     let cause =
         std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
     cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::UnexpectedEof)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_is_read_where_it_is_one() {
+        let of = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(DATE, http::HeaderValue::from_static(text));
+            date(&headers)
+        };
+        assert_eq!(of("Sun, 22 Nov 2026 23:35:35 GMT"), Some(1_795_390_535));
+        assert_eq!(of("yesterday"), None);
+        assert_eq!(date(&HeaderMap::new()), None);
+    }
 }

@@ -113,18 +113,15 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let kit = above.path().join("kit");
         assert_eq!(look(&kit), KitSeen::Missing);
-        let made = make(&kit, 1_800_000_000, "offsite").unwrap();
+        let fingerprint = make(&kit, 1_800_000_000, "offsite").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(&kit), mode(&key_file(&kit))), (0o700, 0o600));
-        let seen = |page| KitSeen::Key {
-            fingerprint: made,
-            page,
-        };
+        let seen = |page| KitSeen::Key { fingerprint, page };
         assert_eq!(look(&kit), seen(false));
         let before = fs::read(key_file(&kit)).unwrap();
         assert!(make(&kit, 1_800_000_000, "offsite").is_err());
         assert_eq!(fs::read(key_file(&kit)).unwrap(), before);
-        write_page(&kit, &format!("key {made}\n").into()).unwrap();
+        write_page(&kit, &format!("key {fingerprint}\n").into()).unwrap();
         assert_eq!(look(&kit), seen(true));
         assert_eq!(mode(&kit.join(PAGE)), 0o600);
     }

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 46] = [
+const COMMANDS: [&str; 51] = [
     "",
     "backup",
     "backup list",
@@ -27,6 +27,11 @@ const COMMANDS: [&str; 46] = [
     "findings explain",
     "findings suppress",
     "guests",
+    "pbs",
+    "pbs audit",
+    "pbs kit",
+    "pbs snapshots",
+    "pbs verify",
     "restore",
     "restore list",
     "restore plan",

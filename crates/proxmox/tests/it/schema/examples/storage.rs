@@ -65,9 +65,9 @@ pub(super) fn add(examples: &mut Examples) {
     definitions(examples);
 }
 
-fn definitions(examples: &mut Examples) {
+fn places() -> [StoragePlace; 6] {
     let text = |text: &str| text.to_owned();
-    let places = [
+    [
         StoragePlace::Dir {
             path: text("/mnt/usb"),
             is_mountpoint: true,
@@ -89,8 +89,12 @@ fn definitions(examples: &mut Examples) {
         },
         StoragePlace::Pbs(Box::new(pbs(true))),
         StoragePlace::Pbs(Box::new(pbs(false))),
-    ];
-    for place in places {
+    ]
+}
+
+fn definitions(examples: &mut Examples) {
+    let text = |text: &str| text.to_owned();
+    for place in places() {
         let least = CreateStorage {
             storage: id("felhom-pbs"),
             place: place.clone(),

@@ -1,0 +1,199 @@
+//! Backup servers beside the simulated node: what is told of their backups, and what is believed.
+
+mod audit;
+mod doctor;
+mod lists;
+mod verify;
+
+use std::io::Write;
+use std::path::Path;
+
+use felhom_agent::exit::Exit;
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+/// When the first backup was made; the second is a day later.
+pub(crate) const FIRST: i64 = 1_795_044_962;
+pub(crate) const SECOND: i64 = FIRST + 86_400;
+/// Its name.
+pub(crate) const NAME: &str = "ct/9001/2026-11-18T23:36:02Z";
+pub(crate) const LATER: &str = "ct/9001/2026-11-19T23:36:02Z";
+
+const OWNER: &str = "felhom@pbs!storage";
+const READER: &str = "felhom@pbs!agent";
+const KEY: &str = "the key of the box";
+
+/// A box with a datastore `backups` on a backup server, which the agent may read and verify, and nothing in it.
+pub(crate) struct Site {
+    pub(crate) bench: Bench,
+}
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        // Clocks are to agree to a minute.
+        Self::at(20.0, "DatastoreReader", "/datastore/backups").await
+    }
+
+    pub(crate) async fn at(speed: f64, role: &str, path: &str) -> Self {
+        let bench = Bench::at(speed, FAST, None).await;
+        let site = Self { bench };
+        for store in ["backups", "others"] {
+            site.control("pbs-datastore", json!({ "name": store }))
+                .await;
+        }
+        let namespace = json!({ "store": "backups", "ns": "site" });
+        site.control("pbs-namespace", namespace).await;
+        let tokens = json!({ "agent": null, "storage": null });
+        let user = json!({ "userid": "felhom@pbs", "tokens": tokens });
+        let made = site.control("pbs-user", user).await;
+        site.grant(role, path).await;
+        let secret_of = made["tokens"][READER].as_str().unwrap();
+        secret(&site.directory().join("offsite"), secret_of, 0o600);
+        site
+    }
+
+    /// To the user and to its token.
+    pub(crate) async fn grant(&self, role: &str, path: &str) {
+        for auth in ["felhom@pbs", READER] {
+            let order = json!({ "path": path, "auth": auth, "role": role });
+            self.control("pbs-acl", order).await;
+        }
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.bench.config.parent().unwrap()
+    }
+
+    /// Writes a section on this server into the configuration, `more` below it.
+    pub(crate) fn section(&self, storage: &str, store: &str, more: &str) {
+        let (url, pin) = (
+            self.bench.world.pbs_url(),
+            self.bench.world.pbs_fingerprint(),
+        );
+        let text = format!(
+            "\n[pbs.{storage}]\nurl = \"{url}\"\nfingerprint = \"{pin}\"\ndatastore = \"{store}\"\n\
+             token = \"{READER}\"\nsecret_file = \"offsite\"\n{more}\n"
+        );
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.append(true).open(&self.bench.config).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    pub(crate) async fn control(&self, name: &str, order: Value) -> Value {
+        self.bench.world.control(name, order).await.unwrap()
+    }
+
+    /// An encrypted backup of 9001, `more` laid over it. The fingerprint of its key.
+    pub(crate) async fn snapshot(&self, time: i64, more: Value) -> String {
+        let mut order = json!({
+            "store": "backups", "type": "ct", "id": "9001", "time": time, "owner": OWNER, "key": KEY,
+            "files": { "pct.conf.blob": "arch: amd64\n" }, "tree": { "etc/hostname": format!("{time}\n") },
+            "noise": 20_000, "seed": 7, "log": "INFO: ended\n",
+        });
+        let more = more.as_object().cloned().unwrap();
+        order.as_object_mut().unwrap().extend(more);
+        let made = self.control("pbs-snapshot", order).await;
+        made["fingerprint"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(crate) async fn run(&self, args: &[&str]) -> Ran {
+        self.bench.run(args).await
+    }
+
+    /// A site with a section `offsite` and one encrypted backup.
+    pub(crate) async fn with_backup() -> Self {
+        let site = Self::new().await;
+        let key = site.snapshot(FIRST, json!({})).await;
+        let more = format!("owner = \"{OWNER}\"\nkey_fingerprint = \"{key}\"\n");
+        site.section("offsite", "backups", &more);
+        site
+    }
+
+    /// Damages a chunk that all backups share.
+    pub(crate) async fn damage(&self, time: i64) -> String {
+        let order = json!({
+            "store": "backups", "type": "ct", "id": "9001", "time": time, "archive": "root.pxar.didx", "how": "flip",
+        });
+        let told = self.control("pbs-corrupt", order).await;
+        told["digest"].as_str().unwrap().to_owned()
+    }
+}
+
+/// The codes of the findings that were printed.
+pub(crate) fn codes(ran: &Ran) -> String {
+    let text = ran.text();
+    let codes = text
+        .split('[')
+        .skip(1)
+        .filter_map(|rest| rest.split_once(']'));
+    codes.map(|(code, _)| code).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_backup_server_it_is_said_how_to_get_one() {
+    let bench = Bench::new().await;
+    for args in [
+        ["pbs", "snapshots"].as_slice(),
+        &["pbs", "verify"],
+        &["pbs", "audit"],
+        &["pbs", "kit", "--storage", "offsite"],
+    ] {
+        let ran = bench.run(args).await;
+        assert_eq!(ran.exit, Exit::Configuration, "{args:?}: {ran:?}");
+        assert!(ran.text().contains("no backup server"), "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_backup_and_no_storage_is_refused_before_anybody_is_asked() {
+    let site = Site::with_backup().await;
+    site.section("second", "others", "");
+    for (args, exit, told) in [
+        (
+            ["pbs", "verify", "nonsense"].as_slice(),
+            Exit::Usage,
+            "BACKUP",
+        ),
+        (&["pbs", "verify", NAME], Exit::Usage, "there are several"),
+        (
+            &["pbs", "verify", "other:ct/9001"],
+            Exit::NoSuchThing,
+            "for storage `other`",
+        ),
+        (
+            &["pbs", "verify", "offsite:ct/9001", "--storage", "second"],
+            Exit::Usage,
+            "names storage `offsite`",
+        ),
+        (
+            &["pbs", "snapshots", "--storage", "other"],
+            Exit::NoSuchThing,
+            "for storage `other`",
+        ),
+        (
+            &["pbs", "verify", "--for", "0s"],
+            Exit::Usage,
+            "leaves no time",
+        ),
+        (
+            &["pbs", "verify", "--older-than", "soon"],
+            Exit::Usage,
+            "--older-than",
+        ),
+        (
+            &["pbs", "kit", "--storage", "offsite", "--stored-by", " "],
+            Exit::Usage,
+            "needs a name",
+        ),
+        (
+            &["pbs", "kit", "--storage", "second"],
+            Exit::NoSuchThing,
+            "no encryption key",
+        ),
+    ] {
+        let ran = site.run(args).await;
+        assert_eq!(ran.exit, exit, "{args:?}: {ran:?}");
+        assert!(ran.text().contains(told), "{args:?}: {ran:?}");
+    }
+}
