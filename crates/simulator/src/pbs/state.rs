@@ -3,10 +3,12 @@
 
 mod snapshot;
 
+pub(crate) use snapshot::Listed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::access::Access;
@@ -146,9 +148,15 @@ pub(crate) struct Gc {
 #[serde(default)]
 pub(crate) struct Space {
     /// By `ct/9001`.
+    #[serde(serialize_with = "lasting")]
     pub(crate) groups: BTreeMap<String, Group>,
     /// The directories of types that were ever used: they stay when the last group goes.
     pub(crate) types: BTreeSet<String>,
+}
+
+/// Writes down what has files; what was made in bulk goes with the process.
+fn lasting<S: Serializer>(groups: &BTreeMap<String, Group>, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_map(groups.iter().filter(|(_, group)| !group.light))
 }
 
 /// All backups of one guest.

@@ -2,9 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{Snapshot, SnapshotId};
+
+/// A file of a snapshot in a list.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Listed<'a> {
+    filename: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crypt_mode: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+}
 
 impl Snapshot {
     /// The fingerprint of the key it was made with.
@@ -41,21 +53,25 @@ impl Snapshot {
     }
 
     /// What is in it, as lists tell: the manifest's files, the manifest, and whatever else lies there.
-    pub(crate) fn contents(&self) -> Vec<Value> {
+    pub(crate) fn contents(&self) -> Vec<Listed<'_>> {
         if self.unfinished {
             return Vec::new();
         }
-        let files = self.files.iter().map(|file| {
-            json!({ "filename": file.filename, "crypt-mode": file.crypt_mode, "size": file.size })
-        });
+        let line = |filename, crypt_mode, size| Listed {
+            filename,
+            crypt_mode,
+            size,
+        };
+        let files = self.files.iter();
+        let files =
+            files.map(|file| line(&file.filename, Some(&*file.crypt_mode), Some(file.size)));
         let mode = if self.signature.is_some() {
             "sign-only"
         } else {
             "none"
         };
-        let index =
-            json!({ "filename": "index.json.blob", "crypt-mode": mode, "size": self.index_size });
-        let others = self.others.iter().map(|name| json!({ "filename": name }));
+        let index = line("index.json.blob", Some(mode), Some(self.index_size));
+        let others = self.others.iter().map(|name| line(name, None, None));
         files.chain([index]).chain(others).collect()
     }
 
