@@ -86,9 +86,14 @@ impl Runtime {
     fn renew(&self, state_dir: &Path, node: &str) -> io::Result<String> {
         let identity = tls::pbs_renewed(state_dir, node)?;
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+        self.close_lines();
+        Ok(self.fingerprint())
+    }
+
+    /// Every connection ends.
+    fn close_lines(&self) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *lines).cancel();
-        Ok(self.fingerprint())
     }
 
     /// The order of a list: another one each time, as directories are read in, though always the same for the same

@@ -213,6 +213,11 @@ impl Running {
         self.sim.lock().pbs.node.clone()
     }
 
+    /// The backup server's datastores.
+    pub fn pbs_datastores(&self) -> Vec<String> {
+        self.sim.lock().pbs.stores.keys().cloned().collect()
+    }
+
     /// The backup server's API tokens with their secrets.
     pub fn pbs_tokens(&self) -> BTreeMap<String, String> {
         self.sim.lock().pbs.access.secrets()

@@ -1,16 +1,16 @@
 //! The node as a client of the backup server: what its storages of the type `pbs` reach with the token, the
 //! fingerprint and the key of their definition (pve-storage, `PBSPlugin.pm`; proxmox-backup-client).
 
+mod write;
+
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::access::{
-    AUDIT, BACKUP, MODIFY, PRUNE, READ, SEES_NAMESPACE, check_owner, names, space,
-};
+use super::access::{AUDIT, BACKUP, READ, SEES_NAMESPACE, check_owner, names, space};
 use super::crypt::{Key, short};
 use super::state::{Group, Snapshot, SnapshotId, Store, rfc3339};
-use super::store::{self, Order};
+use super::store;
 use crate::storage::backups::Backup;
 use crate::storage::{Definition, Secret, Space};
 use crate::world::World;
@@ -65,7 +65,11 @@ impl World {
             .and_then(|port| port.parse().ok())
             .unwrap_or(PORT);
         let refused = || format!("500 Can't connect to {server}:{port} (Connection refused)");
-        let address = self.pbs.address.ok_or_else(refused)?;
+        let address = self
+            .pbs
+            .address
+            .filter(|_| !self.pbs.off)
+            .ok_or_else(refused)?;
         let own = server == "localhost" || server == address.ip().to_string();
         let alias = self.pbs.aliases.iter().any(|alias| alias == server);
         if !(own && port == address.port() || alias && (port == PORT || port == address.port())) {
@@ -299,49 +303,6 @@ impl World {
         Ok(snapshot)
     }
 
-    /// Removes a snapshot (`forget`).
-    pub(crate) fn pbs_forget(&mut self, remote: &Remote, id: &SnapshotId) -> Result<(), String> {
-        let group = self.pbs_group(remote, id, (MODIFY, PRUNE), true)?;
-        let snapshot = group
-            .snapshots
-            .get(&id.time)
-            .ok_or("ENOENT: No such file or directory")?;
-        if snapshot.unfinished || snapshot.held.is_some() {
-            return Err(
-                "unable to acquire lock on snapshot directory - possibly running or in use".into(),
-            );
-        }
-        if snapshot.protected {
-            return Err("cannot remove protected snapshot".into());
-        }
-        let state_dir = self.storage.state.clone();
-        store::remove_snapshot(&state_dir, &mut self.pbs, id);
-        Ok(())
-    }
-
-    /// Notes and protection, both with the storage's own token.
-    pub(crate) fn pbs_mark(
-        &mut self,
-        remote: &Remote,
-        id: &SnapshotId,
-        notes: Option<&str>,
-        protected: Option<bool>,
-    ) -> Result<(), String> {
-        self.pbs_group(remote, id, (MODIFY, BACKUP), true)?;
-        let state_dir = self.storage.state.clone();
-        store::update_manifest(&state_dir, &mut self.pbs, id, |snapshot| {
-            if let Some(notes) = notes {
-                snapshot.unprotected.insert("notes".into(), json!(notes));
-            }
-            snapshot.protected = protected.unwrap_or(snapshot.protected);
-        })
-    }
-
-    /// Whether the token may prune a group.
-    pub(crate) fn pbs_may_prune(&self, remote: &Remote, id: &SnapshotId) -> Result<(), String> {
-        self.pbs_group(remote, id, (MODIFY, PRUNE), true).map(drop)
-    }
-
     /// The pieces of a drive that hold something, with their places.
     pub(crate) fn pbs_pieces(
         &self,
@@ -357,85 +318,6 @@ impl World {
             name,
             remote.key.as_ref(),
         )
-    }
-
-    /// Opens a snapshot for writing.
-    pub(crate) fn pbs_begin(&mut self, remote: &Remote, id: &SnapshotId) -> Result<(), String> {
-        self.pbs_may_upload(remote, id)?;
-        let root = store::root(&self.storage.state, &id.store);
-        let known = self
-            .pbs
-            .stores
-            .get_mut(&id.store)
-            .ok_or("no such datastore")?;
-        let group = store::make_group(known, &root, id, &remote.auth)?;
-        if group.snapshots.contains_key(&id.time) {
-            return Err("backup directory already exists.".into());
-        }
-        let snapshot = Snapshot {
-            unfinished: true,
-            ..Snapshot::default()
-        };
-        group.snapshots.insert(id.time, snapshot);
-        Ok(())
-    }
-
-    /// Takes an unfinished snapshot away.
-    pub(crate) fn pbs_abandon(&mut self, id: &SnapshotId) {
-        let state_dir = self.storage.state.clone();
-        store::remove_snapshot(&state_dir, &mut self.pbs, id);
-    }
-
-    /// Writes a snapshot; with a master key also the encrypted key beside it. Answers its bytes, and the new ones.
-    pub(crate) fn pbs_write(&mut self, order: &Order, now: i64) -> Result<(u64, u64), String> {
-        let state_dir = self.storage.state.clone();
-        store::write_snapshot(&state_dir, &mut self.pbs, order, now)?;
-        let known = self
-            .pbs
-            .stores
-            .get(&order.id.store)
-            .and_then(|store| store.snapshot(&order.id));
-        let stats = known.and_then(|snapshot| snapshot.unprotected.get("chunk_upload_stats"));
-        let number = |name: &str| {
-            stats
-                .and_then(|stats| stats.get(name)?.as_u64())
-                .unwrap_or_default()
-        };
-        Ok((number("size"), number("compressed_size")))
-    }
-
-    /// Adds `client.log.blob`.
-    pub(crate) fn pbs_log(
-        &mut self,
-        remote: &Remote,
-        id: &SnapshotId,
-        text: &str,
-    ) -> Result<(), String> {
-        self.pbs_group(remote, id, (0, BACKUP), true)?;
-        let root = store::root(&self.storage.state, &id.store);
-        let raw = super::blob::encode(text.as_bytes(), remote.key.as_ref())?;
-        let store = self.pbs.stores.get_mut(&id.store);
-        let snapshot = store
-            .and_then(|store| store.snapshot_mut(id))
-            .ok_or("snapshot does not exist")?;
-        store::put_file(&store::dir(&root, id).join("client.log.blob"), &raw)?;
-        snapshot.others.push("client.log.blob".into());
-        Ok(())
-    }
-
-    /// Whether the token may put a backup there.
-    pub(crate) fn pbs_may_upload(&self, remote: &Remote, id: &SnapshotId) -> Result<(), String> {
-        let (store, _) = self.pbs_store(remote, (0, BACKUP), true)?;
-        if !store.spaces.contains_key(&remote.ns) {
-            return Err("namespace not found".into());
-        }
-        match store.group(&id.ns, &id.group()) {
-            Some(group) if group.owner != remote.auth => Err(format!(
-                "backup owner check failed ({} != {})",
-                remote.auth, group.owner
-            )),
-            _ => Ok(()),
-        }
     }
 }
 

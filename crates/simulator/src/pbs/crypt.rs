@@ -172,6 +172,8 @@ pub(crate) fn short(fingerprint: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
 
     #[test]
@@ -193,5 +195,30 @@ mod tests {
         assert_eq!(other.open(iv, tag, &mut copy).unwrap_err(), "OpenSSL error");
         key.open(iv, tag, &mut data).unwrap();
         assert_eq!(data, b"a small secret");
+    }
+
+    /// Made with another library of another language.
+    #[test]
+    fn encryption_and_fingerprint_are_those_of_others() {
+        let mut secret = [0; 32];
+        (0_u8..)
+            .zip(&mut secret)
+            .for_each(|(number, byte)| *byte = number);
+        let key = Key::new(secret);
+        let mut iv = [0; IV];
+        (100_u8..)
+            .zip(&mut iv)
+            .for_each(|(number, byte)| *byte = number);
+        let sealed = HEXLOWER
+            .decode(b"bed62f398b79795a167b5d594023fb4a9dc1446505e4")
+            .unwrap();
+        let (data, tag) = sealed.split_at(6);
+        let mut data = data.to_vec();
+        key.open(iv, tag.try_into().unwrap(), &mut data).unwrap();
+        assert_eq!(data, b"felhom");
+        assert!(
+            key.fingerprint()
+                .starts_with("0e:ab:d4:46:0b:6e:b9:ca:34:50:23:de:e2:b7")
+        );
     }
 }

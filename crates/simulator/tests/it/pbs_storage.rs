@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use felhom_simulator::Scenario;
+use felhom_simulator::{Fault, FaultKind, Scenario};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, SPEED, World, form};
@@ -11,6 +11,23 @@ use crate::story::{self, Task};
 
 const NODE: &str = "/nodes/demo-felhom";
 const TOKEN: &str = "felhom@pbs!n100";
+/// The public half of a master key that nobody has any more.
+const MASTER: &str = "\
+-----BEGIN PUBLIC KEY-----\n\
+MIICIjANBgkqhkiG9w0BAQEFAAOCAg8AMIICCgKCAgEAx31+qrkhQg601h6nFeon\n\
+w6s1UjJgbU9uYKQb5UlEsfT08S2dmAcxbiUPtEQUTSYfZ9e+4UQ+dRjBZ4VzAmKx\n\
+EVtKUSiersHSrHHpLhNZ27eum/AZvJMxmzdKICuF9TcG1FwtlJRnFwGRhn7DDkPB\n\
+ytP806fn/KYeh3YIZMmf8otnLeoLjW+nv8sPbyd4NHf5drobvSrd4c8hMFO/UNsO\n\
+GkUb+qkjcI3ctW5rSe3OhZaCYDOF3AXobdpBtJygBUJBIVMawPFRLDfGrclUYqaJ\n\
+Rivk3CSmbmZYQC+iear7qO1dBw7jo7MG7ROB9Tz9NHKxGz5slu3f3LO6Xjosb7sl\n\
+8hsfadRHfxfiRhrCt3m4omtTb73blqDOL41xYlsUq4rPDCg8lXVIBBg8qgQbUebk\n\
+Un7NbvUG9amVaKgJsHFFtBVp3llDO2hT3A9IwQWLzcrY0h8kCq2Woxwqgy9crnG1\n\
+MjmcHrymubqaiMNfC/kcNU2pnHHRUWoTFHZARPMvTRuJHptVmOST5D1Wm8rtVkWz\n\
+74oSKtF+D6uJDNzvrWF9OUvjWthffvgETuS2AKxe2VktYUxuGDOw+kEr+MBsLc5A\n\
+ZRK1jk4fJaOHAWizPVzzXhH6R7eSQFP9qqZW0v/KAzEMoDS3883GkXkCZxMN1Rxo\n\
+nEQ34jnwkrhGg6Ha4B1CXKsCAwEAAQ==\n\
+-----END PUBLIC KEY-----\n\
+";
 
 struct Bench {
     world: World,
@@ -424,6 +441,10 @@ async fn a_storage_whose_server_is_gone_is_not_active() {
         (&json!(1), &json!(1))
     );
     assert_ne!(before["total"], 0);
+    bench.control("pbs-power", json!({ "on": false })).await;
+    assert_eq!(status().await["active"], 0);
+    bench.control("pbs-power", json!({ "on": true })).await;
+    assert_eq!(status().await, before);
     bench.control("pbs-renew-certificate", json!({})).await;
     let after = status().await;
     assert_eq!((&after["active"], &after["total"]), (&json!(0), &json!(0)));
@@ -514,4 +535,82 @@ fn walk(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
         found.push(path);
     }
     found
+}
+
+#[tokio::test]
+async fn a_backup_that_is_stopped_leaves_no_snapshot() {
+    let bench = Bench::new().await;
+    bench.define("plain", &[]).await.ok();
+    let hold = Fault::task("vzdump:archive", FaultKind::TaskHold);
+    bench.world.running.inject(hold);
+    let params = [("vmid", "9001"), ("storage", "plain"), ("mode", "snapshot")];
+    let upid = bench
+        .root
+        .post(&format!("{NODE}/vzdump"), &params)
+        .await
+        .data();
+    let upid = upid.as_str().unwrap();
+    let pbs = pbs::login(&bench.world, "root@pam").await;
+    let seen = async || pbs.get("/admin/datastore/backups/snapshots").await.data();
+    for _ in 0..2000 {
+        if seen().await != json!([]) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(seen().await[0]["files"], json!([]));
+    bench
+        .root
+        .delete(&format!("{NODE}/tasks/{upid}"))
+        .await
+        .ok();
+    let task = story::end(&bench.root, upid).await;
+    assert_eq!(task.exit, "interrupted by signal", "{:#?}", task.log);
+    assert_eq!(seen().await, json!([]));
+    let tasks = pbs
+        .get("/nodes/localhost/tasks?typefilter=backup")
+        .await
+        .data();
+    assert_eq!(
+        tasks[0]["status"],
+        "backup ended but finished flag is not set."
+    );
+}
+
+#[tokio::test]
+async fn a_master_key_leaves_the_key_beside_the_data() {
+    let bench = Bench::new().await;
+    let master = data_encoding::BASE64.encode(MASTER.as_bytes());
+    let answer = bench.define("alone", &[("master-pubkey", &master)]).await;
+    assert!(
+        answer
+            .reason
+            .ends_with("can only be used together with 'encryption-key'"),
+        "{}",
+        answer.reason
+    );
+    bench
+        .define(
+            "safe",
+            &[("encryption-key", "autogen"), ("master-pubkey", &master)],
+        )
+        .await
+        .ok();
+    assert_eq!(
+        bench.root.get("/storage/safe").await.data()["master-pubkey"],
+        "1"
+    );
+    let task = bench.backup("safe", "9001", &[]).await;
+    assert_eq!(task.exit, "OK", "{:#?}", task.log);
+    let pbs = pbs::login(&bench.world, "root@pam").await;
+    let list = pbs.get("/admin/datastore/backups/snapshots").await.data();
+    let files = list[0]["files"].as_array().unwrap();
+    let key = files
+        .iter()
+        .find(|file| file["filename"] == "rsa-encrypted.key.blob")
+        .unwrap();
+    assert_eq!(
+        (&key["crypt-mode"], &key["size"]),
+        (&json!("none"), &json!(12 + 512))
+    );
 }
