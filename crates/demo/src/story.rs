@@ -1,6 +1,7 @@
 //! `felhom-sim demo`: the project's main job in one go, told with the agent's own commands and measured times.
 
 mod docker;
+mod offsite;
 mod trap;
 
 use std::io::Write;
@@ -126,6 +127,7 @@ impl Teller<'_> {
     async fn chapters(&mut self) -> anyhow::Result<()> {
         self.main_job().await?;
         self.trap().await?;
+        self.offsite().await?;
         self.trouble().await?;
         self.chapter("One page that tells the truth");
         self.agent(&["status"], Exit::Findings).await.map(drop)
