@@ -1,4 +1,4 @@
-//! What only a backup server is asked: what its roles may call, on the datastore that was filled for the run.
+//! What only a backup server needs: its datastore before the first question, and what its roles may call.
 
 mod permissions;
 mod prepare;
