@@ -1,6 +1,8 @@
 //! Where the contract may leave traces. Every request that could change something passes here before it leaves: a server
 //! that wrongly permits what should be refused must not cost anybody a guest, an archive or an account.
 
+mod pbs;
+
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -33,6 +35,8 @@ pub(crate) struct Bounds {
     pub(crate) keeps_all: bool,
     /// Users, tokens, roles and ACLs may be made.
     pub(crate) identities: bool,
+    /// The datastore that is ours: the server is a backup server.
+    pub(crate) store: Option<String>,
 }
 
 impl Bounds {
@@ -48,6 +52,10 @@ impl Bounds {
             .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
             .collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        if let Some(store) = &self.store {
+            let fine = pbs::permits(self, store, &segments, request);
+            return if fine { Ok(()) } else { Err(refusal(request)) };
+        }
         let fine = match segments.as_slice() {
             ["nodes", _, "lxc" | "qemu"] => self.guest(request.param("vmid")),
             ["nodes", _, "lxc" | "qemu", id, rest @ ..] => {
@@ -82,7 +90,7 @@ impl Bounds {
         if fine || lenient {
             return Ok(());
         }
-        Err(format!("out of bounds on this target: {}", request.shown()))
+        Err(refusal(request))
     }
 
     /// A VMID that is no number cannot hit a guest.
@@ -140,6 +148,10 @@ impl Bounds {
                 _ => false,
             }
     }
+}
+
+fn refusal(request: &Request) -> String {
+    format!("out of bounds on this target: {}", request.shown())
 }
 
 fn ours(id: Option<&str>) -> bool {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::pbs::Call;
+use crate::product::Product;
 use crate::question::{During, Fixture, Identity, Operation, Question};
 
 #[derive(Debug, Deserialize)]
@@ -24,6 +26,11 @@ struct Page {
     role: Vec<Identity>,
     #[serde(default)]
     operation: Vec<Operation>,
+    #[serde(default)]
+    call: Vec<Call>,
+    /// Who performs the calls, in the order of the table.
+    #[serde(default)]
+    columns: Vec<String>,
 }
 
 /// All there is to ask.
@@ -35,6 +42,10 @@ pub struct Catalogue {
     pub(crate) identities: BTreeMap<String, Identity>,
     pub(crate) roles: Vec<Identity>,
     pub(crate) operations: Vec<Operation>,
+    /// What every role of a backup server is asked to do.
+    pub(crate) calls: Vec<Call>,
+    /// Those roles, in the order of the table.
+    pub(crate) columns: Vec<String>,
 }
 
 /// A catalogue that contradicts itself.
@@ -54,7 +65,8 @@ pub enum CatalogueError {
     Name(String),
 }
 
-const PAGES: [(&str, &str); 13] = [
+/// What is asked of Proxmox VE.
+const PVE: &[(&str, &str)] = &[
     ("fixtures", include_str!("../questions/fixtures.toml")),
     ("wire", include_str!("../questions/wire.toml")),
     ("bad-input", include_str!("../questions/bad-input.toml")),
@@ -70,13 +82,34 @@ const PAGES: [(&str, &str); 13] = [
     ("privileges", include_str!("../questions/privileges.toml")),
 ];
 
+/// What is asked of a backup server; damage first, for a verification changes what is damaged.
+const PBS: &[(&str, &str)] = &[
+    ("pbs-damage", include_str!("../questions/pbs-damage.toml")),
+    ("pbs-wire", include_str!("../questions/pbs-wire.toml")),
+    ("pbs-grants", include_str!("../questions/pbs-grants.toml")),
+    ("pbs-read", include_str!("../questions/pbs-read.toml")),
+    ("pbs-nodes", include_str!("../questions/pbs-nodes.toml")),
+    ("pbs-verify", include_str!("../questions/pbs-verify.toml")),
+    ("pbs-tasks", include_str!("../questions/pbs-tasks.toml")),
+    ("pbs-jobs", include_str!("../questions/pbs-jobs.toml")),
+    ("pbs-change", include_str!("../questions/pbs-change.toml")),
+    (
+        "pbs-permissions",
+        include_str!("../questions/pbs-permissions.toml"),
+    ),
+];
+
 impl Catalogue {
-    /// The questions that are compiled in.
-    pub fn built_in() -> Result<Self, CatalogueError> {
+    /// The questions for a kind of server that are compiled in.
+    pub fn of(product: Product) -> Result<Self, CatalogueError> {
         let mut catalogue = Self::default();
-        for (name, text) in PAGES {
+        let pages = match product {
+            Product::Pve => PVE,
+            Product::Pbs => PBS,
+        };
+        for (name, text) in pages {
             let page: Page = toml::from_str(text).map_err(|source| CatalogueError::Parse {
-                page: name.to_owned(),
+                page: (*name).to_owned(),
                 source: Box::new(source),
             })?;
             catalogue.add(name, page);
@@ -88,6 +121,14 @@ impl Catalogue {
     /// All questions that stand in the catalogue by name; those about removed privileges follow from its operations.
     pub fn questions(&self) -> &[Question] {
         &self.questions
+    }
+
+    /// What each role of a backup server is known to be allowed: call, role, and the cell of the table.
+    pub fn permissions(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.calls.iter().flat_map(|call| {
+            let cells = call.cells.iter();
+            cells.map(|(role, known)| (call.name.as_str(), role.as_str(), known.as_str()))
+        })
     }
 
     fn add(&mut self, group: &str, page: Page) {
@@ -104,6 +145,8 @@ impl Catalogue {
             .extend(page.identity.into_iter().map(|one| (one.name.clone(), one)));
         self.roles.extend(page.role);
         self.operations.extend(page.operation);
+        self.calls.extend(page.call);
+        self.columns.extend(page.columns);
     }
 
     fn check(&self) -> Result<(), CatalogueError> {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::pattern::matches;
 
 /// What stands at a path of `data`: keys and indices separated by ` > `; `[key=value]` picks a list's element by one of
-/// its members, `[*]` and `#` stand for the elements and their number. The empty path is the whole.
+/// its members, `#` stands for their number, and `*` in a key for anything. The empty path is the whole.
 pub(crate) fn at<'a>(data: &'a Value, path: &str) -> Option<Found<'a>> {
     let mut here = data;
     for segment in path.split(" > ").filter(|segment| !segment.is_empty()) {
@@ -42,7 +42,10 @@ fn step<'a>(here: &'a Value, segment: &str) -> Option<&'a Value> {
     }
     match here {
         Value::Array(list) => list.get(segment.parse::<usize>().ok()?),
-        Value::Object(map) => map.get(segment),
+        Value::Object(map) => map.get(segment).or_else(|| {
+            let named = map.iter().find(|(key, _)| matches(segment, key));
+            named.map(|(_, value)| value)
+        }),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }
 }
@@ -125,6 +128,7 @@ mod tests {
             json!({"/vms/1": {"VM.Audit": 1}, "list": [{"name": "a"}, {"name": "b", "n": 7}]});
         for (path, wanted) in [
             ("/vms/1 > VM.Audit", toml::Value::Integer(1)),
+            ("/vms/* > VM.Audit", toml::Value::Integer(1)),
             ("list > [name=b] > n", toml::Value::Integer(7)),
             ("list > [name=b] > n", toml::Value::String("@number".into())),
             ("list > 0 > name", toml::Value::String("a".into())),

@@ -13,13 +13,15 @@ pub enum Evidence {
     Recorded(Vec<String>),
     /// Subroutines of Proxmox's source: `FILE:sub`.
     Source(Vec<String>),
+    /// Points of the written account of a running server: `§1.4`.
+    Facts(Vec<String>),
     /// Nobody has looked.
     Assumed,
 }
 
 /// Evidence that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is none of `recorded NAME…`, `source FILE:sub…`, `assumed`")]
+#[error("`{0}` is none of `recorded NAME…`, `source FILE:sub…`, `facts §POINT…`, `assumed`")]
 pub struct InvalidEvidence(String);
 
 impl Evidence {
@@ -28,6 +30,7 @@ impl Evidence {
         match self {
             Self::Recorded(_) => "recorded",
             Self::Source(_) => "source",
+            Self::Facts(_) => "facts",
             Self::Assumed => "assumed",
         }
     }
@@ -44,6 +47,11 @@ impl FromStr for Evidence {
             Some("recorded") if !names.is_empty() => Ok(Self::Recorded(names)),
             Some("source") if !names.is_empty() && names.iter().all(|name| name.contains(':')) => {
                 Ok(Self::Source(names))
+            }
+            Some("facts")
+                if !names.is_empty() && names.iter().all(|name| name.starts_with('§')) =>
+            {
+                Ok(Self::Facts(names))
             }
             Some("assumed") if names.is_empty() => Ok(Self::Assumed),
             _ => Err(InvalidEvidence(text.to_owned())),
@@ -62,7 +70,7 @@ impl TryFrom<String> for Evidence {
 impl fmt::Display for Evidence {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Recorded(names) | Self::Source(names) => {
+            Self::Recorded(names) | Self::Source(names) | Self::Facts(names) => {
                 write!(out, "{} {}", self.kind(), names.join(" "))
             }
             Self::Assumed => out.write_str("assumed"),

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use crate::bounds::{PREFIX, ROLE_PREFIX};
 use crate::http::{Answer, Request};
 use crate::ledger::Made;
+use crate::product::Product;
 use crate::question::{Grant, Identity, Side};
 use crate::runner::{Halt, Runner};
 
@@ -40,6 +41,9 @@ pub(crate) async fn identity(
         let text = "no principal `root` or `root-token` to make others";
         return Err(Halt::NotApplicable(text.into()));
     }
+    if runner.target.product == Product::Pbs {
+        return pbs(runner, wanted).await;
+    }
     let user = format!("{PREFIX}-{}@pve", wanted.name);
     // Left behind by a run that was killed; the prefix makes it ours.
     let stale = Request::new("DELETE", &format!("/access/users/{user}"), Vec::new());
@@ -69,6 +73,61 @@ pub(crate) async fn identity(
         }
     }
     Ok(made)
+}
+
+/// The same on a backup server, which has roles of its own and takes no others.
+async fn pbs(runner: &mut Runner<'_>, wanted: &Identity) -> Result<MadeIdentity, Halt> {
+    let user = format!("{PREFIX}-{}@pbs", wanted.name);
+    let token = format!("/access/users/{user}/token/contract");
+    for stale in [token.clone(), format!("/access/users/{user}")] {
+        // Left behind by a run that was killed; the prefix makes it ours.
+        admin(runner, &Request::new("DELETE", &stale, Vec::new())).await?;
+    }
+    let form = vec![pair("userid", &user)];
+    must(runner, &Request::new("POST", "/access/users", form)).await?;
+    runner.ledger.note(Made::User(user.clone()));
+    let answer = must(runner, &Request::new("POST", &token, Vec::new())).await?;
+    runner.ledger.note(Made::Token(user.clone()));
+    let data = answer.data();
+    let text = |key: &str| data.get(key).and_then(serde_json::Value::as_str);
+    let (Some(token), Some(secret)) = (text("tokenid"), text("value")) else {
+        return Err(Halt::Broken("no token came of making one".into()));
+    };
+    for grant in &wanted.grants {
+        let path = runner.text(&grant.path)?;
+        let Some(role) = &grant.role else {
+            return Err(Halt::Broken(format!(
+                "`{}` is granted no role",
+                wanted.name
+            )));
+        };
+        for side in &grant.sides {
+            let auth = match side {
+                Side::User => user.as_str(),
+                Side::Token => token,
+            };
+            let form = vec![
+                pair("path", &path),
+                pair("role", role),
+                pair("auth-id", auth),
+            ];
+            must(runner, &Request::new("PUT", "/access/acl", form)).await?;
+            runner.ledger.note(Made::Acl {
+                path: path.clone(),
+                role: role.clone(),
+                auth: auth.to_owned(),
+            });
+        }
+    }
+    for (what, value) in [("token", token), ("user", &user)] {
+        let name = format!("{}-{what}", wanted.name);
+        runner.names.insert(name, value.to_owned());
+    }
+    Ok(MadeIdentity {
+        token: token.to_owned(),
+        secret: SecretString::from(secret.to_owned()),
+        name: wanted.name.clone(),
+    })
 }
 
 async fn give(

@@ -5,6 +5,8 @@ use std::fmt::Write;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
+use crate::product::Product;
+
 /// Everything but what RFC 3986 calls unreserved.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -121,6 +123,8 @@ impl Request {
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
+    /// Whose answer it is.
+    pub(crate) product: Product,
     pub(crate) status: u16,
     /// Text of the status line.
     pub(crate) reason: String,
@@ -129,6 +133,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// What came when the connection was closed instead.
+    pub(crate) fn none(product: Product) -> Self {
+        Self {
+            product,
+            status: 0,
+            reason: "no answer".into(),
+            content_type: None,
+            body: String::new(),
+        }
+    }
+
     /// The body, where it is JSON.
     pub(crate) fn json(&self) -> Option<Value> {
         serde_json::from_str(&self.body).ok()
@@ -140,12 +155,9 @@ impl Answer {
         body.get("data").cloned().unwrap_or(Value::Null)
     }
 
-    /// The error text: the envelope's message, else the status line's.
+    /// The error text, wherever this server puts it.
     pub(crate) fn text(&self) -> String {
-        let body = self.json();
-        let message = body.as_ref().and_then(|body| body.get("message"));
-        let message = message.and_then(Value::as_str);
-        message.unwrap_or(&self.reason).trim_end().to_owned()
+        self.product.error_text(self)
     }
 
     /// The envelope's `errors`.

@@ -15,6 +15,16 @@ pub(crate) enum Made {
     Storage(String),
     /// A user whose name begins with ours.
     User(String),
+    /// The token of a user on a backup server, where it does not go with its user.
+    Token(String),
+    /// A grant on a backup server to an account of ours.
+    Acl {
+        path: String,
+        role: String,
+        auth: String,
+    },
+    /// A datastore on a backup server whose name begins with ours, and that was not there.
+    Datastore(String),
     /// A role whose name begins with ours.
     Role(String),
 }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use felhom_contract::{Options, Target, privilege_table, run};
+use felhom_contract::{Options, Product, Target, permission_table, privilege_table, run};
 
-/// Asks a Proxmox VE server, or anything that speaks its API, the questions whose answers are known.
+/// Asks a Proxmox VE or Proxmox Backup Server, or anything that speaks its API, the questions whose answers are known.
 #[derive(Debug, Parser)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -31,7 +31,7 @@ struct Cli {
     /// Say what would be asked and ask nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Write the table of privileges, as Markdown.
+    /// Write the table of privileges, of a backup server that of roles, as Markdown.
     #[arg(long, value_name = "FILE")]
     privileges: Option<PathBuf>,
     /// A file of differences that are known, with reasons; only others count.
@@ -85,7 +85,11 @@ async fn perform(cli: &Cli) -> anyhow::Result<ExitCode> {
     // A reader that went away is no failure.
     writeln!(std::io::stdout().lock(), "{}", out.trim_end()).ok();
     if let Some(path) = &cli.privileges {
-        std::fs::write(path, privilege_table(&report.privileges))
+        let table = match report.product {
+            Product::Pve => privilege_table(&report.privileges),
+            Product::Pbs => permission_table(&report.permissions),
+        };
+        std::fs::write(path, table)
             .with_context(|| format!("cannot write `{}`", path.display()))?;
     }
     for name in &unused {

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::http::{Answer, Request};
 use crate::place::Place;
+use crate::product::Product;
 use crate::target::{Principal, Target};
 
 /// Why there is no answer.
@@ -58,6 +59,7 @@ const FRESH: Duration = Duration::from_secs(3);
 /// The server.
 #[derive(Clone)]
 pub(crate) struct Peer {
+    pub(crate) product: Product,
     place: Place,
     tls: TlsConnector,
 }
@@ -67,6 +69,7 @@ impl Peer {
         let config =
             crate::pin::pinned(*target.fingerprint.as_bytes()).map_err(PeerError::Setup)?;
         Ok(Self {
+            product: target.product,
             place: target.place.clone(),
             tls: TlsConnector::from(Arc::new(config)),
         })
@@ -106,7 +109,7 @@ impl Peer {
     pub(crate) async fn client(&self, who: &Principal) -> Result<Client, PeerError> {
         match who {
             Principal::Token { id, secret } => {
-                Ok(self.with_headers(vec![token_header(id, secret)]))
+                Ok(self.with_headers(vec![self.product.token_header(id, secret)]))
             }
             Principal::Ticket { user, password } => self.login(user, password).await,
         }
@@ -139,8 +142,8 @@ impl Peer {
         let text = |name: &str| data.get(name).and_then(serde_json::Value::as_str);
         match (text("ticket"), text("CSRFPreventionToken")) {
             (Some(ticket), Some(csrf)) => {
-                // As browsers send it. PVE would also undo percent-encoding, others do not.
-                let cookie = format!("PVEAuthCookie={ticket}");
+                // As browsers send it. A server would also undo percent-encoding, others do not.
+                let cookie = self.product.cookie(ticket);
                 let csrf = SecretString::from(csrf.to_owned());
                 Ok(vec![
                     ("Cookie".into(), SecretString::from(cookie)),
@@ -153,12 +156,6 @@ impl Peer {
             }),
         }
     }
-}
-
-/// The header of an API token.
-pub(crate) fn token_header(id: &str, secret: &SecretString) -> (String, SecretString) {
-    let value = format!("PVEAPIToken={id}={}", secret.expose_secret());
-    ("Authorization".into(), SecretString::from(value))
 }
 
 /// One principal's voice.
@@ -243,7 +240,7 @@ impl Client {
                 .send_request(built)
                 .await
                 .map_err(PeerError::Broken)?;
-            whole(response).await
+            whole(self.peer.product, response).await
         };
         timeout(PATIENCE, exchange)
             .await
@@ -251,7 +248,10 @@ impl Client {
     }
 }
 
-async fn whole(response: hyper::Response<hyper::body::Incoming>) -> Result<Answer, PeerError> {
+async fn whole(
+    product: Product,
+    response: hyper::Response<hyper::body::Incoming>,
+) -> Result<Answer, PeerError> {
     let (parts, body) = response.into_parts();
     let phrase = parts.extensions.get::<hyper::ext::ReasonPhrase>();
     let reason = match phrase {
@@ -266,6 +266,7 @@ async fn whole(response: hyper::Response<hyper::body::Incoming>) -> Result<Answe
     let content_type = kind.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let body = body.collect().await.map_err(PeerError::Broken)?.to_bytes();
     Ok(Answer {
+        product,
         status: parts.status.as_u16(),
         reason,
         content_type,

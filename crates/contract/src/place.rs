@@ -1,6 +1,6 @@
 //! Where a server listens: a URL reduced to what a TLS connection needs.
 
-use std::str::FromStr;
+use crate::product::Product;
 
 /// Host and port of an `https://` URL without a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,12 +13,9 @@ impl Place {
     pub(crate) fn url(&self) -> String {
         format!("https://{}:{}", self.host, self.port)
     }
-}
 
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(url: &str) -> Result<Self, String> {
+    /// Reads a URL; without a port it is that of the product.
+    pub(crate) fn parse(url: &str, product: Product) -> Result<Self, String> {
         let wrong = || format!("`{url}` is not of the form `https://HOST[:PORT]`");
         let rest = url.strip_prefix("https://").ok_or_else(wrong)?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -29,8 +26,7 @@ impl FromStr for Place {
             Some((host, port)) if !port.ends_with(']') => {
                 (host, port.parse().map_err(|_| wrong())?)
             }
-            // The port of pveproxy.
-            _ => (rest, 8006),
+            _ => (rest, product.port()),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         Ok(Self {

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::evidence::Evidence;
 use crate::fixture::{MadeIdentity, identity, set_privileges};
-use crate::peer::token_header;
 pub use crate::question::Side;
 use crate::question::{Expectation, Identity, Operation, Question};
 use crate::report::{Outcome, Report, Verdict};
@@ -187,9 +186,9 @@ impl<'a> Trial<'a> {
             Ok(made) => made,
             Err(halt) => return self.skip(runner, report, halt),
         };
-        let client = runner
-            .peer
-            .with_headers(vec![token_header(&made.token, &made.secret)]);
+        let client = runner.peer.with_headers(vec![
+            runner.peer.product.token_header(&made.token, &made.secret),
+        ]);
         runner
             .clients
             .insert(format!("role:{}", self.role.name), client);

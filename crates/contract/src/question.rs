@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::check::{at, differs};
 use crate::evidence::Evidence;
 use crate::runner::fill;
 
@@ -52,7 +53,7 @@ pub struct Question {
     pub(crate) stopped: Vec<String>,
     /// The long task during which it is asked.
     pub(crate) during: Option<String>,
-    /// Abilities without which it makes no sense.
+    /// Abilities, principals and names without which it makes no sense.
     #[serde(default)]
     pub(crate) needs: BTreeSet<String>,
 }
@@ -61,7 +62,7 @@ pub struct Question {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Expectation {
-    /// HTTP status; 200 where it is not given.
+    /// HTTP status; 200 where it is not given, 0 where the connection is closed without an answer.
     pub(crate) status: Option<u16>,
     /// Error text: the envelope's message, or the status line's where there is no envelope.
     pub(crate) text: Option<String>,
@@ -100,6 +101,26 @@ pub struct Expected {
     pub errors: BTreeMap<String, String>,
     /// Exit status of the task.
     pub exit: Option<String>,
+    /// Lines of the task's log, in this order.
+    pub log: Vec<String>,
+    /// Lines that must not be in the log.
+    pub log_lacks: Vec<String>,
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// The whole body.
+    pub body: Option<String>,
+    data: Table,
+}
+
+impl Expected {
+    /// Every point in which an envelope's `data` is otherwise.
+    pub fn data_differs(&self, data: &serde_json::Value) -> Vec<String> {
+        let points = self.data.iter().filter_map(|(path, wanted)| {
+            let came = differs(at(data, path), wanted)?;
+            Some(format!("`{path}` is {came}, not {wanted}"))
+        });
+        points.collect()
+    }
 }
 
 impl Question {
@@ -126,6 +147,13 @@ impl Question {
     pub fn expected(&self) -> Expected {
         let anything = |text: &String| fill(text, &|_| Some("*".into())).unwrap_or_default();
         let errors = self.expect.errors.iter();
+        let all = |texts: &[String]| texts.iter().map(anything).collect();
+        let data = self.expect.data.iter().map(|(path, value)| {
+            let text = value
+                .as_str()
+                .map(|text| toml::Value::String(anything(&text.to_owned())));
+            (anything(path), text.unwrap_or_else(|| value.clone()))
+        });
         Expected {
             status: self.expect.status(),
             text: self.expect.text.as_ref().map(anything),
@@ -133,6 +161,11 @@ impl Question {
                 .map(|(key, text)| (key.clone(), anything(text)))
                 .collect(),
             exit: self.expect.exit.as_ref().map(anything),
+            log: all(&self.expect.log),
+            log_lacks: all(&self.expect.log_lacks),
+            content_type: self.expect.content_type.clone(),
+            body: self.expect.body.as_ref().map(anything),
+            data: data.collect(),
         }
     }
 }
@@ -228,7 +261,10 @@ pub(crate) struct Identity {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Grant {
     pub(crate) path: String,
+    #[serde(default)]
     pub(crate) privileges: Vec<String>,
+    /// A role that the server brings along, instead of privileges: a backup server has no others.
+    pub(crate) role: Option<String>,
     #[serde(default = "both")]
     pub(crate) sides: Vec<Side>,
 }

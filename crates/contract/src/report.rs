@@ -7,7 +7,9 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::evidence::Evidence;
+use crate::pbs::Permission;
 use crate::privileges::Finding;
+use crate::product::Product;
 
 /// One point in which a server answered otherwise than expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,6 +79,8 @@ pub struct Counts {
     pub recorded: usize,
     /// Expectations that rest on Proxmox's source.
     pub source: usize,
+    /// Expectations that rest on the written account of a running server.
+    pub facts: usize,
     /// Expectations that rest on nothing.
     pub assumed: usize,
 }
@@ -86,12 +90,18 @@ pub struct Counts {
 pub struct Report {
     /// The server.
     pub target: String,
+    /// What kind of server it is.
+    #[serde(skip)]
+    pub product: Product,
     /// Its version, as far as it says.
     pub version: String,
     /// Question by question.
     pub outcomes: Vec<Outcome>,
     /// What happened without each privilege.
     pub privileges: Vec<Finding>,
+    /// What each role of a backup server may call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub permissions: Vec<Permission>,
     /// What we made and could not remove.
     pub leftovers: Vec<String>,
 }
@@ -110,6 +120,7 @@ impl Report {
             let evidence = match outcome.kind {
                 "recorded" => &mut counts.recorded,
                 "source" => &mut counts.source,
+                "facts" => &mut counts.facts,
                 _ => &mut counts.assumed,
             };
             *evidence += 1;
@@ -173,15 +184,21 @@ impl Report {
             ]);
         }
         let counts = self.counts();
-        let mut text = format!("{} (PVE {})\n{table}\n", self.target, self.version);
+        let mut text = format!(
+            "{} ({} {})\n{table}\n",
+            self.target,
+            self.product.name(),
+            self.version
+        );
         let _infallible = writeln!(
             text,
-            "{} agree, {} differ, {} not applicable; evidence: {} recorded, {} source, {} assumed",
+            "{} agree, {} differ, {} not applicable; evidence: {} recorded, {} source, {} facts, {} assumed",
             counts.agree,
             counts.differ,
             counts.not_applicable,
             counts.recorded,
             counts.source,
+            counts.facts,
             counts.assumed
         );
         for (name, differences) in self.differing() {

@@ -49,6 +49,9 @@ pub enum RunError {
     /// Nothing is selected.
     #[error("no question is called `{0}`")]
     Nothing(String),
+    /// The backup server lacks what the run rests on.
+    #[error("{0}")]
+    Unprepared(String),
     /// No random number for the run's mark.
     #[error("the system gives no random numbers")]
     Random,
@@ -61,13 +64,15 @@ pub(crate) enum Halt {
     NotApplicable(String),
     /// It should have worked.
     Broken(String),
+    /// The connection ended before an answer.
+    Closed(String),
 }
 
 impl From<Halt> for Verdict {
     fn from(halt: Halt) -> Self {
         match halt {
             Halt::NotApplicable(why) => Self::NotApplicable { why },
-            Halt::Broken(came) => Self::Differ {
+            Halt::Broken(came) | Halt::Closed(came) => Self::Differ {
                 differences: vec![Difference {
                     what: "could not be asked".into(),
                     expected: "its preconditions".into(),
@@ -86,6 +91,9 @@ impl From<PeerError> for Halt {
             text.push_str(": ");
             text.push_str(&cause.to_string());
             next = cause.source();
+        }
+        if matches!(error, PeerError::Broken(_)) {
+            return Self::Closed(text);
         }
         Self::Broken(text)
     }
@@ -124,14 +132,16 @@ pub(crate) struct Runner<'a> {
 
 /// Asks a target everything that is selected.
 pub async fn run(target: &Target, options: &Options) -> Result<Report, RunError> {
-    let catalogue = Catalogue::built_in()?;
+    let catalogue = Catalogue::of(target.product)?;
     let mut runner = Runner::new(target, &catalogue, options)?;
     let mut report = Report {
         target: target.url(),
+        product: target.product,
         ..Report::default()
     };
     if !options.dry_run {
         report.version = runner.version().await?;
+        runner.prepare().await?;
     }
     runner.everything(&mut report).await;
     let stopped = runner.is_interrupted();
@@ -170,6 +180,7 @@ impl<'a> Runner<'a> {
             alone: target.abilities.contains("alone"),
             keeps_all: target.abilities.contains("keep-all"),
             identities: options.may_edit_identities,
+            store: target.store.as_ref().map(|store| store.name.clone()),
             ..Bounds::default()
         };
         Ok(Self {
@@ -222,6 +233,7 @@ impl<'a> Runner<'a> {
             }
         }
         crate::privileges::ask(self, report).await;
+        crate::pbs::ask_permissions(self, report).await;
     }
 
     /// The version that the server calls its own; an error when there is nobody, or not the pinned one.

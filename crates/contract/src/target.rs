@@ -1,5 +1,7 @@
 //! The server to ask: where it is, who may ask it, what it has, and where on it we may leave traces.
 
+mod pbs;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use crate::place::Place;
+use crate::product::Product;
 
 /// Why a target cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -141,9 +144,18 @@ pub(crate) struct Scratch {
     pub(crate) last: u32,
 }
 
+/// A datastore that is ours.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    pub(crate) name: String,
+    /// Where on the server it is made if there is none.
+    pub(crate) path: Option<String>,
+}
+
 /// A server to ask.
 #[derive(Debug, Clone)]
 pub struct Target {
+    pub(crate) product: Product,
     pub(crate) place: Place,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) node: String,
@@ -154,6 +166,8 @@ pub struct Target {
     /// Guests named in the file; they may be backed up, and nothing else unless they are expendable.
     pub(crate) named: BTreeSet<u32>,
     pub(crate) scratch: Option<Scratch>,
+    /// The datastore to use; of a backup server only.
+    pub(crate) store: Option<Store>,
     /// Names that questions use: `{node}`, `{keyctl}`, `{backups}`, ….
     pub(crate) names: BTreeMap<String, String>,
 }
@@ -165,12 +179,21 @@ impl Target {
             path: path.to_owned(),
             source,
         })?;
-        let file: File = toml::from_str(&text).map_err(|source| TargetError::Parse {
+        let parse = |source| TargetError::Parse {
             path: path.to_owned(),
             source: Box::new(source),
-        })?;
+        };
         let beside = path.parent().unwrap_or_else(|| Path::new("."));
-        Self::checked(file, beside)
+        let table: toml::Table = toml::from_str(&text).map_err(parse)?;
+        if table.contains_key("pbs") {
+            if table.len() > 1 {
+                let text =
+                    "a target is a PVE server or, by `[pbs]` alone, a backup server; not both";
+                return Err(TargetError::Value(text.into()));
+            }
+            return pbs::checked(toml::from_str(&text).map_err(parse)?, beside);
+        }
+        Self::checked(toml::from_str(&text).map_err(parse)?, beside)
     }
 
     /// Where it is.
@@ -217,7 +240,8 @@ impl Target {
             }
         }
         Ok(Self {
-            place: file.url.parse().map_err(TargetError::Value)?,
+            product: Product::Pve,
+            place: Place::parse(&file.url, Product::Pve).map_err(TargetError::Value)?,
             fingerprint: parsed("fingerprint", &file.fingerprint)?,
             node: parsed::<NodeName>("node", &file.node)?.to_string(),
             abilities,
@@ -226,6 +250,7 @@ impl Target {
             expendable: file.guests.expendable,
             named: guests.into_iter().flatten().collect(),
             scratch,
+            store: None,
             names,
         })
     }

@@ -59,7 +59,10 @@ pub(crate) async fn follow(
         .send(&Request::get(&format!("{path}/log?limit=0")))
         .await?;
     if let Value::Array(lines) = log.data() {
-        let text = |line: &Value| line.get("t").and_then(Value::as_str).map(str::to_owned);
+        let text = |line: &Value| {
+            let text = line.get("t").and_then(Value::as_str)?;
+            Some(log.product.log_line(text).to_owned())
+        };
         ended.log = lines.iter().filter_map(text).collect();
     }
     Ok(ended)

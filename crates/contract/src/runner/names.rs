@@ -53,7 +53,11 @@ impl Runner<'_> {
     pub(crate) fn request(&self, ask: &str, with: &Table) -> Result<Request, Halt> {
         let broken = || Halt::Broken(format!("`{ask}` is no request"));
         let (method, path) = ask.split_once(' ').ok_or_else(broken)?;
-        let path = fill(path, &|name| self.lookup(name).map(|value| encoded(&value)));
+        // With `=` a name stands in the path as it is.
+        let path = fill(path, &|name| match name.strip_prefix('=') {
+            Some(name) => self.lookup(name),
+            None => self.lookup(name).map(|value| encoded(&value)),
+        });
         let path = path.map_err(Halt::NotApplicable)?;
         let mut form = Vec::new();
         for (key, value) in with {

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use secrecy::SecretString;
 
 use crate::http::{Answer, Request};
-use crate::peer::{Client, token_header};
+use crate::peer::Client;
 use crate::runner::{Halt, Runner};
 use crate::target::Principal;
 
@@ -70,14 +70,14 @@ impl Runner<'_> {
                 let user = id.split('!').next().unwrap_or_default();
                 (format!("{user}!felhom-contract-none"), WRONG.to_owned())
             })?],
-            "unknown-user" => vec![
-                self.of_token(|_| ("felhom-contract-none@pve!none".to_owned(), WRONG.to_owned()))?,
-            ],
-            "malformed-token" => vec![header("Authorization", "PVEAPIToken=nonsense".into())],
+            "unknown-user" => vec![self.of_token(|_| (self.stranger(), WRONG.to_owned()))?],
+            "malformed-token" => {
+                vec![header("Authorization", self.peer.product.nonsense())]
+            }
             "foreign-scheme" => vec![header("Authorization", "Bearer nonsense".into())],
             "bad-ticket" => {
-                let ticket = "PVEAuthCookie=PVE%3Aroot%40pam%3A00000000%3A%3Anonsense";
-                vec![header("Cookie", ticket.into())]
+                let product = self.peer.product;
+                vec![header("Cookie", product.cookie(&product.false_ticket()))]
             }
             "no-csrf" => return self.without_csrf().await,
             identity if self.catalogue.identities.contains_key(identity) => {
@@ -86,6 +86,11 @@ impl Runner<'_> {
             _ => return Err(Halt::NotApplicable(format!("no principal `{name}`"))),
         };
         Ok(self.peer.with_headers(headers))
+    }
+
+    /// A token of a user that no server has.
+    fn stranger(&self) -> String {
+        format!("felhom-contract-none@{}!none", self.peer.product.realm())
     }
 
     fn of_token(
@@ -98,7 +103,10 @@ impl Runner<'_> {
         });
         let id = token.ok_or_else(|| Halt::NotApplicable("no principal with a token".into()))?;
         let (id, secret) = change(id);
-        Ok(token_header(&id, &SecretString::from(secret)))
+        Ok(self
+            .peer
+            .product
+            .token_header(&id, &SecretString::from(secret)))
     }
 
     /// A ticket, without the token that protects it against forged requests.
@@ -117,8 +125,8 @@ impl Runner<'_> {
             return Err(Halt::NotApplicable(format!("no principal `{name}`")));
         };
         let made = Box::pin(crate::fixture::identity(self, wanted)).await?;
-        Ok(self
-            .peer
-            .with_headers(vec![token_header(&made.token, &made.secret)]))
+        Ok(self.peer.with_headers(vec![
+            self.peer.product.token_header(&made.token, &made.secret),
+        ]))
     }
 }

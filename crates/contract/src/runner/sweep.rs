@@ -11,7 +11,7 @@ impl Runner<'_> {
         for made in self.ledger.take_since(from) {
             if let Err(halt) = self.remove(&made).await {
                 let why = match halt {
-                    Halt::NotApplicable(why) | Halt::Broken(why) => why,
+                    Halt::NotApplicable(why) | Halt::Broken(why) | Halt::Closed(why) => why,
                 };
                 self.leftovers.insert(format!("{made:?}: {why}"));
             }
@@ -32,6 +32,23 @@ impl Runner<'_> {
             }
             Made::Storage(id) => self.gone(&format!("DELETE /storage/{id}")).await,
             Made::User(id) => self.gone(&format!("DELETE /access/users/{id}")).await,
+            Made::Token(user) => {
+                self.gone(&format!("DELETE /access/users/{user}/token/contract"))
+                    .await
+            }
+            Made::Acl { path, role, auth } => {
+                let with = [("path", path), ("role", role), ("auth-id", auth)];
+                let with = with.map(|(name, value)| (name, value.as_str()));
+                self.gone_with(
+                    "PUT /access/acl",
+                    &[with.as_slice(), &[("delete", "1")]].concat(),
+                )
+                .await
+            }
+            Made::Datastore(id) => {
+                let ask = format!("DELETE /config/datastore/{id}");
+                self.gone_with(&ask, &[("destroy-data", "1")]).await
+            }
             Made::Role(id) => self.gone(&format!("DELETE /access/roles/{id}")).await,
         }
     }
@@ -51,7 +68,11 @@ impl Runner<'_> {
 
     /// Removes something; that it is not there is as good.
     async fn gone(&mut self, ask: &str) -> Result<(), Halt> {
-        let (status, text) = self.tried(ask, &[]).await?;
+        self.gone_with(ask, &[]).await
+    }
+
+    async fn gone_with(&mut self, ask: &str, with: &[(&str, &str)]) -> Result<(), Halt> {
+        let (status, text) = self.tried(ask, with).await?;
         let absent = ["does not exist", "no such", "not found"]
             .iter()
             .any(|part| text.contains(part));

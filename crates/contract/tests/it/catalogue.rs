@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use felhom_contract::{Catalogue, Evidence, Target, matches};
+use felhom_contract::{Catalogue, Evidence, Product, Target, matches};
 use serde_json::Value;
 
 /// Recorded exchanges by name.
@@ -34,7 +34,7 @@ fn recordings() -> Option<Recordings> {
 
 #[test]
 fn hardly_anything_is_assumed() {
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = Catalogue::of(Product::Pve).unwrap();
     let assumed = catalogue
         .questions()
         .iter()
@@ -49,7 +49,7 @@ fn what_is_called_recorded_was_recorded_so() {
         writeln!(std::io::stderr(), "skipped: what_is_called_recorded_was_recorded_so: FELHOM_FACTS names no folder with recordings").unwrap();
         return;
     };
-    let catalogue = Catalogue::built_in().unwrap();
+    let catalogue = Catalogue::of(Product::Pve).unwrap();
     let (mut compared, mut never) = (0, Vec::new());
     for question in catalogue.questions() {
         let Evidence::Recorded(names) = &question.evidence else {

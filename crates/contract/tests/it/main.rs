@@ -9,4 +9,7 @@
 mod agreement;
 mod catalogue;
 mod disagreement;
+mod pbs;
+mod pbs_facts;
+mod pbs_world;
 mod world;
