@@ -32,7 +32,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use client::{Remote, parse_name};
+pub(crate) use client::{Remote, complaint, parse_name};
 pub(crate) use control::{catalog, control};
 pub(crate) use crypt::Key;
 pub(crate) use server::Server;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::archive;
 use crate::call::{Answer, ApiError, Call, Params, Reply, object};
 use crate::guest::{formats, props};
+use crate::pbs::complaint;
 use crate::route::{Kind, Route, Rule, may, need, with};
 use crate::storage::access;
 use crate::storage::retention::Retention;
@@ -344,10 +345,7 @@ fn config_on_server(call: &Call<'_>, world: &World, volid: &str) -> Reply {
     };
     let file = format!("{name}.blob");
     let found = world.pbs_read(&call.sim.state_dir, &remote, &id, &file);
-    let text = found.map_err(|error| {
-        tracing::debug!(%error, "the official client would say so");
-        ApiError::die(remote.failure(&format!("restore {} {name} -", id.dir())))
-    })?;
+    let text = found.map_err(|error| ApiError::die(complaint(&error)))?;
     Ok(Answer::Data(json!(String::from_utf8_lossy(&text))))
 }
 

@@ -44,6 +44,11 @@ pub(crate) fn parse_name(name: &str) -> Option<(String, String, i64)> {
     Some((kind.to_owned(), id.to_owned(), time.as_second()))
 }
 
+/// A failed call of the official client, where its last word is told.
+pub(crate) fn complaint(text: &str) -> String {
+    format!("proxmox-backup-client failed: Error: {text}")
+}
+
 fn option<'a>(definition: &'a Definition, name: &str) -> Option<&'a str> {
     definition.options.get(name).map(String::as_str)
 }

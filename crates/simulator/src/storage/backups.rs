@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use crate::call::ApiError;
+use crate::pbs::complaint;
 use crate::world::World;
 
 /// One archive.
@@ -216,7 +217,9 @@ impl World {
         let id = remote
             .snapshot(volid)
             .ok_or("unable to parse PBS volume name")?;
-        self.pbs_mark(&remote, &id, notes, protected)
+        let done = self.pbs_mark(&remote, &id, notes, protected);
+        // Notes go through the official client, protection through the server's API.
+        done.map_err(|text| notes.map_or(text.clone(), |_| complaint(&text)))
     }
 
     /// Refuses one more protected archive of a guest beyond the storage's limit.

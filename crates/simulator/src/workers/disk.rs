@@ -5,7 +5,7 @@ use std::io;
 
 use crate::guest::formats;
 use crate::guest::props;
-use crate::pbs::SnapshotId;
+use crate::pbs::{SnapshotId, complaint};
 use crate::storage::retention::{Mark, Retention};
 use crate::storage::{access, backups};
 use crate::tasks::Worker;
@@ -50,7 +50,8 @@ impl World {
             let id = remote
                 .snapshot(volid)
                 .ok_or_else(|| io::Error::other("no such snapshot"))?;
-            return self.pbs_forget(&remote, &id).map_err(io::Error::other);
+            let gone = self.pbs_forget(&remote, &id);
+            return gone.map_err(|text| io::Error::other(complaint(&text)));
         }
         let Some(backup) = self.backup(volid) else {
             return Ok(());
