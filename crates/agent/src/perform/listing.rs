@@ -141,22 +141,35 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    /// A directory's entries; `None` where there is no such directory. That is asked of the directory above: what an error of
-    /// the node means, its words alone would tell.
+    /// A directory's entries; `None` where there is no such directory. Each listing takes the node a second or more, so that only
+    /// where one fails the directories above are asked for: what an error means, its words alone would tell.
     async fn list(&mut self, path: &str) -> Result<Option<Vec<BackupFile>>, ListingError> {
         let path = path.trim_end_matches('/');
-        let mut at = String::new();
-        let mut entries = self.directory("/").await?;
+        let path = if path.is_empty() { "/" } else { path };
+        match self.directory(path).await {
+            Err(ListingError::Node(error)) if !error.is_transient() && path != "/" => {
+                if self.is_absent(path).await? {
+                    Ok(None)
+                } else {
+                    Err(ListingError::Node(error))
+                }
+            }
+            listed => listed.map(Some),
+        }
+    }
+
+    /// Whether the directories above show that it is not there, or is no directory.
+    async fn is_absent(&mut self, path: &str) -> Result<bool, ListingError> {
+        let mut at = "/".to_owned();
         for part in path.split('/').filter(|part| !part.is_empty()) {
+            let entries = self.directory(&at).await?;
             let entry = entries.iter().find(|entry| entry.text == part);
             if !entry.is_some_and(|entry| matches!(entry.kind.as_str(), "d" | "v")) {
-                return Ok(None);
+                return Ok(true);
             }
-            at.push('/');
-            at.push_str(part);
-            entries = self.directory(&at).await?;
+            at = format!("{}/{part}", at.trim_end_matches('/'));
         }
-        Ok(Some(entries))
+        Ok(false)
     }
 
     /// Whether something that is no directory stands on the way to it.

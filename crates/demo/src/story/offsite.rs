@@ -30,7 +30,7 @@ impl Teller<'_> {
 
         self.chapter("Encrypted before it leaves; and nobody has verified it yet");
         let to_server = ["backup", "run", "9001", "--storage", STORAGE];
-        let backup = volid(&self.agent(&to_server, Exit::Findings).await?)?;
+        let backup = volid(&self.agent(&to_server, Exit::Done).await?)?;
         let listed = self.pbs(&["pbs", "snapshots"], Exit::Findings).await?;
         self.promise(
             "it is encrypted, and its verify state is `none`",
