@@ -25,6 +25,9 @@ enum Command {
         /// Where Proxmox VE listens; loopback, port 0 takes a free one.
         #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
         pve: SocketAddr,
+        /// Where the backup server listens; loopback, port 0 takes a free one.
+        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+        pbs: SocketAddr,
         /// What a new world contains: `built-in` or `virgin`.
         #[arg(long, default_value = "built-in")]
         scenario: String,
@@ -62,9 +65,10 @@ fn main() -> ExitCode {
                     Command::Serve {
                         state,
                         pve,
+                        pbs,
                         scenario,
                         speed,
-                    } => serve::serve(&state, pve, &scenario, speed)
+                    } => serve::serve(&state, pve, pbs, &scenario, speed)
                         .await
                         .map(|()| true),
                     Command::Demo { json, speed } => story::demo(json, speed).await,

@@ -17,6 +17,7 @@ use crate::equip;
 pub async fn serve(
     state: &Path,
     pve: SocketAddr,
+    pbs: SocketAddr,
     scenario: &str,
     speed: f64,
 ) -> anyhow::Result<()> {
@@ -25,15 +26,19 @@ pub async fn serve(
         "virgin" => Scenario::Virgin,
         other => bail!("no scenario `{other}`; there are `built-in` and `virgin`"),
     };
-    if !pve.ip().is_loopback() {
+    if let Some(address) = [pve, pbs]
+        .iter()
+        .find(|address| !address.ip().is_loopback())
+    {
         bail!(
-            "{pve} is not on the loopback: a simulated server with known passwords must not be reachable"
+            "{address} is not on the loopback: a simulated server with known passwords must not be reachable"
         );
     }
     let time = time(speed)?;
     let with_agent = scenario == Scenario::BuiltIn;
     let world = Simulator::start(Options {
         listen: pve,
+        pbs_listen: pbs,
         scenario,
         time,
         ..Options::new(state)
@@ -70,7 +75,10 @@ pub(crate) fn time(speed: f64) -> anyhow::Result<Time> {
 fn ready_line(world: &Running, config: Option<&Path>) -> serde_json::Value {
     json!({
         "pve": { "url": world.url(), "fingerprint": world.fingerprint(), "node": world.node() },
-        "pbs": null,
+        "pbs": {
+            "url": world.pbs_url(), "fingerprint": world.pbs_fingerprint(), "node": world.pbs_node(),
+            "datastores": world.pbs_datastores(), "tokens": world.pbs_tokens(), "passwords": world.pbs_passwords(),
+        },
         "tokens": world.tokens(),
         "passwords": world.passwords(),
         "config": config,

@@ -13,11 +13,13 @@ pub struct Fault {
     /// Hits only HTTP methods that match; `*` stands for anything.
     #[serde(default)]
     pub method: Option<String>,
-    /// Hits only API paths that match, without `/api2/json`; `*` stands for anything.
+    /// Hits only API paths that match, without `/api2/json`; `*` stands for anything. Those of the backup server begin
+    /// with `/pbs`: `/pbs/admin/datastore/*/verify`.
     #[serde(default)]
     pub path: Option<String>,
     /// Hits a task type (`vzrestore`, before it does anything; `vzrestore:end`, after it has done everything) or a named
-    /// point inside one (`vzdump:archive`); `*` stands for anything.
+    /// point inside one (`vzdump:archive`); `*` stands for anything. Those of the backup server begin with `pbs:`:
+    /// `pbs:verify`, `pbs:verify:chunk`, `pbs:verify:end`.
     #[serde(default)]
     pub task: Option<String>,
     /// Hits only tasks of this id (`9001`).

@@ -10,7 +10,7 @@
 mod access;
 mod api;
 mod blob;
-mod content;
+mod client;
 mod control;
 mod crypt;
 mod gc;
@@ -22,6 +22,7 @@ mod server;
 mod state;
 mod store;
 mod tasks;
+pub(crate) mod tree;
 mod verify;
 
 use std::io;
@@ -31,9 +32,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use control::control;
+pub(crate) use client::{Remote, parse_name};
+pub(crate) use control::{catalog, control};
+pub(crate) use crypt::Key;
 pub(crate) use server::Server;
-pub(crate) use state::State;
+pub(crate) use state::{SnapshotId, State, rfc3339};
+pub(crate) use store::{Content, Order, Source};
 
 use crate::tls::{self, Identity};
 use tasks::Aborts;
@@ -82,9 +86,14 @@ impl Runtime {
     fn renew(&self, state_dir: &Path, node: &str) -> io::Result<String> {
         let identity = tls::pbs_renewed(state_dir, node)?;
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+        self.close_lines();
+        Ok(self.fingerprint())
+    }
+
+    /// Every connection ends.
+    fn close_lines(&self) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *lines).cancel();
-        Ok(self.fingerprint())
     }
 
     /// The order of a list: another one each time, as directories are read in, though always the same for the same

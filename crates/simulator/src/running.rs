@@ -115,6 +115,11 @@ impl Simulator {
         sim.pbs
             .prepare(&sim.state_dir, &backup_server)
             .map_err(in_state)?;
+        {
+            let mut world = sim.lock();
+            world.pbs.address = Some(pbs_address);
+            world.pbs.fingerprint = sim.pbs.fingerprint();
+        }
         if is_new {
             fill(&sim, &options.scenario)?;
         }
@@ -206,6 +211,11 @@ impl Running {
     /// The backup server's name.
     pub fn pbs_node(&self) -> String {
         self.sim.lock().pbs.node.clone()
+    }
+
+    /// The backup server's datastores.
+    pub fn pbs_datastores(&self) -> Vec<String> {
+        self.sim.lock().pbs.stores.keys().cloned().collect()
     }
 
     /// The backup server's API tokens with their secrets.

@@ -23,6 +23,8 @@ pub(crate) mod volumes;
 #[serde(default)]
 pub(crate) struct Storages {
     pub(crate) definitions: BTreeMap<String, Definition>,
+    /// What lies in `/etc/pve/priv/storage`, by storage.
+    pub(crate) secrets: BTreeMap<String, Secret>,
     /// Guests' volumes on all storages by their volume id.
     pub(crate) volumes: BTreeMap<String, Volume>,
     /// Which folder below `storage/` stands for a path of the node: definitions come and go, data stays.
@@ -32,10 +34,22 @@ pub(crate) struct Storages {
     pub(crate) state: PathBuf,
 }
 
+/// The secrets of a backup server's storage: files that only root reads.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Secret {
+    /// `ID.pw`
+    pub(crate) password: Option<String>,
+    /// `ID.enc`, the key file as it stands there.
+    pub(crate) key: Option<String>,
+    /// `ID.master.pem`
+    pub(crate) master: Option<String>,
+}
+
 /// One entry of `storage.cfg`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Definition {
-    /// `dir` or `lvmthin`.
+    /// `dir`, `lvmthin` or `pbs`.
     pub(crate) kind: String,
     pub(crate) options: BTreeMap<String, String>,
 }
@@ -155,6 +169,7 @@ fn format_header(kind: &str, id: &str) -> String {
 }
 
 /// Total, used and available bytes of a storage.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Space {
     pub(crate) total: u64,
     pub(crate) used: u64,
@@ -162,8 +177,17 @@ pub(crate) struct Space {
 }
 
 impl World {
+    /// Whether a storage is a backup server's.
+    pub(crate) fn is_pbs(&self, id: &str) -> bool {
+        let definition = self.storage.definitions.get(id);
+        definition.is_some_and(|definition| definition.kind == "pbs")
+    }
+
     /// What `df` or `lvs` would say of a storage. Call `settle` first.
     pub(crate) fn storage_space(&self, id: &str) -> Space {
+        if self.is_pbs(id) {
+            return self.pbs_space(id).unwrap_or_default();
+        }
         let thin = self
             .storage
             .definitions
@@ -208,15 +232,13 @@ impl World {
         };
         row.insert("type".into(), json!(definition.kind));
         row.insert("content".into(), json!(definition.content().join(",")));
-        row.insert(
-            "shared".into(),
-            json!(u8::from(
-                definition.options.get("shared").is_some_and(|v| v == "1")
-            )),
-        );
+        let is_pbs = definition.kind == "pbs";
+        let shared = is_pbs || definition.options.get("shared").is_some_and(|v| v == "1");
+        row.insert("shared".into(), json!(u8::from(shared)));
         let enabled = definition.enabled();
+        let active = enabled && (!is_pbs || self.pbs_space(id).is_some());
         row.insert("enabled".into(), json!(u8::from(enabled)));
-        row.insert("active".into(), json!(u8::from(enabled)));
+        row.insert("active".into(), json!(u8::from(active)));
         let space = if enabled {
             self.storage_space(id)
         } else {
@@ -251,8 +273,13 @@ pub(crate) fn rows(world: &World) -> Vec<Map<String, Value>> {
             row.insert("node".into(), json!(world.node.name));
             row.insert("plugintype".into(), json!(definition.kind));
             row.insert("content".into(), json!(definition.content().join(",")));
-            row.insert("shared".into(), json!(0));
-            row.insert("status".into(), json!("available"));
+            let is_pbs = definition.kind == "pbs";
+            let gone = is_pbs && world.pbs_space(id).is_none();
+            row.insert("shared".into(), json!(u8::from(is_pbs)));
+            row.insert(
+                "status".into(),
+                json!(if gone { "unknown" } else { "available" }),
+            );
             row.insert("disk".into(), json!(space.used));
             row.insert("maxdisk".into(), json!(space.total));
             row

@@ -11,6 +11,7 @@ use crate::world::World;
 pub(crate) mod create;
 pub(crate) mod destroy;
 pub(crate) mod disk;
+pub(crate) mod fetch;
 pub(crate) mod lock_file;
 pub(crate) mod merge;
 pub(crate) mod power;

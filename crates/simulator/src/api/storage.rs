@@ -2,6 +2,8 @@
 
 mod config;
 mod content;
+mod file_restore;
+mod hooks;
 mod list;
 mod options;
 
@@ -294,6 +296,13 @@ pub(crate) const ROUTES: &[Route] = &[
             may("vmid", Kind::Vmid),
         ],
         handler: content::prune,
+    },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/storage/{storage}/file-restore/list",
+        rule: Rule::User,
+        params: &[need("volume", Kind::Text), need("filepath", Kind::Text)],
+        handler: file_restore::list,
     },
     Route {
         method: "POST",

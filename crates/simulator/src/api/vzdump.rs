@@ -331,6 +331,26 @@ fn defaults(call: &Call<'_>) -> Reply {
     Ok(Answer::Data(Value::Object(defaults)))
 }
 
+/// The configuration in a snapshot, with the storage's token and key.
+fn config_on_server(call: &Call<'_>, world: &World, volid: &str) -> Reply {
+    let storage = volid.split(':').next().unwrap_or_default();
+    let remote = world.pbs_remote(storage).map_err(ApiError::die)?;
+    let missing = || ApiError::die(format!("volume '{volid}' does not exist"));
+    let id = remote.snapshot(volid).ok_or_else(missing)?;
+    let name = if id.kind == "vm" {
+        "qemu-server.conf"
+    } else {
+        "pct.conf"
+    };
+    let file = format!("{name}.blob");
+    let found = world.pbs_read(&call.sim.state_dir, &remote, &id, &file);
+    let text = found.map_err(|error| {
+        tracing::debug!(%error, "the official client would say so");
+        ApiError::die(remote.failure(&format!("restore {} {name} -", id.dir())))
+    })?;
+    Ok(Answer::Data(json!(String::from_utf8_lossy(&text))))
+}
+
 /// `GET …/vzdump/extractconfig`: read access to the archive, and VM.Backup on the guest it came from.
 fn extract_config(call: &Call<'_>) -> Reply {
     let volid = call.params.need("volume");
@@ -343,6 +363,9 @@ fn extract_config(call: &Call<'_>) -> Reply {
     let backup = world
         .backup(&volid)
         .ok_or_else(|| ApiError::die(format!("volume '{volid}' does not exist")))?;
+    if world.is_pbs(&volume.storage) {
+        return config_on_server(call, &world, &volid);
+    }
     let shown = world.dump_path_shown(&volume.storage, volume.name.trim_start_matches("backup/"));
     drop(world);
     if backup.subtype == "qemu" {

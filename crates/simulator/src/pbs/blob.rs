@@ -111,6 +111,8 @@ pub(crate) fn replaced(raw: &[u8]) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::BASE64;
+
     use super::*;
 
     #[test]
@@ -140,5 +142,29 @@ mod tests {
         damage(&mut raw, true);
         check(&raw).unwrap();
         assert_eq!(decode(&raw, Some(&key)).unwrap_err(), "OpenSSL error");
+    }
+
+    /// What a real client made of a container's configuration: plain, and encrypted with a key that is not known.
+    const RECORDED: &str = "\
+        MblYQm+2o3/p5kdiKLUv/QBI7QQAokwmG3CldQg0JupSU2HpobZVXeSoGEoPPdVi/8ffEXqWVx/tGtJkfAUlDmE5JoKpAgTqgjYH\
+        UwZmW+UYE1AcYUdccUlBtzyNh1DqS63otdwx+QmVfSOoY/JDVGyh2AYjC0dQH6vJYjDsG7Wnt2y+nxKHsJxI6O36qjhkro3l9vR+\
+        QqYHHa/97Lc8WxY+taFnebaESgcAy9MyUzIFAA==";
+    const RECORDED_SEALED: &str = "\
+        5lkbvwu/2AvVYwp4hnhbxzREqMJ86y/5jPSMi/5P5ioe7u/VlzdXEhsoRIH+Lr3s5jXG6IySL/JYf8vD0D9gXyCAfM6yEW483q5l\
+        m04Z1NW4FS69JiAwxyCdqoOBYl1tzremAhGWMM4ODbaZBuVoZlGeg8etnGsw1W17vibzeSxMyemk7yw+wiBb8VS+kl1+tfaB3F6l\
+        mJn2tYPlXQBlnHt+fm0sQ1pZO+w5h29631sl7kgKA79ejifVGCYN1emb6dLCwVK/rgW3D6BVHACmQo6S2/s=";
+
+    #[test]
+    fn recorded_blobs_are_read() {
+        let raw = BASE64.decode(RECORDED.as_bytes()).unwrap();
+        let text = String::from_utf8(decode(&raw, None).unwrap()).unwrap();
+        assert!(text.starts_with("arch: amd64\ncores: 1\n"), "{text}");
+        let raw = BASE64.decode(RECORDED_SEALED.as_bytes()).unwrap();
+        check(&raw).unwrap();
+        assert_eq!(is_sealed(&raw), Some(true));
+        assert_eq!(
+            decode(&raw, Some(&Key::new([7; 32]))).unwrap_err(),
+            "OpenSSL error"
+        );
     }
 }

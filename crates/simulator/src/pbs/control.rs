@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 mod damage;
 mod fill;
 
+pub(crate) use fill::catalog;
+
 use super::access::Token;
-use super::state::Store;
 use crate::access::random_uuid;
 use crate::sim::Sim;
 
@@ -23,13 +24,21 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
         "pbs-node" => read(body).map(|order| set_node(sim, order)),
         "pbs-maintenance" => read(body).and_then(|order| maintain(sim, &order)),
         "pbs-clock" => read(body).map(|order| set_clock(sim, &order)),
-        "pbs-delays" => read(body).map(|order: Delays| {
+        "pbs-delays" => read(body).map(|order: Switch| {
             sim.lock().pbs.delays = order.on;
+            json!({})
+        }),
+        "pbs-power" => read(body).map(|order: Switch| {
+            sim.lock().pbs.off = !order.on;
+            if !order.on {
+                sim.pbs.close_lines();
+            }
             json!({})
         }),
         "pbs-renew-certificate" => {
             let node = sim.lock().pbs.node.clone();
             let renewed = sim.pbs.renew(&sim.state_dir, &node);
+            sim.lock().pbs.fingerprint = sim.pbs.fingerprint();
             renewed
                 .map(|fingerprint| json!({ "fingerprint": fingerprint }))
                 .map_err(|error| error.to_string())
@@ -153,14 +162,7 @@ fn put_store(sim: &Sim, order: PutStore) -> Result<Value, String> {
         super::store::remove_dir(&super::store::root(&sim.state_dir, &order.name));
         return Ok(json!({}));
     }
-    let store = world
-        .pbs
-        .stores
-        .entry(order.name.clone())
-        .or_insert_with(|| Store {
-            path: format!("/srv/pbs/{}", order.name),
-            ..Store::default()
-        });
+    let store = world.pbs.add_store(&order.name);
     store.path = order.path.unwrap_or_else(|| store.path.clone());
     store.comment = order.comment.or(store.comment.take());
     store.gc_schedule = order.gc_schedule.or(store.gc_schedule.take());
@@ -173,11 +175,19 @@ fn put_store(sim: &Sim, order: PutStore) -> Result<Value, String> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SetNode {
-    name: String,
+    name: Option<String>,
+    /// Other names under which the node reaches it.
+    aliases: Option<Vec<String>>,
 }
 
 fn set_node(sim: &Sim, order: SetNode) -> Value {
-    sim.lock().pbs.node = order.name;
+    let mut world = sim.lock();
+    if let Some(name) = order.name {
+        world.pbs.node = name;
+    }
+    if let Some(aliases) = order.aliases {
+        world.pbs.aliases = aliases;
+    }
     json!({})
 }
 
@@ -214,6 +224,6 @@ fn set_clock(sim: &Sim, order: &SetClock) -> Value {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Delays {
+struct Switch {
     on: bool,
 }

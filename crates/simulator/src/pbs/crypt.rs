@@ -4,6 +4,7 @@
 use aes_gcm::aead::consts::U16;
 use aes_gcm::aead::{AeadInOut, KeyInit, Nonce, Tag};
 use aes_gcm::{AesGcm, aes::Aes256};
+use aws_lc_rs::rsa::{Pkcs1PublicEncryptingKey, PublicEncryptingKey};
 use aws_lc_rs::{digest, hmac, pbkdf2, rand};
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,6 @@ impl Key {
     }
 
     /// A key that nobody had before.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the node's storages"))]
     pub(crate) fn random() -> Self {
         let mut bytes = [0; 32];
         if rand::fill(&mut bytes).is_err() {
@@ -128,7 +128,6 @@ impl Key {
     }
 
     /// The key as the file that a client keeps, without a password; `now` in RFC 3339.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the node's storages"))]
     pub(crate) fn file(&self, now: &str) -> Value {
         json!({
             "kdf": null, "created": now, "modified": now,
@@ -136,8 +135,23 @@ impl Key {
         })
     }
 
+    /// The key's file, encrypted for the holder of a master key.
+    pub(crate) fn sealed_for(&self, pem: &str) -> Result<Vec<u8>, String> {
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let der = BASE64
+            .decode(body.trim().as_bytes())
+            .map_err(|error| error.to_string())?;
+        let unusable = "master key is no RSA key";
+        let public = PublicEncryptingKey::from_der(&der).map_err(|_| unusable)?;
+        let public = Pkcs1PublicEncryptingKey::new(public).map_err(|_| unusable)?;
+        let text = self.file("1970-01-01T00:00:00Z").to_string();
+        let mut sealed = vec![0; public.ciphertext_size()];
+        let done = public.encrypt(text.as_bytes(), &mut sealed);
+        done.map(|sealed| sealed.to_vec())
+            .map_err(|_| "data too large for key size".into())
+    }
+
     /// Reads such a file; one with a password cannot be used by a machine.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the node's storages"))]
     pub(crate) fn from_file(text: &str) -> Result<Self, String> {
         let file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if file.get("kdf").is_some_and(|kdf| !kdf.is_null()) {
@@ -158,6 +172,8 @@ pub(crate) fn short(fingerprint: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
 
     #[test]
@@ -179,5 +195,30 @@ mod tests {
         assert_eq!(other.open(iv, tag, &mut copy).unwrap_err(), "OpenSSL error");
         key.open(iv, tag, &mut data).unwrap();
         assert_eq!(data, b"a small secret");
+    }
+
+    /// Made with another library of another language.
+    #[test]
+    fn encryption_and_fingerprint_are_those_of_others() {
+        let mut secret = [0; 32];
+        (0_u8..)
+            .zip(&mut secret)
+            .for_each(|(number, byte)| *byte = number);
+        let key = Key::new(secret);
+        let mut iv = [0; IV];
+        (100_u8..)
+            .zip(&mut iv)
+            .for_each(|(number, byte)| *byte = number);
+        let sealed = HEXLOWER
+            .decode(b"bed62f398b79795a167b5d594023fb4a9dc1446505e4")
+            .unwrap();
+        let (data, tag) = sealed.split_at(6);
+        let mut data = data.to_vec();
+        key.open(iv, tag.try_into().unwrap(), &mut data).unwrap();
+        assert_eq!(data, b"felhom");
+        assert!(
+            key.fingerprint()
+                .starts_with("0e:ab:d4:46:0b:6e:b9:ca:34:50:23:de:e2:b7")
+        );
     }
 }

@@ -54,6 +54,8 @@ impl From<String> for Error {
 pub(crate) enum Answer {
     /// `{"data": …}`
     Data(Value),
+    /// `{"data": …}` with data that are text already.
+    Text(String),
     /// `{"data": …}` with more beside it: `digest`, `total`.
     With(Value, Map<String, Value>),
     /// An answer that was put together by hand, envelope and all.
@@ -187,6 +189,10 @@ impl Outcome {
         let (value, mut envelope) = match answer {
             Answer::Bytes(kind, bytes) => return Self::new(200, kind, bytes),
             Answer::Whole(value) => return Self::new(200, "application/json", value.to_string()),
+            Answer::Text(text) if format == Format::Json => {
+                return Self::new(200, JSON, format!("{{\"data\":{text}}}"));
+            }
+            Answer::Text(text) => (serde_json::from_str(&text).unwrap_or_default(), Map::new()),
             Answer::Data(value) => (value, Map::new()),
             Answer::With(value, extra) => (value, extra),
         };

@@ -65,6 +65,9 @@ impl Server {
         while let Some(accepted) = self.stop.run_until_cancelled(listener.accept()).await {
             match accepted {
                 Ok((stream, _)) => {
+                    if self.sim.lock().pbs.off {
+                        continue;
+                    }
                     connections.spawn(serve(Arc::clone(&self), stream));
                 }
                 Err(error) => {

@@ -1,10 +1,15 @@
 //! What a backup server keeps: datastores, namespaces, groups, snapshots. Lists are answered from here; manifests,
 //! blobs, indexes and chunks lie on disk besides, where verification and downloads read them.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod snapshot;
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+pub(crate) use snapshot::Listed;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::access::Access;
 use super::tasks::Task;
@@ -15,6 +20,15 @@ use super::tasks::Task;
 pub(crate) struct State {
     pub(crate) node: String,
     pub(crate) boot: i64,
+    /// Other names and addresses under which the node reaches it, on the usual port.
+    pub(crate) aliases: Vec<String>,
+    /// Where it answers, and the fingerprint it shows.
+    #[serde(skip)]
+    pub(crate) address: Option<SocketAddr>,
+    #[serde(skip)]
+    pub(crate) fingerprint: String,
+    /// Switched off: nobody listens.
+    pub(crate) off: bool,
     pub(crate) access: Access,
     pub(crate) stores: BTreeMap<String, Store>,
     /// Verify jobs and prune jobs, by id, as their configuration has them.
@@ -33,6 +47,10 @@ impl Default for State {
         Self {
             node: "pbs".into(),
             boot: 0,
+            aliases: Vec::new(),
+            address: None,
+            fingerprint: String::new(),
+            off: false,
             access: Access::default(),
             stores: BTreeMap::new(),
             verify_jobs: BTreeMap::new(),
@@ -41,6 +59,27 @@ impl Default for State {
             next_task: 0,
             clock_offset: 0,
             delays: true,
+        }
+    }
+}
+
+impl State {
+    /// A datastore where there was none.
+    pub(crate) fn add_store(&mut self, name: &str) -> &mut Store {
+        let store = || Store {
+            path: format!("/srv/pbs/{name}"),
+            ..Store::default()
+        };
+        self.stores.entry(name.to_owned()).or_insert_with(store)
+    }
+
+    /// A user with a token, both with a role on a path.
+    pub(crate) fn add_token(&mut self, user: &str, token: &str, path: &str, role: &str) {
+        let entry = self.access.users.entry(user.to_owned()).or_default();
+        let known = entry.tokens.entry(token.to_owned()).or_default();
+        known.secret = crate::access::random_uuid();
+        for auth in [user.to_owned(), format!("{user}!{token}")] {
+            self.access.grant(path, &auth, role, true, false);
         }
     }
 }
@@ -109,9 +148,15 @@ pub(crate) struct Gc {
 #[serde(default)]
 pub(crate) struct Space {
     /// By `ct/9001`.
+    #[serde(serialize_with = "lasting")]
     pub(crate) groups: BTreeMap<String, Group>,
     /// The directories of types that were ever used: they stay when the last group goes.
     pub(crate) types: BTreeSet<String>,
+}
+
+/// Writes down what has files; what was made in bulk goes with the process.
+fn lasting<S: Serializer>(groups: &BTreeMap<String, Group>, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_map(groups.iter().filter(|(_, group)| !group.light))
 }
 
 /// All backups of one guest.
@@ -198,96 +243,6 @@ pub(crate) fn rfc3339(time: i64) -> String {
         .unwrap_or_default()
 }
 
-impl Snapshot {
-    /// The fingerprint of the key it was made with.
-    pub(crate) fn fingerprint(&self) -> Option<&str> {
-        self.unprotected
-            .get("key-fingerprint")
-            .and_then(Value::as_str)
-    }
-
-    /// The manifest without what anybody signs and what the server adds.
-    fn body(&self, id: &SnapshotId) -> Map<String, Value> {
-        let mut body = Map::new();
-        body.insert("backup-type".into(), json!(id.kind));
-        body.insert("backup-id".into(), json!(id.id));
-        body.insert("backup-time".into(), json!(id.time));
-        body.insert("files".into(), json!(self.files));
-        body
-    }
-
-    /// What a signature covers: sorted keys, no white space.
-    pub(crate) fn canonical(&self, id: &SnapshotId) -> String {
-        canonical(&Value::Object(self.body(id)))
-    }
-
-    /// `index.json`.
-    pub(crate) fn manifest(&self, id: &SnapshotId) -> Value {
-        let mut manifest = self.body(id);
-        manifest.insert("signature".into(), json!(self.signature));
-        manifest.insert(
-            "unprotected".into(),
-            Value::Object(self.unprotected.clone()),
-        );
-        Value::Object(manifest)
-    }
-
-    /// What is in it, as lists tell: the manifest's files, the manifest, and whatever else lies there.
-    pub(crate) fn contents(&self) -> Vec<Value> {
-        if self.unfinished {
-            return Vec::new();
-        }
-        let files = self.files.iter().map(|file| {
-            json!({ "filename": file.filename, "crypt-mode": file.crypt_mode, "size": file.size })
-        });
-        let mode = if self.signature.is_some() {
-            "sign-only"
-        } else {
-            "none"
-        };
-        let index =
-            json!({ "filename": "index.json.blob", "crypt-mode": mode, "size": self.index_size });
-        let others = self.others.iter().map(|name| json!({ "filename": name }));
-        files.chain([index]).chain(others).collect()
-    }
-
-    /// Names only, as groups list them.
-    pub(crate) fn names(&self) -> Vec<String> {
-        if self.unfinished {
-            return Vec::new();
-        }
-        let own = ["index.json.blob".to_owned()];
-        let files = self.files.iter().rev().map(|file| file.filename.clone());
-        own.into_iter()
-            .chain(files)
-            .chain(self.others.iter().cloned())
-            .collect()
-    }
-
-    pub(crate) fn size(&self) -> u64 {
-        self.files.iter().map(|file| file.size).sum::<u64>() + self.index_size
-    }
-}
-
-/// JSON with sorted keys and no white space.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(fields) => {
-            let sorted: BTreeMap<&String, &Value> = fields.iter().collect();
-            let fields = sorted.into_iter();
-            let fields: Vec<String> = fields
-                .map(|(key, value)| format!("{}:{}", Value::String(key.clone()), canonical(value)))
-                .collect();
-            format!("{{{}}}", fields.join(","))
-        }
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(canonical).collect();
-            format!("[{}]", items.join(","))
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-    }
-}
-
 impl Store {
     pub(crate) fn group(&self, ns: &str, name: &str) -> Option<&Group> {
         self.spaces.get(ns)?.groups.get(name)
@@ -357,15 +312,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn canonical_json_is_sorted_and_dense() {
-        let value = json!({ "b": [1, null], "a": { "d": "x\"y", "c": true } });
-        assert_eq!(
-            canonical(&value),
-            r#"{"a":{"c":true,"d":"x\"y"},"b":[1,null]}"#
-        );
-    }
 
     #[test]
     fn maintenance_refuses_what_it_should() {

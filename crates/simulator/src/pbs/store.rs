@@ -1,18 +1,21 @@
 //! Datastores on disk, laid out as on a real server: `ct/9001/2026-11-22T23:36:02Z/index.json.blob`,
 //! `.chunks/7b68/7b68545f…`; below `pbs/STORE` in the state directory, whatever path the configuration tells.
 
+mod data;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::access::check_owner;
 use super::blob;
-use super::crypt::{Key, sha256};
-use super::index::{self, DYNAMIC_CHUNK, Entry, FIXED_CHUNK, Index};
-use super::state::{Chunk, File, Group, Snapshot, SnapshotId, State, Store, space_path};
-use crate::hex;
+use super::crypt::Key;
+use super::state::{Group, Snapshot, SnapshotId, State, Store, space_path};
+
+use data::{Upload, put_content};
+pub(crate) use data::{load_chunk, read_content, read_index, read_pieces};
 
 pub(crate) const MANIFEST: &str = "index.json.blob";
 
@@ -20,7 +23,33 @@ pub(crate) const MANIFEST: &str = "index.json.blob";
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
     pub(crate) name: String,
-    pub(crate) data: Vec<u8>,
+    pub(crate) source: Source,
+}
+
+/// Where a file's data come from.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    Bytes(Vec<u8>),
+    /// Never encrypted, whatever the snapshot's key.
+    Plain(Vec<u8>),
+    /// A drive of so many bytes, of which the file holds the first; the others are zero.
+    Image(PathBuf, u64),
+}
+
+impl Source {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(data) | Self::Plain(data) => data,
+            Self::Image(..) => &[],
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            Self::Image(_, size) => *size,
+            Self::Bytes(data) | Self::Plain(data) => u64::try_from(data.len()).unwrap_or_default(),
+        }
+    }
 }
 
 /// A snapshot that is to be made.
@@ -63,39 +92,6 @@ pub(crate) fn os_text(error: &io::Error) -> String {
     error.to_string()
 }
 
-/// Reads a chunk as it lies there, its checksum checked.
-pub(crate) fn load_chunk(root: &Path, store: &str, digest: &str) -> Result<Vec<u8>, String> {
-    let fail = |text: &str| format!("store '{store}', unable to load chunk '{digest}' - {text}");
-    let raw = fs::read(chunk_path(root, digest)).map_err(|error| fail(&os_text(&error)))?;
-    blob::check(&raw).map_err(|text| fail(&text))?;
-    Ok(raw)
-}
-
-fn put_chunk(
-    root: &Path,
-    store: &mut Store,
-    plain: &[u8],
-    key: Option<&Key>,
-    now: i64,
-) -> Result<(Entry, u64), String> {
-    let digest = key.map_or_else(|| sha256(&[plain]), |key| key.digest(plain));
-    let name = hex::lower(&digest);
-    let path = chunk_path(root, &name);
-    let entry = Entry {
-        digest,
-        size: u64::try_from(plain.len()).unwrap_or_default(),
-    };
-    if let (Some(known), true) = (store.chunks.get_mut(&name), path.is_file()) {
-        known.used = now;
-        return Ok((entry, 0));
-    }
-    let raw = blob::encode(plain, key)?;
-    put_file(&path, &raw)?;
-    let bytes = u64::try_from(raw.len()).unwrap_or_default();
-    store.chunks.insert(name, Chunk { bytes, used: now });
-    Ok((entry, bytes))
-}
-
 /// Writes a file and the directories above it.
 pub(crate) fn put_file(path: &Path, raw: &[u8]) -> Result<(), String> {
     let write = || {
@@ -105,49 +101,6 @@ pub(crate) fn put_file(path: &Path, raw: &[u8]) -> Result<(), String> {
         fs::write(path, raw)
     };
     write().map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// How many bytes of an upload were new.
-#[derive(Default)]
-struct Upload {
-    count: u64,
-    duplicates: u64,
-    size: u64,
-    stored: u64,
-}
-
-impl Upload {
-    fn stats(&self) -> Value {
-        json!({
-            "compressed_size": self.stored, "count": self.count,
-            "duplicates": self.duplicates, "size": self.size,
-        })
-    }
-}
-
-fn put_index(
-    root: &Path,
-    store: &mut Store,
-    order: &Order,
-    content: &Content,
-    now: i64,
-    upload: &mut Upload,
-) -> Result<(Vec<u8>, String), String> {
-    let fixed = is(&content.name, "fidx");
-    let key = order.key.as_ref().filter(|_| !order.sign_only);
-    let size = if fixed { FIXED_CHUNK } else { DYNAMIC_CHUNK };
-    let mut entries = Vec::new();
-    for plain in content.data.chunks(size) {
-        let (entry, stored) = put_chunk(root, store, plain, key, now)?;
-        upload.count += 1;
-        upload.duplicates += u64::from(stored == 0);
-        upload.size += entry.size;
-        upload.stored += stored;
-        entries.push(entry);
-    }
-    let uuid = sha256(&[content.name.as_bytes(), &order.id.time.to_le_bytes()]);
-    let uuid = uuid.first_chunk::<16>().copied().unwrap_or_default();
-    Ok(index::write(fixed, uuid, order.id.time, &entries))
 }
 
 /// The namespace with those above it.
@@ -200,31 +153,10 @@ pub(crate) fn write_snapshot(
     let store = state.stores.get_mut(&id.store).ok_or_else(missing)?;
     let root = root(state_dir, &id.store);
     make_group(store, &root, id, &order.owner)?;
-    let mode = match (&order.key, order.sign_only) {
-        (None, _) => "none",
-        (Some(_), true) => "sign-only",
-        (Some(_), false) => "encrypt",
-    };
     let (mut snapshot, mut upload) = (Snapshot::default(), Upload::default());
     for content in &order.files {
-        let (raw, csum, size) = if is(&content.name, "blob") {
-            let raw = blob::encode(
-                &content.data,
-                order.key.as_ref().filter(|_| !order.sign_only),
-            )?;
-            let (csum, size) = (hex::lower(&sha256(&[&raw])), raw.len());
-            (raw, csum, size)
-        } else {
-            let (raw, csum) = put_index(&root, store, order, content, now, &mut upload)?;
-            (raw, csum, content.data.len())
-        };
-        put_file(&dir(&root, id).join(&content.name), &raw)?;
-        snapshot.files.push(File {
-            filename: content.name.clone(),
-            crypt_mode: mode.into(),
-            size: u64::try_from(size).unwrap_or_default(),
-            csum,
-        });
+        let file = put_content(&root, store, order, content, now, &mut upload)?;
+        snapshot.files.push(file);
     }
     if let Some(log) = &order.log {
         let raw = blob::encode(
@@ -306,38 +238,6 @@ pub(crate) fn unloadable(store: &Store, id: &SnapshotId, name: &str, text: &str)
         store.path,
         id.relative()
     )
-}
-
-/// Reads the index of an archive.
-pub(crate) fn read_index(root: &Path, id: &SnapshotId, name: &str) -> Result<Index, String> {
-    let raw = fs::read(dir(root, id).join(name)).map_err(|error| os_text(&error))?;
-    index::read(&raw)
-}
-
-/// Puts the data of an archive or a blob together again.
-pub(crate) fn read_content(
-    root: &Path,
-    id: &SnapshotId,
-    name: &str,
-    key: Option<&Key>,
-) -> Result<Vec<u8>, String> {
-    if is(name, "blob") {
-        let raw = fs::read(dir(root, id).join(name)).map_err(|error| os_text(&error))?;
-        return blob::decode(&raw, key);
-    }
-    let index = read_index(root, id, name)?;
-    let mut data = Vec::new();
-    for entry in index.entries {
-        let raw = load_chunk(root, &id.store, &hex::lower(&entry.digest))?;
-        let plain = blob::decode(&raw, key)?;
-        let digest = key.filter(|_| blob::is_sealed(&raw) == Some(true));
-        let digest = digest.map_or_else(|| sha256(&[&plain]), |key| key.digest(&plain));
-        if digest != entry.digest {
-            return Err("detected chunk with wrong digest.".into());
-        }
-        data.extend(plain);
-    }
-    Ok(data)
 }
 
 /// Removes a snapshot, protected or not.

@@ -101,10 +101,20 @@ pub(crate) fn build(sim: &Sim) -> io::Result<()> {
             ISLAND,
         );
     }
+    backup_server(sim);
     files_9001(sim)?;
     files_9010(sim)?;
     container(sim, 9001, CT_9001, &[2 * GIB], 3600.0)?;
     container(sim, 9010, CT_9010, &[2 * GIB, GIB, GIB], 3540.0)
+}
+
+/// Another box that stores backups: one datastore, and one token that may work with it.
+fn backup_server(sim: &Sim) {
+    let mut world = sim.lock();
+    world.pbs.add_store("felhom");
+    world
+        .pbs
+        .add_token("felhom@pbs", "n100", "/datastore/felhom", "DatastoreAdmin");
 }
 
 fn tree(sim: &Sim, name: &str) -> PathBuf {

@@ -23,14 +23,16 @@ pub(crate) fn parse(world: &World, volid: &str) -> Result<VolumeName, ApiError> 
     let definition = world.storage.definition(storage)?;
     let found = if definition.kind == "dir" {
         dir_name(name)
+    } else if definition.kind == "pbs" {
+        pbs_name(name)
     } else {
         thin_name(name)
     };
     let (kind, owner) = found.ok_or_else(|| {
-        let kind = if definition.kind == "dir" {
-            "directory"
-        } else {
-            "lvm"
+        let kind = match definition.kind.as_str() {
+            "dir" => "directory",
+            "pbs" => "PBS",
+            _ => "lvm",
         };
         ApiError::die(format!("unable to parse {kind} volume name '{name}'"))
     })?;
@@ -59,6 +61,11 @@ fn dir_name(name: &str) -> Option<(&'static str, Option<u32>)> {
             good.then_some(("images", Some(owner)))
         }
     }
+}
+
+fn pbs_name(name: &str) -> Option<(&'static str, Option<u32>)> {
+    let (_, id, _) = crate::pbs::parse_name(name)?;
+    Some(("backup", id.parse().ok()))
 }
 
 fn thin_name(name: &str) -> Option<(&'static str, Option<u32>)> {

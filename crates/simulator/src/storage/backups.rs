@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
+use serde_json::{Map, Value};
+
 use crate::call::ApiError;
 use crate::world::World;
 
@@ -25,6 +27,8 @@ pub(crate) struct Backup {
     pub(crate) format: String,
     pub(crate) notes: Option<String>,
     pub(crate) protected: bool,
+    /// What only lists of a backup server show.
+    pub(crate) extra: Map<String, Value>,
 }
 
 /// vzdump's name taken apart: type, guest, time (the node's clock is UTC).
@@ -114,6 +118,7 @@ fn read(storage: &str, path: PathBuf) -> Option<Backup> {
             .filter(|notes| !notes.is_empty()),
         protected: protected_path(&path).exists(),
         path,
+        extra: Map::new(),
     })
 }
 
@@ -136,6 +141,9 @@ impl World {
 
     /// All archives of a storage, by volume id.
     pub(crate) fn backups(&self, storage: &str) -> Vec<Backup> {
+        if self.is_pbs(storage) {
+            return self.pbs_backups(storage).unwrap_or_default();
+        }
         let Some(dir) = self.dump_dir(storage) else {
             return Vec::new();
         };
@@ -152,6 +160,10 @@ impl World {
     /// One archive by its volume id.
     pub(crate) fn backup(&self, volid: &str) -> Option<Backup> {
         let (storage, name) = volid.split_once(':')?;
+        if self.is_pbs(storage) {
+            let list = self.backups(storage).into_iter();
+            return list.into_iter().find(|backup| backup.volid == volid);
+        }
         let file = name.strip_prefix("backup/")?;
         read(storage, self.dump_dir(storage)?.join(file))
     }
@@ -163,22 +175,48 @@ impl World {
     }
 
     /// Sets or clears the protection of an archive; `limit_free` tells that the caller has no quota.
-    pub(crate) fn protect(&self, volid: &str, on: bool, limit_free: bool) -> Result<(), ApiError> {
+    pub(crate) fn protect(
+        &mut self,
+        volid: &str,
+        on: bool,
+        limit_free: bool,
+    ) -> Result<(), ApiError> {
         let backup = self
             .backup(volid)
             .ok_or_else(|| ApiError::die(format!("volume '{volid}' does not exist")))?;
         if backup.protected == on {
             return Ok(());
         }
+        let storage = volid.split(':').next().unwrap_or_default();
+        if self.is_pbs(storage) {
+            if on {
+                self.check_protected_limit(storage, backup.vmid, limit_free)?;
+            }
+            return self.mark_pbs(volid, None, Some(on)).map_err(ApiError::die);
+        }
         let sidecar = protected_path(&backup.path);
         let result = if on {
-            let storage = volid.split(':').next().unwrap_or_default();
             self.check_protected_limit(storage, backup.vmid, limit_free)?;
             fs::write(sidecar, b"")
         } else {
             fs::remove_file(sidecar)
         };
         result.map_err(|error| ApiError::die(format!("unable to set protected flag - {error}")))
+    }
+
+    /// Writes notes or protection to a backup server, with the storage's own token.
+    pub(crate) fn mark_pbs(
+        &mut self,
+        volid: &str,
+        notes: Option<&str>,
+        protected: Option<bool>,
+    ) -> Result<(), String> {
+        let storage = volid.split(':').next().unwrap_or_default();
+        let remote = self.pbs_remote(storage)?;
+        let id = remote
+            .snapshot(volid)
+            .ok_or("unable to parse PBS volume name")?;
+        self.pbs_mark(&remote, &id, notes, protected)
     }
 
     /// Refuses one more protected archive of a guest beyond the storage's limit.

@@ -52,6 +52,7 @@ fn backup_item(backup: &Backup) -> Item {
     if backup.protected {
         item.row.insert("protected".into(), json!(1));
     }
+    item.row.extend(backup.extra.clone());
     item
 }
 
@@ -136,6 +137,9 @@ impl World {
             Some(kind) => vec![kind],
             None => definition.content(),
         };
+        if definition.kind == "pbs" {
+            self.pbs_backups(storage).map_err(ApiError::die)?;
+        }
         let mut items = Vec::new();
         for kind in kinds.iter().copied().filter(|kind| definition.holds(kind)) {
             match kind {
@@ -166,6 +170,9 @@ impl World {
         let volume = access::parse(self, volid)?;
         if volume.kind == "backup" {
             let backup = self.backup(volid).ok_or_else(|| no_format(volid))?;
+            if self.is_pbs(&volume.storage) {
+                return Ok(self.pbs_attributes(&volume, &backup));
+            }
             let file = volume.name.trim_start_matches("backup/");
             return Ok(json!({
                 "path": self.dump_path_shown(&volume.storage, file),
@@ -191,6 +198,25 @@ impl World {
         // Nobody asks the thin pool what is mapped.
         let used = if found.thin { 0 } else { found.mapped() };
         Ok(json!({ "path": path, "size": found.size, "used": used, "format": "raw" }))
+    }
+
+    /// Of a snapshot on a backup server; its path is a name that nobody opens.
+    fn pbs_attributes(&self, volume: &access::VolumeName, backup: &Backup) -> Value {
+        let remote = self.pbs_remote(&volume.storage).ok();
+        let (repository, ns) = remote
+            .map(|one| (one.repository, one.ns))
+            .unwrap_or_default();
+        let name = volume.name.trim_start_matches("backup/");
+        let ns = if ns.is_empty() {
+            ns
+        } else {
+            format!("?ns={}", ns.replace('/', "%2f"))
+        };
+        json!({
+            "path": format!("pbs://{repository}/{name}{ns}"), "size": backup.size, "used": backup.size,
+            "format": backup.format, "protected": backup.protected,
+            "notes": backup.notes.clone().unwrap_or_default(),
+        })
     }
 
     /// The path of a template, image or snippet as the node names it.

@@ -33,6 +33,7 @@ fn names_are_taken_apart_as_vzdump_makes_them() {
 
 fn at(ctime: i64) -> Backup {
     Backup {
+        extra: serde_json::Map::new(),
         volid: ctime.to_string(),
         path: PathBuf::new(),
         vmid: Some(1),

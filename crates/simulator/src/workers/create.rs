@@ -73,6 +73,7 @@ async fn work(worker: &Worker, order: &Order, fresh: &mut Fresh) -> Result<(), S
         shown,
         unprivileged,
         ignore_errors: order.ignore_errors,
+        quiet: false,
         fresh,
     };
     unpack::run(worker, &job).await?;

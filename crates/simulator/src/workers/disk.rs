@@ -5,6 +5,7 @@ use std::io;
 
 use crate::guest::formats;
 use crate::guest::props;
+use crate::pbs::SnapshotId;
 use crate::storage::retention::{Mark, Retention};
 use crate::storage::{access, backups};
 use crate::tasks::Worker;
@@ -16,7 +17,7 @@ pub(crate) async fn delete(worker: Worker, volid: String) -> Result<(), String> 
     worker.sleep(seconds(timing::REMOVE)).await?;
     let volume = access::parse(&worker.sim.lock(), &volid).map_err(|error| error.in_task())?;
     if volume.kind == "backup" {
-        let world = worker.sim.lock();
+        let mut world = worker.sim.lock();
         if world.backup(&volid).is_some_and(|backup| backup.protected) {
             return Err(format!(
                 "cannot remove protected volume '{}' on '{}'",
@@ -42,7 +43,15 @@ pub(crate) async fn delete(worker: Worker, volid: String) -> Result<(), String> 
 
 impl World {
     /// Removes an archive with its sidecar files.
-    pub(crate) fn remove_backup(&self, volid: &str) -> io::Result<()> {
+    pub(crate) fn remove_backup(&mut self, volid: &str) -> io::Result<()> {
+        let storage = volid.split(':').next().unwrap_or_default();
+        if self.is_pbs(storage) {
+            let remote = self.pbs_remote(storage).map_err(io::Error::other)?;
+            let id = remote
+                .snapshot(volid)
+                .ok_or_else(|| io::Error::other("no such snapshot"))?;
+            return self.pbs_forget(&remote, &id).map_err(io::Error::other);
+        }
         let Some(backup) = self.backup(volid) else {
             return Ok(());
         };
@@ -69,9 +78,15 @@ pub(crate) fn prune_now(
     say: impl Fn(String),
 ) -> Result<u32, String> {
     let plan = worker.sim.lock().prune_plan(storage, retention, vmid, kind);
+    let on_server = worker.sim.lock().is_pbs(storage);
+    if on_server {
+        ask_to_prune(worker, storage, &plan, &say)?;
+    }
     let mut count = 0;
     for (backup, _) in plan.iter().filter(|(_, mark)| *mark == Mark::Remove) {
-        say(format!("removing backup '{}'", backup.volid));
+        if !on_server {
+            say(format!("removing backup '{}'", backup.volid));
+        }
         worker
             .sim
             .lock()
@@ -81,6 +96,36 @@ pub(crate) fn prune_now(
         count += 1;
     }
     Ok(count)
+}
+
+/// A backup server prunes group by group, with the rights of the storage's token.
+fn ask_to_prune(
+    worker: &Worker,
+    storage: &str,
+    plan: &[(backups::Backup, Mark)],
+    say: &impl Fn(String),
+) -> Result<(), String> {
+    let remote = worker.sim.lock().pbs_remote(storage)?;
+    let ids = plan
+        .iter()
+        .filter_map(|(backup, _)| remote.snapshot(&backup.volid));
+    let groups: std::collections::BTreeMap<String, SnapshotId> =
+        ids.map(|id| (id.group(), id)).collect();
+    let mut failed = false;
+    for (name, id) in groups {
+        say(format!(
+            "running 'proxmox-backup-client prune' for '{name}'"
+        ));
+        let allowed = worker.sim.lock().pbs_may_prune(&remote, &id);
+        if let Err(text) = allowed {
+            worker.log(format!("ERROR: prune '{name}': {text}"));
+            failed = true;
+        }
+    }
+    if failed {
+        return Err("error pruning backups - check log".into());
+    }
+    Ok(())
 }
 
 /// `prunebackups`

@@ -11,6 +11,7 @@ use crate::guest::props;
 use crate::storage::access;
 use crate::tasks::Worker;
 use crate::workers::create::{self, Order};
+use crate::workers::fetch::Fetched;
 use crate::workers::merge::{self, Merge};
 use crate::workers::unpack::{self, Fresh, Job};
 use crate::workers::{blocking, destroy, log_all, seconds, timing};
@@ -86,7 +87,9 @@ async fn work(
         order.source
     ));
     worker.sleep(seconds(timing::RECOVER)).await?;
-    let (path, shown) = locate(worker, &order.source)?;
+    let fetched = Fetched::find(worker, &order.source, "tar")?;
+    fetched.container_config(worker)?;
+    let (path, shown) = (fetched.path.clone(), fetched.shown.clone());
     let archived = recover(path.clone()).await?;
     let unprivileged = judge(worker, order, &archived)?;
     let (wanted, bound) = plan(worker, order, &archived)?;
@@ -98,12 +101,14 @@ async fn work(
     *reached = Reached::Point;
     worker.log(format!("restoring '{}' now..", order.source));
     worker.point("vzrestore:extract", &id).await?;
+    fetched.container_tree(worker, &format!("/var/lib/lxc/{id}/rootfs"))?;
     let job = Job {
         vmid: order.vmid,
         archive: path.clone(),
         shown,
         unprivileged,
         ignore_errors: order.ignore_errors,
+        quiet: fetched.remote.is_some(),
         fresh,
     };
     unpack::run(worker, &job).await?;
@@ -124,6 +129,12 @@ async fn work(
     tell(worker, &merged);
     create::write_config(worker, order.vmid, merged.config)?;
     firewall(worker, order, path).await;
+    convert(worker, order, &archived);
+    Ok(())
+}
+
+/// A template stays one.
+fn convert(worker: &Worker, order: &Order, archived: &Section) {
     if archived.flag("template") {
         worker.log("Convert restored container to template...");
         if let Some(guest) = worker.sim.lock().guests.lxc.get_mut(&order.vmid) {
@@ -134,7 +145,6 @@ async fn work(
                 .insert("template".into(), "1".into());
         }
     }
-    Ok(())
 }
 
 /// Reads the archived configuration.

@@ -119,13 +119,17 @@ pub(crate) struct Job<'a> {
     pub(crate) shown: String,
     pub(crate) unprivileged: bool,
     pub(crate) ignore_errors: bool,
+    /// Not tar does it, but the client of a backup server, which says nothing.
+    pub(crate) quiet: bool,
     pub(crate) fresh: &'a Fresh,
 }
 
 /// Unpacks. The files are there at once; their bytes reach the pool step by step in simulated time, so that a full
 /// pool or a signal meets the work in its middle.
 pub(crate) async fn run(worker: &Worker, job: &Job<'_>) -> Result<(), String> {
-    worker.log(format!("extracting archive '{}'", job.shown));
+    if !job.quiet {
+        worker.log(format!("extracting archive '{}'", job.shown));
+    }
     let (volids, list): (Vec<String>, Vec<Target>) = targets(worker, job.fresh).into_iter().unzip();
     let path = job.archive.clone();
     let compressed = archive::Compression::of(&path) == archive::Compression::Zstd;
@@ -157,10 +161,12 @@ pub(crate) async fn run(worker: &Worker, job: &Job<'_>) -> Result<(), String> {
             return Err(command(job.vmid, job.unprivileged, compressed));
         }
     }
-    worker.log(format!(
-        "Total bytes read: {}",
-        totals(read, worker.sim.clock.now_f64() - begun)
-    ));
+    if !job.quiet {
+        worker.log(format!(
+            "Total bytes read: {}",
+            totals(read, worker.sim.clock.now_f64() - begun)
+        ));
+    }
     Ok(())
 }
 

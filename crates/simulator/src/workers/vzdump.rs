@@ -5,12 +5,14 @@ mod guest;
 mod inclusion;
 mod machine;
 mod target;
+mod upload;
 
 pub(crate) use target::unknown_variable;
 
 use std::sync::Arc;
 
 use crate::sim::Sim;
+use crate::storage::Definition;
 use crate::storage::backups::log_time;
 use crate::storage::retention::Retention;
 use crate::tasks::Worker;
@@ -104,13 +106,15 @@ async fn global_lock(worker: &Worker, minutes: i64) -> Result<GlobalLock, String
 fn check_storage(worker: &Worker, job: &Job) -> Result<(), String> {
     let world = worker.sim.lock();
     let id = &job.storage;
-    match world.storage.usable(id) {
-        Err(error) => {
-            let text = error.message;
-            Err(format!(
-                "could not activate storage '{id}': {text}\ncould not get storage information for '{id}': {text}"
-            ))
-        }
+    let reached = |definition: &Definition| match definition.kind.as_str() {
+        "pbs" => world.pbs_remote(id).map(drop),
+        _ => Ok(()),
+    };
+    let usable = world.storage.usable(id).map_err(|error| error.message);
+    match usable.and_then(|definition| reached(definition).map(|()| definition)) {
+        Err(text) => Err(format!(
+            "could not activate storage '{id}': {text}\ncould not get storage information for '{id}': {text}"
+        )),
         Ok(definition) if !definition.holds("backup") => Err(format!(
             "could not get storage information for '{id}': can't use storage '{id}' for backups - wrong content type"
         )),

@@ -21,6 +21,7 @@ mod matrix;
 mod options;
 mod pbs;
 mod pbs_recordings;
+mod pbs_storage;
 mod recordings;
 mod refusals;
 mod restores;

@@ -591,14 +591,19 @@ async fn a_world_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn many_snapshots_are_made_cheaply() {
+async fn many_snapshots_are_made_cheaply_and_go_with_the_process() {
     let world = start().await;
     let admin = admin(&world).await;
     let order =
-        json!({ "store": "backups", "owner": "admin@pbs!t", "count": 2_000, "per_group": 30 });
-    assert_eq!(control(&world, "pbs-bulk", order).await["groups"], 67);
+        json!({ "store": "backups", "owner": "admin@pbs!t", "count": 20_000, "per_group": 30 });
+    assert_eq!(control(&world, "pbs-bulk", order).await["groups"], 667);
     let list = admin.get(&format!("{STORE}/snapshots")).await.data();
-    assert_eq!(list.as_array().unwrap().len(), 2_000);
+    assert_eq!(list.as_array().unwrap().len(), 20_000);
+    world.running.stop().await.unwrap();
+    let size = std::fs::metadata(world.dir.path().join("world.json"))
+        .unwrap()
+        .len();
+    assert!(size < 1 << 20, "{size}");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::options;
+use super::{hooks, options};
 use crate::call::{Answer, ApiError, Call, Params, Reply};
 use crate::guest::config::sha1;
 use crate::storage::Definition;
@@ -65,7 +65,7 @@ fn stored(params: &Params) -> BTreeMap<String, String> {
     params
         .0
         .keys()
-        .filter(|key| !NOT_STORED.contains(&key.as_str()))
+        .filter(|key| !NOT_STORED.contains(&key.as_str()) && !hooks::is_secret(key))
         .filter_map(|key| Some((key.clone(), params.text(key)?)))
         .map(|(key, value)| {
             let normal = (key == "prune-backups")
@@ -103,12 +103,6 @@ fn activate(world: &World, id: &str, definition: &Definition) -> Result<(), Stri
                 ))
             }
         }
-        "pbs" => {
-            let server = option("server");
-            Err(format!(
-                "{id}: error fetching datastores - 500 Can't connect to {server}:8007 (Connection refused)"
-            ))
-        }
         kind => Err(format!(
             "storage '{id}' is not online: this node cannot mount {kind}"
         )),
@@ -129,24 +123,49 @@ pub(super) fn create(call: &Call<'_>) -> Reply {
     if world.storage.definitions.contains_key(&id) {
         return Err(failed(format!("storage ID '{id}' already defined")));
     }
-    activate(&world, &id, &definition).map_err(failed)?;
+    let mut answer = json!({ "storage": id, "type": kind });
+    if kind == "pbs" {
+        let now = call.sim.clock.shown();
+        let told =
+            hooks::add(&mut world, &id, &mut definition, call.params, now).map_err(failed)?;
+        set_config(&mut answer, told);
+    } else {
+        activate(&world, &id, &definition).map_err(failed)?;
+    }
     if let Some(path) = definition.path() {
         world.storage.adopt_folder(path, &id);
     }
     world.storage.definitions.insert(id.clone(), definition);
-    Ok(Answer::Data(json!({ "storage": id, "type": kind })))
+    Ok(Answer::Data(answer))
+}
+
+/// What the plugin made up, which is told this once.
+fn set_config(answer: &mut Value, told: Map<String, Value>) {
+    if let Some(fields) = answer.as_object_mut() {
+        fields.insert("config".into(), Value::Object(told));
+    }
 }
 
 /// `PUT /storage/S`
 pub(super) fn update(call: &Call<'_>) -> Reply {
     let id = call.params.need("storage");
     let mut world = call.sim.lock();
-    let kind = change(&mut world, &id, call.params)
+    let now = call.sim.clock.shown();
+    let (kind, told) = change(&mut world, &id, call.params, now)
         .map_err(|error| ApiError::die(format!("update storage failed: {}", error.message)))?;
-    Ok(Answer::Data(json!({ "storage": id, "type": kind })))
+    let mut answer = json!({ "storage": id, "type": kind });
+    if kind == "pbs" {
+        set_config(&mut answer, told);
+    }
+    Ok(Answer::Data(answer))
 }
 
-fn change(world: &mut World, id: &str, params: &Params) -> Result<String, ApiError> {
+fn change(
+    world: &mut World,
+    id: &str,
+    params: &Params,
+    now: i64,
+) -> Result<(String, Map<String, Value>), ApiError> {
     let digest = sha1(&world.storage.config_text());
     if params.text("digest").is_some_and(|given| given != digest) {
         return Err(ApiError::die(
@@ -162,6 +181,13 @@ fn change(world: &mut World, id: &str, params: &Params) -> Result<String, ApiErr
     options::check_change(&definition.kind, &given(params), &delete)?;
     // Only the storage that PVE assumes where nothing is configured shows its place in the order.
     definition.options.remove("priority");
+    let mut told = Map::new();
+    if definition.kind == "pbs" {
+        let mut secret = world.storage.secrets.get(id).cloned().unwrap_or_default();
+        let done = hooks::apply(&mut secret, &mut definition, params, &delete, now);
+        told = done.map_err(ApiError::die)?;
+        world.storage.secrets.insert(id.to_owned(), secret);
+    }
     for key in delete {
         definition.options.remove(key);
     }
@@ -169,7 +195,7 @@ fn change(world: &mut World, id: &str, params: &Params) -> Result<String, ApiErr
     options::settle_content(&mut definition)?;
     let kind = definition.kind.clone();
     world.storage.definitions.insert(id.to_owned(), definition);
-    Ok(kind)
+    Ok((kind, told))
 }
 
 /// `DELETE /storage/S`: the definition goes, the data stays.
@@ -181,6 +207,8 @@ pub(super) fn delete(call: &Call<'_>) -> Reply {
             "delete storage failed: storage '{id}' does not exist"
         )));
     }
+    // The key goes with the definition: whoever kept no copy has lost what it encrypted.
+    world.storage.secrets.remove(&id);
     world.storage_removed(&id);
     Ok(Answer::Data(Value::Null))
 }

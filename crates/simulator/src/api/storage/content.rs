@@ -131,11 +131,16 @@ pub(super) fn limit_free(world: &World, call: &Call<'_>, storage: &str) -> bool 
 /// `PUT …/content/VOLUME`
 pub(super) fn update(call: &Call<'_>) -> Reply {
     let volid = volid(call)?;
-    let world = call.sim.lock();
+    let mut world = call.sim.lock();
     world.check_volume_access(call.auth, None, &volid, None)?;
     let volume = access::parse(&world, &volid)?;
     check_attributes(&world, call, &volume)?;
-    if let Some(notes) = call.params.text("notes") {
+    let on_server = world.is_pbs(&volume.storage);
+    if let Some(notes) = call.params.text("notes").filter(|_| on_server) {
+        world
+            .mark_pbs(&volid, Some(&notes), None)
+            .map_err(ApiError::die)?;
+    } else if let Some(notes) = call.params.text("notes") {
         // A file beside the archive, whether or not there is one.
         let Some(archive) = world.archive_path(&volid) else {
             return Ok(Answer::Data(Value::Null));

@@ -3,14 +3,14 @@
 use std::fs;
 
 use data_encoding::BASE64;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use crate::pbs::access::{BACKUP, READ};
-use crate::pbs::content::{self, Item};
 use crate::pbs::http::{Answer, Call, Error, Reply, Route, Rule, data};
 use crate::pbs::params::{ARCHIVE, ID, Kind, NS, STORE, TIME, TYPE, may, need};
 use crate::pbs::state::SnapshotId;
 use crate::pbs::store::{self, os_text};
+use crate::pbs::tree;
 
 const OCTETS: &str = "application/octet-stream";
 const CATALOG: &str = "catalog.pcat1.didx";
@@ -139,21 +139,6 @@ fn parts(path: &str) -> (String, String) {
     (archive.to_owned(), inside.to_owned())
 }
 
-/// A line of a directory, as the catalogue has it.
-pub(crate) fn listed(archive: &str, item: &Item) -> Value {
-    let mut fields = Map::new();
-    let path = format!("{archive}/{}", item.path);
-    fields.insert("filepath".into(), json!(BASE64.encode(path.as_bytes())));
-    fields.insert("text".into(), json!(item.path.rsplit('/').next()));
-    fields.insert("type".into(), json!(item.kind.to_string()));
-    fields.insert("leaf".into(), json!(item.kind != 'd'));
-    if item.kind == 'f' {
-        fields.insert("size".into(), json!(item.size));
-        fields.insert("mtime".into(), json!(item.mtime));
-    }
-    Value::Object(fields)
-}
-
 fn catalog(call: &Call<'_>) -> Reply {
     let id = call.snapshot();
     let root = readable(call, &id, Some(CATALOG))?;
@@ -170,10 +155,15 @@ fn catalog(call: &Call<'_>) -> Reply {
         return data(items.collect());
     }
     let tree = store::read_content(&root, &id, &archive, None)?;
-    let items = content::list(&tree, &inside)?;
+    let items = tree::list(&tree, &inside)?;
     let items = items
         .ok_or_else(|| Error::plain(format!("no entry found for path /{archive}/{inside}")))?;
-    data(items.iter().map(|item| listed(&archive, item)).collect())
+    data(
+        items
+            .iter()
+            .map(|item| tree::listed(&archive, item))
+            .collect(),
+    )
 }
 
 fn one_file(call: &Call<'_>) -> Reply {
@@ -181,21 +171,21 @@ fn one_file(call: &Call<'_>) -> Reply {
     let (archive, inside) = parts(&path_of(call.need("filepath"))?);
     let root = readable(call, &id, Some(&archive))?;
     let tree = store::read_content(&root, &id, &archive, None)?;
-    if let Some(bytes) = content::file(&tree, &inside)? {
+    if let Some(bytes) = tree::file(&tree, &inside)? {
         return Ok(Answer::Bytes(OCTETS, bytes));
     }
     let path = format!("/{archive}/{inside}");
-    let items = content::list(&tree, &inside)?
+    let items = tree::list(&tree, &inside)?
         .ok_or_else(|| Error::plain(format!("error opening '{path:?}'")))?;
     let mut files = Vec::new();
     for item in items.iter().filter(|item| item.kind == 'f') {
         files.push((
             item.path.clone(),
-            content::file(&tree, &item.path)?.unwrap_or_default(),
+            tree::file(&tree, &item.path)?.unwrap_or_default(),
         ));
     }
-    let packed = content::pack(&files, 0)?;
-    let packed = zstd::bulk::compress(content::unwrap(&packed), 1)
+    let packed = tree::pack(&files, 0)?;
+    let packed = zstd::bulk::compress(tree::unwrap(&packed), 1)
         .map_err(|error| Error::plain(error.to_string()))?;
     Ok(Answer::Bytes(OCTETS, packed))
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::pbs::content;
 use crate::pbs::crypt::Key;
 use crate::pbs::state::{File, Group, Snapshot, SnapshotId};
-use crate::pbs::store::{self, Content, Order};
+use crate::pbs::store::{self, Content, Order, Source};
+use crate::pbs::tree;
 use crate::sim::Sim;
 
 /// Names a snapshot; the time is now where it is missing.
@@ -107,14 +107,14 @@ fn contents(order: &PutSnapshot, time: i64) -> Result<Vec<Content>, String> {
         let names: Vec<&str> = tree.iter().map(|(path, _)| path.as_str()).collect();
         let names = names.join("\n");
         let mtime = u64::try_from(time).unwrap_or_default();
-        let data = content::pack(&tree, mtime)?;
+        let data = tree::pack(&tree, mtime)?;
         files.push(Content {
             name: "root.pxar.didx".into(),
-            data,
+            source: Source::Bytes(data),
         });
         files.push(Content {
             name: "catalog.pcat1.didx".into(),
-            data: catalog(&names),
+            source: Source::Bytes(catalog(&names)),
         });
     }
     for (name, text) in &order.files {
@@ -125,7 +125,7 @@ fn contents(order: &PutSnapshot, time: i64) -> Result<Vec<Content>, String> {
             place,
             Content {
                 name: name.clone(),
-                data,
+                source: Source::Bytes(data),
             },
         );
     }

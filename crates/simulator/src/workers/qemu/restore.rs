@@ -16,7 +16,7 @@ use crate::qemu::{Qemu, image};
 use crate::storage::volumes;
 use crate::tasks::Worker;
 use crate::vma::{self, Extracted, Header};
-use crate::workers::restore::locate;
+use crate::workers::fetch::Fetched;
 use crate::workers::{blocking, log_all, seconds, timing};
 use crate::world::World;
 
@@ -93,14 +93,18 @@ async fn work(worker: &Worker, order: &Order) -> Result<(), String> {
         }
     }
     worker.sleep(seconds(timing::RECOVER)).await?;
-    let (path, shown) = locate(worker, &order.archive)?;
+    let fetched = Fetched::find(worker, &order.archive, "vma")?;
+    fetched.machine(worker, false)?;
+    let (path, shown) = (fetched.path.clone(), fetched.shown.clone());
     let front = {
         let path = path.clone();
         blocking(move || vma::header(&path)).await?
     };
     early(worker, order, front.as_ref().ok())?;
     let command = command(&path, &shown);
-    worker.log(format!("restore vma archive: {command}"));
+    if fetched.remote.is_none() {
+        worker.log(format!("restore vma archive: {command}"));
+    }
     let front = match front {
         Ok(front) => front,
         Err(error) => {
@@ -108,7 +112,9 @@ async fn work(worker: &Worker, order: &Order) -> Result<(), String> {
             return Err(failure(&path, &command));
         }
     };
-    describe(worker, &front);
+    if fetched.remote.is_none() {
+        describe(worker, &front);
+    }
     if let Some(rules) = front.config("qemu-server.fw")
         && let Some(guest) = worker.sim.lock().qemu.get_mut(&vmid)
     {
@@ -120,7 +126,7 @@ async fn work(worker: &Worker, order: &Order) -> Result<(), String> {
     replace_config(worker, vmid, &wanted);
     worker.point("qmrestore:allocate", &id).await?;
     let mut made = BTreeMap::new();
-    let result = fill(worker, order, &path, &command, &wanted, &mut made).await;
+    let result = fill(worker, order, &fetched, &command, &wanted, &mut made).await;
     if let Err(error) = result {
         if !error.is_empty() {
             unwind(worker, &made).await;
@@ -301,7 +307,7 @@ fn replace_config(worker: &Worker, vmid: u32, wanted: &[Wanted]) {
 async fn fill(
     worker: &Worker,
     order: &Order,
-    path: &std::path::Path,
+    fetched: &Fetched,
     command: &str,
     wanted: &[Wanted],
     made: &mut BTreeMap<String, String>,
@@ -334,7 +340,14 @@ async fn fill(
     for disk in wanted {
         if let (Some(device), Some(volid)) = (&disk.device, made.get(&disk.key)) {
             let shown = worker.sim.lock().device_path(volid);
-            worker.log(format!("map '{device}' to '{shown}' (write zeros = 0)"));
+            match &fetched.remote {
+                None => worker.log(format!("map '{device}' to '{shown}' (write zeros = 0)")),
+                Some((remote, id)) => worker.log(format!(
+                    "restore proxmox backup image: /usr/bin/pbs-restore --repository {} {} {device}.img.fidx {shown} --verbose --format raw --skip-zero",
+                    remote.repository,
+                    id.dir()
+                )),
+            }
             images.insert(device.clone(), image(&worker.sim.state_dir, volid));
             volids.insert(device.clone(), volid.clone());
         }
@@ -342,7 +355,10 @@ async fn fill(
     worker
         .point("qmrestore:extract", &order.vmid.to_string())
         .await?;
-    extract(worker, path, command, images, &volids).await
+    fetched
+        .machine(worker, true)
+        .map_err(|_| "command '/usr/bin/pbs-restore' failed: exit code 255".to_owned())?;
+    extract(worker, &fetched.path, command, images, &volids).await
 }
 
 /// LVM rounds up to whole extents of 4 MiB.

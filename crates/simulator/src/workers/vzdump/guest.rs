@@ -1,10 +1,13 @@
 //! One guest of a backup job: mode, stillness, archive, clean-up, with the log lines in PVE's order.
 
+mod remote;
+
 use std::fs;
 
 use super::Job;
 use super::inclusion::{self, Inclusion};
 use super::target::{self, Target};
+use super::upload;
 use crate::archive::{self, Compression, Plan, Source};
 use crate::guest::config::Config;
 use crate::guest::formats::Mount;
@@ -289,6 +292,9 @@ impl Run<'_> {
     }
 
     async fn archive(&mut self, sources: Vec<Source>) -> Result<(), String> {
+        if let Some((remote, id)) = self.target.remote.clone() {
+            return self.upload(sources, &remote, &id).await;
+        }
         self.say(format!("creating vzdump archive '{}'", self.target.shown));
         let unfinished = self.target.unfinished();
         let plan = self.plan(sources);
@@ -437,6 +443,12 @@ impl Run<'_> {
             ));
         }
         lines.push(String::new());
+        if let Some((_, id)) = &self.target.remote {
+            if error.is_none() {
+                upload::send_log(self.worker, self.job, id, &lines);
+            }
+            return;
+        }
         let path = backups::log_path(&self.target.path);
         if let Err(error) = fs::write(path, lines.join("\n")) {
             tracing::debug!(%error, "no log beside the archive");

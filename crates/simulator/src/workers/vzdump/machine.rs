@@ -2,11 +2,14 @@
 //! its disks, so a machine that is down is started with its processors stopped. The guest agent, where it answers,
 //! holds the file systems still for the moment in which the copy begins; nothing else makes them consistent.
 
+mod remote;
+
 use std::fs;
 
 use super::Job;
 use super::guest::file_size;
 use super::target::{self, Target};
+use super::upload;
 use crate::archive::Compression;
 use crate::guest::config::{Config, Section};
 use crate::guest::props;
@@ -133,7 +136,12 @@ impl Run<'_> {
             self.hold_still().await?;
         }
         let text = self.assemble();
-        self.say(format!("creating vzdump archive '{}'", self.target.shown));
+        let kind = if self.target.remote.is_some() {
+            "Proxmox Backup Server"
+        } else {
+            "vzdump"
+        };
+        self.say(format!("creating {kind} archive '{}'", self.target.shown));
         self.archive(text).await?;
         target::complete(self.worker, self.job, &self.target, &self.name).await
     }
@@ -260,8 +268,10 @@ impl Run<'_> {
 
     async fn archive(&mut self, text: String) -> Result<(), String> {
         let plan = self.plan(text);
+        self.announce_key();
         let compression = match self.job.compress.as_str() {
             "zstd" => Compression::Zstd,
+            _ if self.target.remote.is_some() => Compression::None,
             "0" => Compression::None,
             other => return Err(format!("{other} failed - wrong exit status 127")),
         };
@@ -287,6 +297,9 @@ impl Run<'_> {
             self.started = false;
         }
         result?;
+        if self.target.remote.is_some() {
+            return Ok(());
+        }
         let unfinished = self.target.unfinished();
         fs::rename(&unfinished, &self.target.path).map_err(|error| error.to_string())?;
         let size = fs::metadata(&self.target.path).map_or(0, |meta| meta.len());
@@ -304,17 +317,24 @@ impl Run<'_> {
             self.run_qemu()?;
         }
         let frozen = with_disks && self.freeze().await?;
-        let path = self.target.unfinished();
-        let written = blocking(move || vma::write(&path, compression, &plan)).await?;
         if with_disks {
             self.say("starting backup via QMP command");
         }
+        let upload = self.open()?;
+        let path = self.target.unfinished();
+        let copied = plan.clone();
+        let written = if upload.is_some() {
+            Ok(remote::measure(&plan))
+        } else {
+            blocking(move || vma::write(&path, compression, &copied)).await?
+        };
         if frozen {
             self.say("issuing guest-agent 'fs-thaw' command");
         }
         if with_disks {
             self.say(format!("started backup task '{}'", volumes::uuid()));
             self.resume();
+            self.tell_bitmaps();
         }
         self.worker
             .point("vzdump:archive", &self.vmid.to_string())
@@ -324,9 +344,11 @@ impl Run<'_> {
             "job failed with err -28 - No space left on device".to_owned()
         })?;
         if with_disks {
-            self.progress(written).await
-        } else {
-            Ok(())
+            self.progress(written).await?;
+        }
+        match upload {
+            Some(upload) => remote::store(upload, plan),
+            None => Ok(()),
         }
     }
 
@@ -466,6 +488,12 @@ impl Run<'_> {
             ));
         }
         lines.push(String::new());
+        if let Some((_, id)) = &self.target.remote {
+            if error.is_none() {
+                upload::send_log(self.worker, self.job, id, &lines);
+            }
+            return;
+        }
         let path = backups::log_path(&self.target.path);
         if let Err(error) = fs::write(path, lines.join("\n")) {
             tracing::debug!(%error, "no log beside the archive");

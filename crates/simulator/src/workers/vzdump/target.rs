@@ -4,10 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::Job;
+use crate::pbs::{Remote, SnapshotId};
 use crate::storage::backups::{self, stamp};
 use crate::storage::retention::Retention;
 use crate::tasks::Worker;
-use crate::workers::disk;
+use crate::workers::{disk, fetch};
 
 /// The archive of one guest while it is made.
 pub(crate) struct Target {
@@ -18,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) path: PathBuf,
     /// The path as messages name it.
     pub(crate) shown: String,
+    /// The snapshot on a backup server that it is instead.
+    pub(crate) remote: Option<(Remote, SnapshotId)>,
 }
 
 impl Target {
@@ -35,6 +38,11 @@ impl Target {
         } else {
             ("lxc", "tar")
         };
+        if world.is_pbs(&job.storage) {
+            let remote = world.pbs_remote(&job.storage)?;
+            drop(world);
+            return Self::remote(worker, remote, vmid, kind, now);
+        }
         let file = format!("vzdump-{kind}-{vmid}-{}.{format}{extension}", stamp(now));
         let folder = world
             .dump_dir(&job.storage)
@@ -47,6 +55,27 @@ impl Target {
             volid: format!("{}:backup/{file}", job.storage),
             path: folder.join(file),
             shown,
+            remote: None,
+        })
+    }
+
+    /// A snapshot, named by the node's clock in UTC.
+    fn remote(
+        worker: &Worker,
+        remote: Remote,
+        vmid: u32,
+        kind: &'static str,
+        now: i64,
+    ) -> Result<Self, String> {
+        let word = if kind == "qemu" { "vm" } else { "ct" };
+        let id = remote.id(word, &vmid.to_string(), now);
+        Ok(Self {
+            vmid,
+            kind,
+            volid: remote.volid(&id),
+            path: fetch::temporary(worker, "tar")?,
+            shown: id.dir(),
+            remote: Some((remote, id)),
         })
     }
 
@@ -176,7 +205,13 @@ pub(crate) async fn complete(
         worker
             .point("vzdump:notes", &target.vmid.to_string())
             .await?;
-        if let Err(error) = fs::write(backups::notes_path(&target.path), text) {
+        let added = if target.remote.is_some() {
+            worker.sim.lock().mark_pbs(&target.volid, Some(&text), None)
+        } else {
+            let path = backups::notes_path(&target.path);
+            fs::write(path, text).map_err(|error| error.to_string())
+        };
+        if let Err(error) = added {
             worker.warn(format!("unable to add notes - {error}"));
         }
     }

@@ -4,6 +4,9 @@
 
 use std::io::Read;
 
+use data_encoding::BASE64;
+use serde_json::{Map, Value, json};
+
 /// Type, length and attributes of a root directory: `drwxr-xr-x`, of the first user of an unprivileged container.
 const ROOT: [u64; 4] = [0xd595_6474_e588_acef, 56, 0o40755, 0];
 const HEAD: usize = 56;
@@ -126,6 +129,21 @@ pub(crate) fn list(data: &[u8], dir: &str) -> Result<Option<Vec<Item>>, String> 
         false
     })?;
     Ok(exists.then_some(found))
+}
+
+/// A line of a directory, as the catalogue has it.
+pub(crate) fn listed(archive: &str, item: &Item) -> Value {
+    let mut fields = Map::new();
+    let path = format!("{archive}/{}", item.path);
+    fields.insert("filepath".into(), json!(BASE64.encode(path.as_bytes())));
+    fields.insert("text".into(), json!(item.path.rsplit('/').next()));
+    fields.insert("type".into(), json!(item.kind.to_string()));
+    fields.insert("leaf".into(), json!(item.kind != 'd'));
+    if item.kind == 'f' {
+        fields.insert("size".into(), json!(item.size));
+        fields.insert("mtime".into(), json!(item.mtime));
+    }
+    Value::Object(fields)
 }
 
 /// A file's content.
