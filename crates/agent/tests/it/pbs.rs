@@ -3,6 +3,7 @@
 mod audit;
 mod doctor;
 mod lists;
+mod node;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -90,6 +91,13 @@ impl Site {
         order.as_object_mut().unwrap().extend(more);
         let made = self.control("pbs-snapshot", order).await;
         made["fingerprint"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Sets the server's clock to ours, which simulated time leaves behind.
+    pub(crate) async fn agree(&self) {
+        self.control("pbs-clock", json!({ "offset": 0 })).await;
+        let ahead = self.bench.world.pbs_now() - felhom_agent::clock::now().secs();
+        self.control("pbs-clock", json!({ "offset": -ahead })).await;
     }
 
     pub(crate) async fn run(&self, args: &[&str]) -> Ran {
