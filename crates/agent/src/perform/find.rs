@@ -54,8 +54,7 @@ pub(super) async fn find(
                 if since.elapsed() >= settle {
                     let effect = match server {
                         Server::Node(pve) => effect(pve, mutation).await,
-                        // Whether somebody verified is told with the task that did, and ours is not known.
-                        Server::Backup(_) => EffectSeen::Unknown,
+                        Server::Backup(_) => effect_on_backups(mutation),
                     };
                     return Outcome::Found { upid: None, effect };
                 }
@@ -112,6 +111,16 @@ async fn ours(
         (Some(task), None) => Fresh::One(task.upid),
         (Some(_), Some(_)) => Fresh::Several,
     })
+}
+
+/// A verify leaves its mark by its task alone, which the server lists from the moment that it takes the request. Without one
+/// nothing was begun; and what was verified twice is none the worse.
+fn effect_on_backups(mutation: &Mutation) -> EffectSeen {
+    if matches!(mutation, Mutation::Verify { .. }) {
+        EffectSeen::No
+    } else {
+        EffectSeen::Unknown
+    }
 }
 
 async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {

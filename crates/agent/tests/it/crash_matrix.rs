@@ -75,7 +75,7 @@ impl Progress for Killer {
 
 /// The mutating steps of a job's undisturbed run, in order.
 async fn trace(subject: Subject, origins: &Origins) -> Vec<&'static str> {
-    let bench = Bench::at(subject.speed(), FAST, Some(&origins.of(subject))).await;
+    let bench = origins.bench(subject).await;
     let journal = bench.journal().await;
     let performer = bench.performer();
     let killer = Killer::new(None);
@@ -116,7 +116,7 @@ impl std::fmt::Display for Case {
 }
 
 async fn play(case: &Case, origins: &Origins) -> Result<(), String> {
-    let bench = Bench::at(case.subject.speed(), FAST, Some(&origins.of(case.subject))).await;
+    let bench = origins.bench(case.subject).await;
     let production = bench.production();
     let counts_before = bench.world.counts();
     let dying_and_rising = async {
@@ -231,6 +231,9 @@ async fn check(
         let row = rows.first().ok_or("no record of the restore")?;
         restored_or_nothing(bench, &row.report)?;
         sent_or_not(case, row.report.end)?;
+    }
+    if case.subject == Subject::Verify {
+        crate::pbs::verified_or_undetermined(bench, case.fault.0 == "none").await?;
     }
     let verdicts = verdicts(case.subject, bench).await;
     if verdicts != 1 {

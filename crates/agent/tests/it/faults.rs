@@ -100,7 +100,7 @@ impl Progress for Saboteur<'_> {
 
 /// The steps of a job's undisturbed run, in order.
 async fn steps(subject: Subject, origins: &Origins) -> Vec<(i64, Step)> {
-    let bench = Bench::at(subject.speed(), FAST, Some(&origins.of(subject))).await;
+    let bench = origins.bench(subject).await;
     let journal = bench.journal().await;
     let performer = bench.performer();
     let scribe = Scribe::default();
@@ -141,7 +141,7 @@ async fn cases(origins: &Origins) -> Vec<Case> {
 
 /// Performs the job with its trouble until it ends; an admin mends what does not end by itself.
 async fn play(case: &Case, origins: &Origins) -> Result<(End, String), String> {
-    let bench = Bench::at(case.subject.speed(), FAST, Some(&origins.of(case.subject))).await;
+    let bench = origins.bench(case.subject).await;
     let before = Before::look(&bench);
     let first = disturbed(case, &bench, origins).await;
     mend(case.trouble, &bench).await;

@@ -3,12 +3,18 @@
 mod audit;
 mod doctor;
 mod lists;
+mod node;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
 use felhom_agent::exit::Exit;
+use felhom_agent::journal::VerifyRow;
+use felhom_engine::pbs::{Target, VerifyJob, VerifyRequest, VerifyVerdict, Wanted};
+use felhom_engine::{Job, JobId, JobKind};
+use felhom_ids::Namespace;
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -67,17 +73,7 @@ impl Site {
 
     /// Writes a section on this server into the configuration, `more` below it.
     pub(crate) fn section(&self, storage: &str, store: &str, more: &str) {
-        let (url, pin) = (
-            self.bench.world.pbs_url(),
-            self.bench.world.pbs_fingerprint(),
-        );
-        let text = format!(
-            "\n[pbs.{storage}]\nurl = \"{url}\"\nfingerprint = \"{pin}\"\ndatastore = \"{store}\"\n\
-             token = \"{READER}\"\nsecret_file = \"offsite\"\n{more}\n"
-        );
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.append(true).open(&self.bench.config).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
+        section(&self.bench, storage, store, more);
     }
 
     pub(crate) async fn control(&self, name: &str, order: Value) -> Value {
@@ -95,6 +91,13 @@ impl Site {
         order.as_object_mut().unwrap().extend(more);
         let made = self.control("pbs-snapshot", order).await;
         made["fingerprint"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Sets the server's clock to ours, which simulated time leaves behind.
+    pub(crate) async fn agree(&self) {
+        self.control("pbs-clock", json!({ "offset": 0 })).await;
+        let ahead = self.bench.world.pbs_now() - felhom_agent::clock::now().secs();
+        self.control("pbs-clock", json!({ "offset": -ahead })).await;
     }
 
     pub(crate) async fn run(&self, args: &[&str]) -> Ran {
@@ -118,6 +121,76 @@ impl Site {
         let told = self.control("pbs-corrupt", order).await;
         told["digest"].as_str().unwrap().to_owned()
     }
+}
+
+/// Writes a section on the backup server into the configuration, `more` below it.
+fn section(bench: &Bench, storage: &str, store: &str, more: &str) {
+    let (url, pin) = (bench.world.pbs_url(), bench.world.pbs_fingerprint());
+    let text = format!(
+        "\n[pbs.{storage}]\nurl = \"{url}\"\nfingerprint = \"{pin}\"\ndatastore = \"{store}\"\n\
+         token = \"{READER}\"\nsecret_file = \"offsite\"\n{more}\n"
+    );
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.append(true).open(&bench.config).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// Equips a box beside a copy of a site's world.
+pub(crate) fn equip(bench: &Bench) {
+    let secret_of = bench.world.pbs_tokens()[READER].clone();
+    let directory = bench.config.parent().unwrap();
+    secret(&directory.join("offsite"), &secret_of, 0o600);
+    section(bench, "offsite", "backups", "");
+}
+
+fn target() -> Target {
+    Target {
+        storage: "offsite".parse().unwrap(),
+        datastore: "backups".parse().unwrap(),
+        namespace: Namespace::root(),
+    }
+}
+
+/// A verify of the one backup of a site.
+pub(crate) fn verify_job(bench: &Bench, bits: u64) -> Job {
+    let config = felhom_agent::config::load(&bench.config).unwrap();
+    let request = VerifyRequest {
+        target: target(),
+        wanted: Wanted::Named(vec![NAME.parse().unwrap()]),
+        window: None,
+        known_damage: BTreeMap::new(),
+        no_progress: config.backup.no_progress,
+        settle: config.backup.settle,
+    };
+    Job {
+        id: JobId::from_bits(bits),
+        created: felhom_agent::clock::now(),
+        kind: JobKind::Verify(Box::new(VerifyJob::new(request))),
+    }
+}
+
+/// After a crash: what the journal says of the backup is what the server's list says, or that nobody can say. A good backup is
+/// never accused.
+pub(crate) async fn verified_or_undetermined(bench: &Bench, passes: bool) -> Result<(), String> {
+    let rows = bench.journal().await.verifications(&target()).await;
+    let rows = rows.map_err(|error| error.to_string())?;
+    let accused = |row: &VerifyRow| row.report.verdict != VerifyVerdict::Passed;
+    if rows.iter().any(accused) {
+        return Err(format!("a good backup is accused: {rows:?}"));
+    }
+    if passes && rows.is_empty() {
+        return Err("it was not gone on with".to_owned());
+    }
+    let listed = bench.run(&["pbs", "snapshots"]).await;
+    let record = &listed.data()["servers"][0]["snapshots"][0];
+    let told: Vec<Value> = rows.iter().map(|row| json!(row.report.upid)).collect();
+    if told
+        .first()
+        .is_some_and(|upid| *upid != record["verify_upid"])
+    {
+        return Err(format!("told of {told:?}, and listed is {record}"));
+    }
+    Ok(())
 }
 
 /// The codes of the findings that were printed.

@@ -46,6 +46,8 @@ pub(crate) enum Subject {
     Restore,
     /// A restore whose task ends without its last line, so that what it made is taken back.
     RestoreUndone,
+    /// A backup server verifies a backup.
+    Verify,
 }
 
 impl Subject {
@@ -78,7 +80,7 @@ impl Subject {
     }
 }
 
-pub(crate) const SUBJECTS: [Subject; 14] = [
+pub(crate) const SUBJECTS: [Subject; 15] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::MachineBackup,
@@ -93,6 +95,7 @@ pub(crate) const SUBJECTS: [Subject; 14] = [
     Subject::GuardExpire,
     Subject::Restore,
     Subject::RestoreUndone,
+    Subject::Verify,
 ];
 
 /// The request of a mutation, for holding its answer. A mutation without one here is not covered, and fails the test.
@@ -158,6 +161,10 @@ impl Origins {
         let superseded = several(&directory.path().join("several")).await;
         let guard = guarded(&directory.path().join("guarded")).await;
         let machine = with_machine(&directory.path().join("machine")).await;
+        let site = crate::pbs::Site::with_backup().await;
+        let path = site.bench.world.state_dir().to_owned();
+        site.bench.world.stop().await.unwrap();
+        copy(&path, &directory.path().join("offsite"));
         Self {
             directory,
             volid,
@@ -169,10 +176,20 @@ impl Origins {
         }
     }
 
-    pub(crate) fn of(&self, subject: Subject) -> PathBuf {
+    /// A box beside the world in which the subject begins.
+    pub(crate) async fn bench(&self, subject: Subject) -> Bench {
+        let bench = Bench::at(subject.speed(), FAST, Some(&self.of(subject))).await;
+        if subject == Subject::Verify {
+            crate::pbs::equip(&bench);
+        }
+        bench
+    }
+
+    fn of(&self, subject: Subject) -> PathBuf {
         let name = match subject {
             Subject::Reap => "left",
             Subject::Prune => "several",
+            Subject::Verify => "offsite",
             Subject::MachineBackup | Subject::MachineTest => "machine",
             Subject::GuardConfirm | Subject::GuardAbort | Subject::GuardExpire => "guarded",
             _ => "plain",
@@ -293,6 +310,7 @@ pub(crate) fn make(subject: Subject, bench: &Bench, journal: &Journal, origins: 
         Subject::Restore | Subject::RestoreUndone => {
             restore_job(bench, &origins.installation, &origins.volid, 6)
         }
+        Subject::Verify => crate::pbs::verify_job(bench, 7),
         Subject::Reap => {
             let config = felhom_agent::config::load(&bench.config).unwrap();
             let reap = ReapJob::new(&config.restore_test_policy, origins.leftover.clone());

@@ -92,3 +92,62 @@ fn key(section: &PbsConfig, defined: &StorageConfig) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const PIN: &str = "3b:95:66:51:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb";
+    const KEY: &str = "bb:8f:66:51:00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:ff:00:11:22:33:44:55:66:77:88:99:aa:bb";
+
+    fn told(more: &Value) -> String {
+        let mut defined = json!({
+            "storage": "offsite", "type": "pbs", "content": "backup", "server": "10.0.0.2", "datastore": "store",
+            "namespace": "site", "username": "felhom@pbs!storage", "fingerprint": PIN, "encryption-key": KEY,
+        });
+        let (all, more) = (defined.as_object_mut().unwrap(), more.as_object().unwrap());
+        all.extend(more.clone());
+        all.retain(|_, value| !value.is_null());
+        let defined: StorageConfig = serde_json::from_value(defined).unwrap();
+        let text = format!(
+            "node = \"pve\"\npve = {{ url = \"https://127.0.0.1:8006\", insecure = true }}\n\
+             [principals.agent]\ntoken = \"agent@pve!agent\"\nsecret_file = \"secret\"\n\
+             [pbs.offsite]\nurl = \"https://backup.example\"\nfingerprint = \"{PIN}\"\ndatastore = \"store\"\n\
+             namespace = \"site\"\ntoken = \"felhom@pbs!agent\"\nsecret_file = \"secret\"\n\
+             owner = \"felhom@pbs!storage\"\nkey_fingerprint = \"{KEY}\"\n"
+        );
+        let config = crate::config::parse(std::path::Path::new("/agent.toml"), &text).unwrap();
+        let (storage, section) = config.pbs.iter().next().unwrap();
+        let target = observe::target(storage, section);
+        differs(&target, section, &[defined]).map_or_else(String::new, |one| one.detail)
+    }
+
+    #[test]
+    fn the_same_place_under_another_name_is_the_same() {
+        assert_eq!(told(&json!({})), "");
+        assert_eq!(told(&json!({ "server": "other.example" })), "");
+    }
+
+    #[test]
+    fn each_difference_is_told() {
+        let other = PIN.replace("3b", "3c");
+        for (more, expected) in [
+            (json!({ "type": "dir" }), "it is of type `dir`"),
+            (json!({ "datastore": "other" }), "its datastore is `other`"),
+            (json!({ "namespace": null }), "its namespace is ``"),
+            (json!({ "username": "root@pam" }), "its user is `root@pam`"),
+            (json!({ "fingerprint": other }), "its pinned certificate is"),
+            (json!({ "encryption-key": null }), "it has no key"),
+            (
+                json!({ "encryption-key": KEY.replace("bb:8f", "bb:8e") }),
+                "its key is bb:8e",
+            ),
+            (json!({ "storage": "another" }), "no storage of this name"),
+        ] {
+            let told = told(&more);
+            assert!(told.contains(expected), "{more}: {told}");
+        }
+    }
+}
