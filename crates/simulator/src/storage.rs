@@ -13,6 +13,7 @@ use crate::world::World;
 pub(crate) mod access;
 pub(crate) mod backups;
 pub(crate) mod content;
+pub(crate) mod exports;
 pub(crate) mod retention;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,10 @@ pub(crate) mod volumes;
 #[serde(default)]
 pub(crate) struct Storages {
     pub(crate) definitions: BTreeMap<String, Definition>,
+    /// What other machines export to the node.
+    pub(crate) exports: Vec<exports::Export>,
+    /// Storages that do not behave as they should.
+    pub(crate) reach: BTreeMap<String, exports::Reach>,
     /// Guests' volumes on all storages by their volume id.
     pub(crate) volumes: BTreeMap<String, Volume>,
     /// Which folder below `storage/` stands for a path of the node: definitions come and go, data stays.
@@ -35,7 +40,7 @@ pub(crate) struct Storages {
 /// One entry of `storage.cfg`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Definition {
-    /// `dir` or `lvmthin`.
+    /// `dir`, `lvmthin`, `nfs`, …
     pub(crate) kind: String,
     pub(crate) options: BTreeMap<String, String>,
 }
@@ -113,10 +118,12 @@ impl Storages {
     /// The definition, when it may be used now.
     pub(crate) fn usable(&self, id: &str) -> Result<&Definition, ApiError> {
         let definition = self.definition(id)?;
-        if definition.enabled() {
-            Ok(definition)
-        } else {
-            Err(ApiError::die(format!("storage '{id}' is disabled")))
+        if !definition.enabled() {
+            return Err(ApiError::die(format!("storage '{id}' is disabled")));
+        }
+        match self.reach.get(id) {
+            None | Some(exports::Reach::Online) => Ok(definition),
+            Some(_) => Err(ApiError::die(exports::refusal(id, definition))),
         }
     }
 
@@ -134,6 +141,14 @@ impl Storages {
             name.push('_');
         }
         self.folders.entry(path.to_owned()).or_insert(name);
+    }
+
+    /// Paths of the node that lie on other machines.
+    fn mounted_exports(&self) -> impl Iterator<Item = &str> {
+        let network = self.definitions.values();
+        network
+            .filter(|definition| exports::is_network(&definition.kind))
+            .filter_map(Definition::path)
     }
 
     /// `storage.cfg`, whose digest every entry carries.
@@ -177,11 +192,18 @@ impl World {
                 avail: total - used,
             };
         }
+        if let Some(space) = self.export_space(id) {
+            return space;
+        }
+        let elsewhere: Vec<&str> = self.storage.mounted_exports().collect();
         let folders: u64 = self
             .storage
             .folders
-            .values()
-            .map(|name| crate::guest::tree::size(&self.storage.state.join("storage").join(name)))
+            .iter()
+            .filter(|(path, _)| !elsewhere.contains(&path.as_str()))
+            .map(|(_, name)| {
+                crate::guest::tree::size(&self.storage.state.join("storage").join(name))
+            })
             .sum();
         let raw: u64 = self
             .storage
@@ -215,9 +237,10 @@ impl World {
             )),
         );
         let enabled = definition.enabled();
+        let active = enabled && self.reach(id) == exports::Reach::Online;
         row.insert("enabled".into(), json!(u8::from(enabled)));
-        row.insert("active".into(), json!(u8::from(enabled)));
-        let space = if enabled {
+        row.insert("active".into(), json!(u8::from(active)));
+        let space = if active {
             self.storage_space(id)
         } else {
             Space {
@@ -240,7 +263,9 @@ pub(crate) fn rows(world: &World) -> Vec<Map<String, Value>> {
         .definitions
         .iter()
         .map(|(id, definition)| {
-            let space = world.storage_space(id);
+            // What was not active when the node's statistics were collected has none.
+            let active = definition.enabled() && world.reach(id) == exports::Reach::Online;
+            let space = active.then(|| world.storage_space(id));
             let mut row = Map::new();
             row.insert(
                 "id".into(),
@@ -251,10 +276,14 @@ pub(crate) fn rows(world: &World) -> Vec<Map<String, Value>> {
             row.insert("node".into(), json!(world.node.name));
             row.insert("plugintype".into(), json!(definition.kind));
             row.insert("content".into(), json!(definition.content().join(",")));
-            row.insert("shared".into(), json!(0));
-            row.insert("status".into(), json!("available"));
-            row.insert("disk".into(), json!(space.used));
-            row.insert("maxdisk".into(), json!(space.total));
+            let shared = definition.options.get("shared").is_some_and(|v| v == "1");
+            row.insert("shared".into(), json!(u8::from(shared)));
+            let status = if active { "available" } else { "unknown" };
+            row.insert("status".into(), json!(status));
+            if let Some(space) = space {
+                row.insert("disk".into(), json!(space.used));
+                row.insert("maxdisk".into(), json!(space.total));
+            }
             row
         })
         .collect()

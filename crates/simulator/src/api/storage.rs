@@ -4,6 +4,7 @@ mod config;
 mod content;
 mod list;
 mod options;
+mod reach;
 
 use crate::guest::formats;
 use crate::route::{Kind, Route, Rule, may, need, with};
