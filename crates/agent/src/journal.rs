@@ -3,10 +3,12 @@
 mod guards;
 mod records;
 mod retention;
+mod storages;
 mod suppressions;
 mod volumes;
 
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
+pub use storages::KnownStorage;
 pub use suppressions::Suppression;
 pub use volumes::KeptReport;
 

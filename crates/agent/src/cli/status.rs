@@ -9,18 +9,19 @@ use felhom_ids::{GuestKind, NodeName, Vmid};
 use felhom_proxmox::Pve;
 use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::pve::nodes::NodeStatus;
-use felhom_proxmox::pve::storage::StorageStatus;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, node_now, pve_failure};
 use super::findings::{self, Suppressed};
 use super::snapshot;
+use super::storage;
 use super::text::findings_text;
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::observe;
 use crate::output::{size, table};
+use crate::storages::Observed;
 use crate::volumes::{Known, inventory, known};
 
 /// One guest's line.
@@ -40,7 +41,7 @@ struct Page {
     node: NodeName,
     version: String,
     status: NodeStatus,
-    storages: Vec<StorageStatus>,
+    storages: Vec<Observed>,
     guests: Vec<GuestLine>,
     guards: Vec<(OpenGuard, GuardStanding)>,
     findings: Vec<Finding>,
@@ -65,12 +66,13 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
     let config = performer.config();
     let journal = context.read_journal(config).await?;
     let pve = performer.remotes().of(Principal::Agent);
+    let storages = storage::look_and_note(&performer, journal.as_ref()).await?;
+    let backups = storage::archives(&performer, &storages).await?;
     let look = Look {
         pve,
         journal: journal.as_ref(),
-        archives: observe::archives(pve, None)
-            .await
-            .map_err(|error| pve_failure(&error))?,
+        archives: backups.found,
+        list_is_whole: backups.is_whole,
         volumes: &config.volumes,
         node_now: node_now(pve).await,
     };
@@ -88,7 +90,8 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         Some(journal) => snapshot::open(journal, pve, &config.guard).await?,
         None => Vec::new(),
     };
-    let found = found(journal.as_ref(), &guards).await?;
+    let mut found = found(journal.as_ref(), &guards).await?;
+    found.extend(storages.iter().flat_map(Observed::findings));
     let heard = findings::heard(journal.as_ref(), found).await?;
     Ok(Page {
         node: config.node.clone(),
@@ -101,7 +104,7 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
             .node_status()
             .await
             .map_err(|error| pve_failure(&error))?,
-        storages: pve.storages().await.map_err(|error| pve_failure(&error))?,
+        storages,
         guests,
         guards,
         findings: heard.loud,
@@ -139,9 +142,7 @@ impl Page {
             "memory": { "total": self.status.memory.total, "used": self.status.memory.used },
             "root": { "total": self.status.rootfs.total, "avail": self.status.rootfs.avail },
             "guests": self.guests.iter().map(guest_json).collect::<Vec<_>>(),
-            "storages": self.storages.iter().map(|one| json!({
-                "storage": one.storage, "active": one.active, "total": one.total, "avail": one.avail,
-            })).collect::<Vec<_>>(),
+            "storages": self.storages.iter().map(storage::brief).collect::<Vec<_>>(),
             "guards": snapshot::view(&self.guards),
             "findings": self.findings,
             "suppressed": self.suppressed,
@@ -166,16 +167,7 @@ impl Page {
         for guards in snapshot::lines(&self.guards) {
             page.extend([guards, String::new()]);
         }
-        for one in &self.storages {
-            let state = if one.active { "active" } else { "INACTIVE" };
-            let name = one
-                .storage
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let (avail, total) = (size(one.avail.unwrap_or(0)), size(one.total.unwrap_or(0)));
-            page.push(format!("{name}: {state}, {avail} of {total} free"));
-        }
+        page.extend(self.storages.iter().map(storage::line));
         page.extend(findings_text(&self.findings));
         page.extend(findings::suppressed_lines(&self.suppressed));
         page.join("\n")
@@ -187,6 +179,8 @@ struct Look<'a> {
     pve: &'a Pve,
     journal: Option<&'a Journal>,
     archives: Vec<ArchiveFacts>,
+    /// Whether every storage for backups told what is on it.
+    list_is_whole: bool,
     volumes: &'a VolumePolicy,
     node_now: i64,
 }
@@ -211,7 +205,7 @@ impl Look<'_> {
             .permissions_at(&path)
             .await
             .map_err(|error| pve_failure(&error))?;
-        let shortened = !held.has(&path, "VM.Backup");
+        let shortened = !self.list_is_whole || !held.has(&path, "VM.Backup");
         let record = self.record(guest.vmid, &stored, shortened).await?;
         let (posture, reasons) = posture(&record);
         Ok(GuestLine {

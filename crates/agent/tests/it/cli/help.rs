@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 46] = [
+const COMMANDS: [&str; 48] = [
     "",
     "backup",
     "backup list",
@@ -47,6 +47,8 @@ const COMMANDS: [&str; 46] = [
     "snapshot settle",
     "status",
     "storage",
+    "storage adopt",
+    "storage eject",
     "storage list",
     "task",
     "task watch",
