@@ -23,6 +23,7 @@ mod machines;
 mod power_cut;
 mod restore;
 mod scene;
+mod storages;
 mod story;
 mod support;
 mod volumes;
