@@ -81,7 +81,7 @@ fn defined(
     let silent = || (Answer::None("it was not asked".to_owned()), None);
     let (answer, why) = storages.answers.remove(&id).unwrap_or_else(silent);
     let status = storages.statuses.remove(&id);
-    let backing = seen::backing(&config, None);
+    let backing = seen::backing(&config, storages.filesystem(&config));
     let mut pools = storages.pools.iter();
     let pool = if let Backing::LvmThin { vg, pool } = &backing {
         pools.find(|one| one.vg == *vg && one.lv == *pool).cloned()

@@ -26,6 +26,8 @@ pub(crate) struct Storages {
     pub(crate) definitions: BTreeMap<String, Definition>,
     /// What other machines export to the node.
     pub(crate) exports: Vec<exports::Export>,
+    /// File systems with a mount unit below `/mnt/pve`: the UUID of each by the name of its directory.
+    pub(crate) mounts: BTreeMap<String, String>,
     /// Storages that do not behave as they should.
     pub(crate) reach: BTreeMap<String, exports::Reach>,
     /// Guests' volumes on all storages by their volume id.

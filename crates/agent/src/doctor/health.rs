@@ -113,10 +113,7 @@ fn seen(observed: &Observed, content: &str) -> Option<StorageSeen> {
             Retention::Limited
         },
         path: config.path.clone().filter(|_| config.kind == "dir"),
-        is_mountpoint: config
-            .is_mountpoint
-            .as_deref()
-            .is_some_and(|text| !matches!(text, "0" | "no" | "off" | "false")),
+        is_mountpoint: config.must_be_mounted(),
     })
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use felhom_engine::storages::{Answer, Backing};
 use felhom_ids::{Namespace, NodeName, StorageId};
-use felhom_proxmox::pve::disks::ThinPool;
+use felhom_proxmox::pve::disks::{MountUnit, ThinPool};
 use felhom_proxmox::pve::storage::{ListContent, StorageConfig, StorageStatus};
 use felhom_proxmox::{Error, Pve};
 use tokio::time::timeout;
@@ -35,6 +35,21 @@ pub(crate) struct Storages {
     pub(crate) statuses: BTreeMap<StorageId, StorageStatus>,
     /// The thin pools; none without `Sys.Audit`.
     pub(crate) pools: Vec<ThinPool>,
+    /// The mount units that PVE has made; none without `Sys.Audit`.
+    units: Vec<MountUnit>,
+}
+
+impl Storages {
+    /// The UUID of the file system that a directory lies on. Only where the node checks that something is mounted there can
+    /// it be that of its mount unit.
+    pub(crate) fn filesystem(&self, config: &StorageConfig) -> Option<&str> {
+        let path = config.path.as_deref()?.trim_end_matches('/');
+        if config.kind != "dir" || !config.must_be_mounted() {
+            return None;
+        }
+        let mut units = self.units.iter();
+        units.find(|unit| unit.path == path)?.filesystem()
+    }
 }
 
 /// Looks at all storages. The definitions come first, for which no storage is touched.
@@ -62,20 +77,30 @@ pub(crate) async fn storages(
             .collect(),
         None => each(pve, node, &definitions, patience).await,
     };
-    let pools = match timeout(patience, pve.thin_pools()).await {
-        Ok(Ok(pools)) => pools,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, "no thin-pool metadata");
-            Vec::new()
-        }
-        Err(_) => Vec::new(),
-    };
+    let pools = in_time(patience, pve.thin_pools()).await;
+    let units = in_time(patience, pve.mount_units()).await;
     Ok(Storages {
         definitions,
         answers,
         statuses: statuses.unwrap_or_default(),
         pools,
+        units,
     })
+}
+
+/// What is good to know, and does without.
+async fn in_time<T>(
+    patience: Duration,
+    asked: impl Future<Output = Result<Vec<T>, Error>>,
+) -> Vec<T> {
+    match timeout(patience, asked).await {
+        Ok(Ok(told)) => told,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the node does not tell about its disks");
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
+    }
 }
 
 /// Whether nobody came to answer in time, here or behind the node's front.

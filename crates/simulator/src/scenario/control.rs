@@ -23,6 +23,7 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
         "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
         "protect-archive" => Some(read(body).and_then(|order| protect_archive(sim, &order))),
         "put-export" => Some(read(body).and_then(|order| storages::put_export(sim, order))),
+        "put-mount" => Some(read(body).map(|order| storages::put_mount(sim, order))),
         "remove-export" => Some(read(body).map(|order| storages::remove_export(sim, &order))),
         "storage-state" => Some(read(body).and_then(|order| storages::storage_state(sim, &order))),
         "vzdump-conf" => Some(read(body).map(|order| vzdump_conf(sim, order))),

@@ -52,3 +52,17 @@ pub(super) fn storage_state(sim: &Sim, order: &StorageState) -> Result<Value, St
     world.storage.reach.insert(id.clone(), order.state);
     Ok(json!({ "reach": world.storage.reach }))
 }
+
+/// The node mounts this file system below `/mnt/pve`, whenever its disk is there.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutMount {
+    name: String,
+    uuid: String,
+}
+
+pub(super) fn put_mount(sim: &Sim, order: PutMount) -> Value {
+    let mut world = sim.lock();
+    world.storage.mounts.insert(order.name, order.uuid);
+    json!({ "mounts": world.storage.mounts })
+}

@@ -75,6 +75,50 @@ async fn each_type_has_its_durable_id_and_its_figures() {
     );
 }
 
+/// A disk that the node mounts by its file system's UUID is told from another one; nothing mounted is no disk at all.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_is_known_by_the_uuid_of_its_file_system() {
+    let bench = Bench::new().await;
+    let mount = |uuid: &str| {
+        let order = json!({ "name": "usb", "uuid": uuid });
+        bench.world.control("put-mount", order)
+    };
+    let place = |is_mountpoint| StoragePlace::Dir {
+        path: "/mnt/pve/usb".to_owned(),
+        is_mountpoint,
+    };
+    mount("0f6c-1").await.unwrap();
+    define(&bench, "usb", place(true)).await;
+    define(&bench, "loose", place(false)).await;
+    let data = bench.run(&["storage", "list"]).await.data();
+    let usb = of(&data, "usb");
+    assert_eq!(
+        (&usb["durable_id"], &usb["told_by"]),
+        (&json!("UUID=0f6c-1"), &json!("filesystem"))
+    );
+    assert_eq!(of(&data, "loose")["durable_id"], "path:/mnt/pve/usb");
+    mount("0f6c-2").await.unwrap();
+    assert_eq!(state(&bench, "usb").await, (Exit::Findings, "wrong".into()));
+    mount("0f6c-1").await.unwrap();
+    assert_eq!(state(&bench, "usb").await, (Exit::Done, "attached".into()));
+    // Without the right to ask nobody can say whether it is the same.
+    bench.revoke("FelhomAgent", "Sys.Audit").await;
+    let ran = bench.run(&["storage", "list"]).await;
+    assert_eq!(
+        (ran.exit, &of(&ran.data(), "usb")["state"]),
+        (Exit::Done, &json!("unknown"))
+    );
+    assert!(
+        ran.text().contains("nobody can say whether it is the same"),
+        "{ran:?}"
+    );
+    behave(&bench, "usb", "offline").await;
+    assert_eq!(
+        state(&bench, "usb").await,
+        (Exit::Findings, "detached".into())
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn definitions_are_made_and_read_back() {
     let bench = Bench::new().await;
