@@ -4,12 +4,13 @@ mod away;
 mod decisions;
 mod defined;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use felhom_agent::exit::Exit;
 use felhom_proxmox::pve::storage::{CreateStorage, StoragePlace};
 use felhom_proxmox::{Method, Request};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::*;
 

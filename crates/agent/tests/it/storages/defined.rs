@@ -229,9 +229,8 @@ async fn growth_takes_looks_of_some_days() {
     drop(journal);
     let (exit, nas) = listed(&bench, "nas").await;
     assert_eq!(nas["samples"], 4);
-    let a_day = nas["growth"]["bytes_per_day"].as_f64().unwrap();
-    let off = (a_day / (5.0 * (1_u64 << 30) as f64) - 1.0).abs();
-    assert!(off < 0.01, "{nas}");
+    let a_day = nas["growth"]["bytes_per_day"].as_u64().unwrap();
+    assert!(a_day.abs_diff(5 * GIB) < 5 * GIB / 100, "{nas}");
     // 60 GiB are left: twelve days, so there is time to order a disk.
     assert_eq!(exit, Exit::Findings);
     assert_eq!(doctor(&bench).await, one("storage-fills", "nas"));
