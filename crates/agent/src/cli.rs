@@ -92,9 +92,9 @@ enum Command {
     /// Guarded changes: a snapshot before, confirmed or rolled back after.
     #[command(subcommand)]
     Snapshot(snapshot::SnapshotCommand),
-    /// Storages.
+    /// Storages: which stands under a name, whether it is there, and how full it is.
     #[command(subcommand)]
-    Storage(StorageCommand),
+    Storage(storage::StorageCommand),
     /// Tasks of the node.
     #[command(subcommand)]
     Task(TaskCommand),
@@ -257,12 +257,6 @@ struct ReapArgs {
 }
 
 #[derive(Debug, Subcommand)]
-enum StorageCommand {
-    /// The storages of the node and how full they are.
-    List,
-}
-
-#[derive(Debug, Subcommand)]
 enum TaskCommand {
     /// Follow a task to its end.
     Watch {
@@ -408,7 +402,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Volumes(command) => volumes::run(&context, command).await,
         Command::Pbs(command) => Box::pin(pbs::run(&context, command)).await,
         Command::Snapshot(command) => snapshot::run(&context, command).await,
-        Command::Storage(StorageCommand::List) => storage::list(&context).await,
+        Command::Storage(command) => storage::run(&context, command).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,

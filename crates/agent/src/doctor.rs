@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::observe;
 use crate::remote::Remotes;
+use crate::storages::Observed;
 
 /// What was found.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Examined {
     pub findings: Vec<Finding>,
 }
 
-/// Looks at rights and health. `ours` are guests that the journal knows.
+/// Looks at rights and health. `ours` are guests that the journal knows, `storages` what was seen of them.
 ///
 /// # Errors
 /// When the server cannot be reached, does not know the token, or answers with garbage.
@@ -42,6 +43,7 @@ pub async fn examine(
     remotes: &Remotes,
     journal: Option<&Journal>,
     ours: BTreeSet<Vmid>,
+    storages: &[Observed],
 ) -> Result<Examined, Error> {
     let agent = remotes.of(Principal::Agent);
     let resources = agent.resources().await?;
@@ -75,7 +77,10 @@ pub async fn examine(
     } else {
         Vec::new()
     };
-    findings.extend(health(&health::look(config, remotes, foreign).await?));
+    findings.extend(health(
+        &health::look(config, remotes, foreign, storages).await?,
+    ));
+    findings.extend(storages.iter().flat_map(Observed::findings));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(Examined {
         setting,

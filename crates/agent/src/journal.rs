@@ -4,12 +4,14 @@ mod guards;
 mod kits;
 mod records;
 mod retention;
+mod storages;
 mod suppressions;
 mod verifications;
 mod volumes;
 
 pub use kits::{KeptKit, Stored};
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
+pub use storages::KnownStorage;
 pub use suppressions::Suppression;
 pub use verifications::VerifyRow;
 pub use volumes::KeptReport;

@@ -19,4 +19,5 @@ pub mod privilege;
 pub mod progress;
 pub mod remote;
 pub mod runner;
+pub mod storages;
 pub mod volumes;

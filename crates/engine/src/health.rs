@@ -16,6 +16,10 @@ pub struct StorageHealth {
     pub content: &'static str,
     /// What is known of it; `None` when it is not listed.
     pub seen: Option<StorageSeen>,
+    /// Why it could not be asked, if it could not.
+    pub silent: Option<String>,
+    /// Whether somebody tells already that it is not there, or means it to be away (`storages/findings.rs`).
+    pub absence_told: bool,
 }
 
 /// What is known of a storage.
@@ -162,6 +166,16 @@ fn storage(storage: &StorageHealth) -> Vec<Finding> {
         let hint = format!("pvesm status --storage {id}");
         vec![Finding::new(codes::STORAGE_UNUSABLE, &subject, detail).hint(hint)]
     };
+    if let Some(why) = &storage.silent {
+        return unusable(format!(
+            "nobody can say whether the storage for {} can be used: {why}",
+            storage.purpose
+        ));
+    }
+    let is_there = storage.seen.as_ref().is_some_and(|seen| seen.active);
+    if !is_there && storage.absence_told {
+        return Vec::new();
+    }
     let Some(seen) = &storage.seen else {
         return unusable(format!(
             "the configured storage for {} is not listed: it does not exist, or its token may not see it",

@@ -13,6 +13,7 @@ mod control;
 mod files;
 mod guest_files;
 pub(crate) mod machines;
+mod storages;
 mod virgin;
 
 pub(crate) use control::control;

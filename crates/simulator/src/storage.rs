@@ -13,6 +13,7 @@ use crate::world::World;
 pub(crate) mod access;
 pub(crate) mod backups;
 pub(crate) mod content;
+pub(crate) mod exports;
 pub(crate) mod retention;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,12 @@ pub(crate) struct Storages {
     pub(crate) definitions: BTreeMap<String, Definition>,
     /// What lies in `/etc/pve/priv/storage`, by storage.
     pub(crate) secrets: BTreeMap<String, Secret>,
+    /// What other machines export to the node.
+    pub(crate) exports: Vec<exports::Export>,
+    /// File systems with a mount unit below `/mnt/pve`: the UUID of each by the name of its directory.
+    pub(crate) mounts: BTreeMap<String, String>,
+    /// Storages that do not behave as they should.
+    pub(crate) reach: BTreeMap<String, exports::Reach>,
     /// Guests' volumes on all storages by their volume id.
     pub(crate) volumes: BTreeMap<String, Volume>,
     /// Which folder below `storage/` stands for a path of the node: definitions come and go, data stays.
@@ -49,7 +56,7 @@ pub(crate) struct Secret {
 /// One entry of `storage.cfg`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Definition {
-    /// `dir`, `lvmthin` or `pbs`.
+    /// `dir`, `lvmthin`, `nfs`, `pbs`, …
     pub(crate) kind: String,
     pub(crate) options: BTreeMap<String, String>,
 }
@@ -127,10 +134,12 @@ impl Storages {
     /// The definition, when it may be used now.
     pub(crate) fn usable(&self, id: &str) -> Result<&Definition, ApiError> {
         let definition = self.definition(id)?;
-        if definition.enabled() {
-            Ok(definition)
-        } else {
-            Err(ApiError::die(format!("storage '{id}' is disabled")))
+        if !definition.enabled() {
+            return Err(ApiError::die(format!("storage '{id}' is disabled")));
+        }
+        match self.reach.get(id) {
+            None | Some(exports::Reach::Online) => Ok(definition),
+            Some(_) => Err(ApiError::die(exports::refusal(id, definition))),
         }
     }
 
@@ -148,6 +157,14 @@ impl Storages {
             name.push('_');
         }
         self.folders.entry(path.to_owned()).or_insert(name);
+    }
+
+    /// Paths of the node that lie on other machines.
+    fn mounted_exports(&self) -> impl Iterator<Item = &str> {
+        let network = self.definitions.values();
+        network
+            .filter(|definition| exports::is_network(&definition.kind))
+            .filter_map(Definition::path)
     }
 
     /// `storage.cfg`, whose digest every entry carries.
@@ -201,11 +218,18 @@ impl World {
                 avail: total - used,
             };
         }
+        if let Some(space) = self.export_space(id) {
+            return space;
+        }
+        let elsewhere: Vec<&str> = self.storage.mounted_exports().collect();
         let folders: u64 = self
             .storage
             .folders
-            .values()
-            .map(|name| crate::guest::tree::size(&self.storage.state.join("storage").join(name)))
+            .iter()
+            .filter(|(path, _)| !elsewhere.contains(&path.as_str()))
+            .map(|(_, name)| {
+                crate::guest::tree::size(&self.storage.state.join("storage").join(name))
+            })
             .sum();
         let raw: u64 = self
             .storage
@@ -224,6 +248,16 @@ impl World {
         }
     }
 
+    fn is_shared(&self, definition: &Definition) -> bool {
+        definition.kind == "pbs" || definition.options.get("shared").is_some_and(|v| v == "1")
+    }
+
+    /// Whether the node could use it now.
+    fn is_active(&self, id: &str, definition: &Definition) -> bool {
+        let answers = definition.kind != "pbs" || self.pbs_space(id).is_some();
+        definition.enabled() && self.reach(id) == exports::Reach::Online && answers
+    }
+
     /// A storage's row as the node's list and its status answer it.
     pub(crate) fn storage_status(&self, id: &str) -> Map<String, Value> {
         let mut row = Map::new();
@@ -232,14 +266,12 @@ impl World {
         };
         row.insert("type".into(), json!(definition.kind));
         row.insert("content".into(), json!(definition.content().join(",")));
-        let is_pbs = definition.kind == "pbs";
-        let shared = is_pbs || definition.options.get("shared").is_some_and(|v| v == "1");
-        row.insert("shared".into(), json!(u8::from(shared)));
+        row.insert("shared".into(), json!(u8::from(self.is_shared(definition))));
         let enabled = definition.enabled();
-        let active = enabled && (!is_pbs || self.pbs_space(id).is_some());
+        let active = self.is_active(id, definition);
         row.insert("enabled".into(), json!(u8::from(enabled)));
         row.insert("active".into(), json!(u8::from(active)));
-        let space = if enabled {
+        let space = if active {
             self.storage_space(id)
         } else {
             Space {
@@ -262,7 +294,9 @@ pub(crate) fn rows(world: &World) -> Vec<Map<String, Value>> {
         .definitions
         .iter()
         .map(|(id, definition)| {
-            let space = world.storage_space(id);
+            // What was not active when the node's statistics were collected has none.
+            let active = world.is_active(id, definition);
+            let space = active.then(|| world.storage_space(id));
             let mut row = Map::new();
             row.insert(
                 "id".into(),
@@ -273,15 +307,14 @@ pub(crate) fn rows(world: &World) -> Vec<Map<String, Value>> {
             row.insert("node".into(), json!(world.node.name));
             row.insert("plugintype".into(), json!(definition.kind));
             row.insert("content".into(), json!(definition.content().join(",")));
-            let is_pbs = definition.kind == "pbs";
-            let gone = is_pbs && world.pbs_space(id).is_none();
-            row.insert("shared".into(), json!(u8::from(is_pbs)));
-            row.insert(
-                "status".into(),
-                json!(if gone { "unknown" } else { "available" }),
-            );
-            row.insert("disk".into(), json!(space.used));
-            row.insert("maxdisk".into(), json!(space.total));
+            let shared = world.is_shared(definition);
+            row.insert("shared".into(), json!(u8::from(shared)));
+            let status = if active { "available" } else { "unknown" };
+            row.insert("status".into(), json!(status));
+            if let Some(space) = space {
+                row.insert("disk".into(), json!(space.used));
+                row.insert("maxdisk".into(), json!(space.total));
+            }
             row
         })
         .collect()

@@ -188,7 +188,7 @@ fn where_listed(what: &str) -> Option<&'static str> {
     match what {
         "VMID" => Some("`felhom-agent guests` lists them"),
         "VOLID" => Some(LISTS_BACKUPS),
-        "--storage" => Some("`felhom-agent storage check` lists them"),
+        "--storage" | "STORAGE" => Some("`felhom-agent storage list` lists them"),
         _ => None,
     }
 }

@@ -11,6 +11,7 @@ use felhom_ids::Vmid;
 use serde_json::{Value, json};
 
 use super::context::{Context, journal_failure, pve_failure};
+use super::storage;
 use super::text::findings_text;
 use crate::clock;
 use crate::config::ConfigError;
@@ -54,7 +55,8 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         None => (BTreeSet::new(), Vec::new()),
     };
     let remotes = performer.remotes();
-    let mut examined = examine(config, remotes, journal.as_ref(), guests)
+    let storages = storage::look_and_note(&performer, journal.as_ref()).await?;
+    let mut examined = examine(config, remotes, journal.as_ref(), guests, &storages)
         .await
         .map_err(|error| pve_failure(&error))?;
     let look = Look::begin(config, remotes, journal.as_ref()).await;

@@ -11,12 +11,12 @@ use felhom_ids::{BackupGroup, GuestKind, NodeName, Vmid};
 use felhom_proxmox::Pve;
 use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::pve::nodes::NodeStatus;
-use felhom_proxmox::pve::storage::StorageStatus;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, node_now, pve_failure};
 use super::findings::{self, Suppressed};
 use super::snapshot;
+use super::storage;
 use super::text::findings_text;
 use crate::clock;
 use crate::config::Config;
@@ -25,6 +25,7 @@ use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::observe;
 use crate::output::{size, table};
+use crate::storages::Observed;
 use crate::volumes::{Known, inventory, known};
 
 /// One guest's line.
@@ -44,7 +45,7 @@ struct Page {
     node: NodeName,
     version: String,
     status: NodeStatus,
-    storages: Vec<StorageStatus>,
+    storages: Vec<Observed>,
     servers: Vec<pbs::ServerLine>,
     guests: Vec<GuestLine>,
     guards: Vec<(OpenGuard, GuardStanding)>,
@@ -75,14 +76,15 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         .all()
         .await
         .map_err(|error| journal_failure(&error))?;
+    let storages = storage::look_and_note(&performer, journal.as_ref()).await?;
+    let backups = storage::archives(&performer, &storages).await?;
     let look = Look {
         pve,
         config,
         servers: &servers,
         journal: journal.as_ref(),
-        archives: observe::archives(pve, None)
-            .await
-            .map_err(|error| pve_failure(&error))?,
+        archives: backups.found,
+        list_is_whole: backups.is_whole,
         node_now: node_now(pve).await,
     };
     let listed = observe::guests(pve)
@@ -101,6 +103,7 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
     };
     let mut found = found(journal.as_ref(), &guards).await?;
     found.extend(servers.iter().flat_map(|one| one.findings.iter().cloned()));
+    found.extend(storages.iter().flat_map(Observed::findings));
     let heard = findings::heard(journal.as_ref(), found).await?;
     Ok(Page {
         node: config.node.clone(),
@@ -113,7 +116,7 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
             .node_status()
             .await
             .map_err(|error| pve_failure(&error))?,
-        storages: pve.storages().await.map_err(|error| pve_failure(&error))?,
+        storages,
         servers: pbs::lines(config, journal.as_ref(), &servers).await?,
         guests,
         guards,
@@ -152,9 +155,7 @@ impl Page {
             "memory": { "total": self.status.memory.total, "used": self.status.memory.used },
             "root": { "total": self.status.rootfs.total, "avail": self.status.rootfs.avail },
             "guests": self.guests.iter().map(guest_json).collect::<Vec<_>>(),
-            "storages": self.storages.iter().map(|one| json!({
-                "storage": one.storage, "active": one.active, "total": one.total, "avail": one.avail,
-            })).collect::<Vec<_>>(),
+            "storages": self.storages.iter().map(storage::brief).collect::<Vec<_>>(),
             "backup_servers": self.servers.iter().map(pbs::ServerLine::view).collect::<Vec<_>>(),
             "guards": snapshot::view(&self.guards),
             "findings": self.findings,
@@ -180,16 +181,7 @@ impl Page {
         for guards in snapshot::lines(&self.guards) {
             page.extend([guards, String::new()]);
         }
-        for one in &self.storages {
-            let state = if one.active { "active" } else { "INACTIVE" };
-            let name = one
-                .storage
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let (avail, total) = (size(one.avail.unwrap_or(0)), size(one.total.unwrap_or(0)));
-            page.push(format!("{name}: {state}, {avail} of {total} free"));
-        }
+        page.extend(self.storages.iter().map(storage::line));
         page.extend(self.servers.iter().map(pbs::ServerLine::text));
         page.extend(findings_text(&self.findings));
         page.extend(findings::suppressed_lines(&self.suppressed));
@@ -204,6 +196,8 @@ struct Look<'a> {
     archives: Vec<ArchiveFacts>,
     config: &'a Config,
     servers: &'a [Looked],
+    /// Whether every storage for backups told what is on it.
+    list_is_whole: bool,
     node_now: i64,
 }
 
@@ -227,7 +221,7 @@ impl Look<'_> {
             .permissions_at(&path)
             .await
             .map_err(|error| pve_failure(&error))?;
-        let shortened = !held.has(&path, "VM.Backup");
+        let shortened = !self.list_is_whole || !held.has(&path, "VM.Backup");
         let record = self.record(guest.vmid, &stored, shortened).await?;
         let (posture, reasons) = posture(&record);
         Ok(GuestLine {

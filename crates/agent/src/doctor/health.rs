@@ -1,7 +1,9 @@
 //! How the box is: bridge, pool, storages, clock, certificate, and other people's backup jobs.
 
+use felhom_engine::storages::{Answer, Attachment};
 use felhom_engine::{
-    BridgeHealth, Health, JobOverScratch, Principal, RestoreTestPolicy, StorageHealth, StorageSeen,
+    BridgeHealth, Health, JobOverScratch, Principal, RestoreTestPolicy, Retention, StorageHealth,
+    StorageSeen,
 };
 use felhom_ids::{StorageId, Vmid};
 use felhom_proxmox::pve::jobs::BackupJob;
@@ -9,13 +11,14 @@ use felhom_proxmox::{Error, Pve};
 
 use crate::clock;
 use crate::config::{Config, TrustConfig};
-use crate::observe;
 use crate::remote::Remotes;
+use crate::storages::Observed;
 
 pub(super) async fn look(
     config: &Config,
     remotes: &Remotes,
     foreign: Vec<Vmid>,
+    all: &[Observed],
 ) -> Result<Health, Error> {
     let agent = remotes.of(Principal::Agent);
     let policy = &config.restore_test_policy;
@@ -29,7 +32,7 @@ pub(super) async fn look(
     Ok(Health {
         nodes: agent.nodes().await?.len(),
         insecure: matches!(config.trust, TrustConfig::Insecure),
-        storages: storages(config, agent).await?,
+        storages: storages(config, all),
         bridge: (policy.bridge.clone(), bridge(config, agent).await?),
         pool: (policy.pool.clone(), pool(config, remotes).await?),
         foreign_scratch: foreign,
@@ -70,38 +73,48 @@ async fn pool(config: &Config, remotes: &Remotes) -> Result<Option<bool>, Error>
     }
 }
 
-async fn storages(config: &Config, agent: &Pve) -> Result<Vec<StorageHealth>, Error> {
-    let configured = agent.storage_configs().await?;
-    let listed = agent.storages().await?;
+fn storages(config: &Config, all: &[Observed]) -> Vec<StorageHealth> {
     let look = |id: &StorageId, purpose: &'static str, content: &'static str| {
-        let status = listed
-            .iter()
-            .find(|status| status.storage.as_ref() == Some(id));
-        let settings = configured.iter().find(|one| one.storage == *id);
+        let observed = all.iter().find(|one| one.look.id == *id);
+        let silent = observed.filter(|one| matches!(one.look.answer, Answer::None(_)));
+        // What nothing is remembered of is not missed by the storages' own findings.
+        let told = observed.is_some_and(|one| {
+            one.state() == Attachment::Detached
+                && (one.look.remembered.is_some() || one.look.may_be_away)
+        });
         StorageHealth {
             id: id.clone(),
             purpose,
             content,
-            seen: status.map(|status| StorageSeen {
-                active: status.active,
-                fits: status.content.iter().any(|one| one == content),
-                retention: observe::storage_facts(id, status, settings, None).retention,
-                path: settings.and_then(|settings| settings.path.clone()),
-                is_mountpoint: settings
-                    .and_then(|settings| settings.is_mountpoint.as_deref())
-                    .is_some_and(|text| !matches!(text, "0" | "no" | "off" | "false")),
-            }),
+            seen: observed.and_then(|one| seen(one, content)),
+            silent: silent.and_then(|one| one.why.clone()),
+            absence_told: told,
         }
     };
-    let mut all = vec![look(&config.backup.storage, "backups", "backup")];
+    let mut health = vec![look(&config.backup.storage, "backups", "backup")];
     if config.restore_tests {
-        all.push(look(
+        health.push(look(
             &config.restore_test_policy.target,
             "copies",
             "rootdir",
         ));
     }
-    Ok(all)
+    health
+}
+
+fn seen(observed: &Observed, content: &str) -> Option<StorageSeen> {
+    let config = observed.config.as_ref()?;
+    Some(StorageSeen {
+        active: observed.is_active(),
+        fits: observed.takes(content),
+        retention: if config.keeps_all() {
+            Retention::KeepAll
+        } else {
+            Retention::Limited
+        },
+        path: config.path.clone().filter(|_| config.kind == "dir"),
+        is_mountpoint: config.must_be_mounted(),
+    })
 }
 
 /// Backup jobs that would archive a copy that stands in the scratch range; none where the token may not see them.

@@ -25,6 +25,7 @@ mod pbs;
 mod power_cut;
 mod restore;
 mod scene;
+mod storages;
 mod story;
 mod support;
 mod volumes;

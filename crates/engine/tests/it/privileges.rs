@@ -236,6 +236,8 @@ fn health_tells_what_it_sees() {
             path: path.map(str::to_owned),
             is_mountpoint: false,
         }),
+        silent: None,
+        absence_told: false,
     };
     let well = Health {
         nodes: 1,
@@ -268,6 +270,19 @@ fn health_tells_what_it_sees() {
         }],
         pin_left_s: Some(20 * 24 * 3600),
     };
+    // What the storages' own findings tell is not told twice; what does not answer is neither there nor gone.
+    let mut vanished = storage("nas", "backup", None);
+    (vanished.seen, vanished.absence_told) = (None, true);
+    let mut dead = storage("nfs", "backup", None);
+    dead.silent = Some("it did not answer within 15 s".into());
+    let both = Health {
+        storages: vec![vanished, dead],
+        ..well.clone()
+    };
+    let found = health(&both);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].subject, "storage nfs");
+    assert!(found[0].detail.ends_with("it did not answer within 15 s"));
     let codes: Vec<_> = health(&ill).into_iter().map(|one| one.code).collect();
     let expected = [
         "cluster-unsupported",

@@ -1,4 +1,4 @@
-//! Thin pools, whose *metadata* can run full while there is room for data.
+//! Thin pools, whose *metadata* can run full while there is room for data, and file systems that the node mounts.
 
 use felhom_ids::NodeName;
 use serde::Deserialize;
@@ -35,6 +35,30 @@ pub struct ThinPool {
     pub metadata_used: u64,
 }
 
+/// `GET /nodes/N/disks/directory`: `Sys.Audit` on `/`. The mount units that PVE itself has made, below `/mnt/pve`; whether they
+/// are mounted is not told.
+#[derive(Debug, Clone, Copy)]
+pub struct ListMountUnits;
+
+/// A mount unit.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct MountUnit {
+    /// Where it is mounted.
+    #[serde(deserialize_with = "decode::text")]
+    pub path: String,
+    /// What is, as a rule by the UUID of its file system: `/dev/disk/by-uuid/…`.
+    #[serde(default, deserialize_with = "decode::maybe_text")]
+    pub device: Option<String>,
+}
+
+impl MountUnit {
+    /// The UUID of its file system, if it is mounted by that.
+    pub fn filesystem(&self) -> Option<&str> {
+        let uuid = self.device.as_deref()?.strip_prefix("/dev/disk/by-uuid/")?;
+        (!uuid.is_empty()).then_some(uuid)
+    }
+}
+
 impl Endpoint for ListThinPools {
     type Response = Vec<ThinPool>;
 
@@ -43,7 +67,20 @@ impl Endpoint for ListThinPools {
     }
 }
 
+impl Endpoint for ListMountUnits {
+    type Response = Vec<MountUnit>;
+
+    fn request(&self, node: &NodeName) -> Request {
+        Request::new(Method::Get, &[&"nodes", node, &"disks", &"directory"])
+    }
+}
+
 impl Pve {
+    /// The mount units that PVE has made.
+    pub async fn mount_units(&self) -> Result<Vec<MountUnit>, Error> {
+        self.call(&ListMountUnits).await
+    }
+
     /// All thin pools of the node.
     pub async fn thin_pools(&self) -> Result<Vec<ThinPool>, Error> {
         self.call(&ListThinPools).await

@@ -168,6 +168,12 @@ impl StorageConfig {
         matches!(self.preallocation.as_deref(), Some("falloc" | "full"))
     }
 
+    /// Whether PVE uses the directory only while something is mounted there.
+    pub fn must_be_mounted(&self) -> bool {
+        let said = self.is_mountpoint.as_deref();
+        said.is_some_and(|text| !matches!(text, "0" | "no" | "off" | "false"))
+    }
+
     /// Whether its own retention deletes nothing.
     pub fn keeps_all(&self) -> bool {
         self.prune_backups

@@ -40,6 +40,13 @@ pub(crate) const ROUTES: &[Route] = &[
         params: &[],
         handler: lvmthin,
     },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/disks/directory",
+        rule: AUDIT,
+        params: &[],
+        handler: directory,
+    },
 ];
 
 /// `GET …/disks/list`: a system disk and the disk of the volume group.
@@ -106,4 +113,20 @@ fn lvmthin(call: &Call<'_>) -> Reply {
         "lv": pool.lv, "vg": pool.vg, "lv_size": pool.size, "used": used, "metadata_size": pool.metadata_size,
         "metadata_used": metadata_used,
     }])))
+}
+
+/// `GET …/disks/directory`: the mount units of file systems that were made through the API (pve-storage
+/// `API2/Disks/Directory.pm`).
+#[expect(clippy::unnecessary_wraps, reason = "a handler")]
+fn directory(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let units = world.storage.mounts.iter();
+    let units = units.map(|(name, uuid)| {
+        let escaped = name.replace('-', "\\x2d");
+        json!({
+            "unitfile": format!("/etc/systemd/system/mnt-pve-{escaped}.mount"), "path": format!("/mnt/pve/{name}"),
+            "device": format!("/dev/disk/by-uuid/{uuid}"), "type": "ext4", "options": "defaults",
+        })
+    });
+    Ok(Answer::Data(units.collect()))
 }

@@ -6,6 +6,7 @@ mod file_restore;
 mod hooks;
 mod list;
 mod options;
+mod reach;
 
 use crate::guest::formats;
 use crate::route::{Kind, Route, Rule, may, need, with};

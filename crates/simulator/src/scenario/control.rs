@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::guest_files;
+use super::{guest_files, storages};
 use crate::access::Principal;
 use crate::guest::change::Request;
 use crate::guest::init;
@@ -22,6 +22,10 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
         "pct-set" => Some(read(body).and_then(|order| pct_set(sim, order))),
         "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
         "protect-archive" => Some(read(body).and_then(|order| protect_archive(sim, &order))),
+        "put-export" => Some(read(body).and_then(|order| storages::put_export(sim, order))),
+        "put-mount" => Some(read(body).map(|order| storages::put_mount(sim, order))),
+        "remove-export" => Some(read(body).map(|order| storages::remove_export(sim, &order))),
+        "storage-state" => Some(read(body).and_then(|order| storages::storage_state(sim, &order))),
         "vzdump-conf" => Some(read(body).map(|order| vzdump_conf(sim, order))),
         "vzdump-omits" => Some(read(body).map(|order| vzdump_omits(sim, order))),
         _ => None,

@@ -26,6 +26,7 @@ mod recordings;
 mod refusals;
 mod restores;
 mod snapshots;
+mod storages;
 mod story;
 mod tasks;
 mod world;

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 51] = [
+const COMMANDS: [&str; 53] = [
     "",
     "backup",
     "backup list",
@@ -52,6 +52,8 @@ const COMMANDS: [&str; 51] = [
     "snapshot settle",
     "status",
     "storage",
+    "storage adopt",
+    "storage eject",
     "storage list",
     "task",
     "task watch",

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use super::{hooks, options};
 use crate::call::{Answer, ApiError, Call, Params, Reply};
 use crate::guest::config::sha1;
-use crate::storage::Definition;
 use crate::storage::retention::Retention;
+use crate::storage::{Definition, exports};
 use crate::world::World;
 
 /// Options that only say how a storage is made or reached.
@@ -91,6 +91,7 @@ fn activate(world: &World, id: &str, definition: &Definition) -> Result<(), Stri
     let option = |key: &str| definition.options.get(key).map_or("", String::as_str);
     match definition.kind.as_str() {
         "dir" => Ok(()),
+        "nfs" | "cifs" => world.mount(id, definition),
         "lvmthin" => {
             let pool = &world.storage.pool;
             if option("vgname") == pool.vg && option("thinpool") == pool.lv {
@@ -118,6 +119,7 @@ pub(super) fn create(call: &Call<'_>) -> Reply {
     };
     options::check_new(&definition, &given(call.params))?;
     options::settle_content(&mut definition)?;
+    exports::settle(&mut definition, &id);
     let mut world = call.sim.lock();
     let failed = |text: String| ApiError::die(format!("create storage failed: {text}"));
     if world.storage.definitions.contains_key(&id) {

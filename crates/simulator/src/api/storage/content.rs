@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::reach;
 use crate::call::{Answer, ApiError, Call, Reply};
 use crate::guest::props;
 use crate::storage::access::{self, VolumeName};
@@ -34,18 +36,21 @@ fn vmid(call: &Call<'_>) -> Option<u32> {
         .and_then(|id| u32::try_from(id).ok())
 }
 
-/// `GET …/content`
+/// `GET …/content`. Activates this storage and no other (pve-storage `Storage.pm` `volume_list`).
 pub(super) fn list(call: &Call<'_>) -> Reply {
-    let mut world = call.sim.lock();
-    world.settle(call.sim.clock.now_f64());
     let storage = call.params.need("storage");
-    let rows = world.content_list(
-        call.auth,
-        &storage,
-        call.params.text("content").as_deref(),
-        vmid(call),
-    )?;
-    Ok(Answer::Data(Value::Array(rows)))
+    let (content, vmid) = (call.params.text("content"), vmid(call));
+    let (sim, auth, named) = (Arc::clone(call.sim), call.auth.clone(), storage.clone());
+    reach::after(
+        call.sim,
+        |id, _| id == named,
+        move || {
+            let mut world = sim.lock();
+            world.settle(sim.clock.now_f64());
+            let rows = world.content_list(&auth, &storage, content.as_deref(), vmid)?;
+            Ok(Answer::Data(Value::Array(rows)))
+        },
+    )
 }
 
 /// `POST …/content`
@@ -227,7 +232,7 @@ pub(super) fn delete(call: &Call<'_>) -> Reply {
     else {
         return Ok(Answer::Data(json!(upid)));
     };
-    let sim = std::sync::Arc::clone(call.sim);
+    let sim = Arc::clone(call.sim);
     Ok(Answer::Later(Box::pin(async move {
         let Some(parsed) = crate::tasks::Upid::parse(&upid) else {
             return Ok(Answer::Data(json!(upid)));

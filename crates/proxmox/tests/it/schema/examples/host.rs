@@ -6,7 +6,7 @@ use felhom_ids::{Upid, Vmid};
 use felhom_proxmox::pve::access::GetPermissions;
 use felhom_proxmox::pve::certificates::ListCertificates;
 use felhom_proxmox::pve::cluster::{GetClusterStatus, ListResources, NextId};
-use felhom_proxmox::pve::disks::ListThinPools;
+use felhom_proxmox::pve::disks::{ListMountUnits, ListThinPools};
 use felhom_proxmox::pve::jobs::ListBackupJobs;
 use felhom_proxmox::pve::network::ListInterfaces;
 use felhom_proxmox::pve::nodes::{GetNodeStatus, GetNodeTime, ListNodes};
@@ -26,6 +26,7 @@ pub(super) fn add(examples: &mut Examples) {
     examples.one(&ListBackupJobs);
     examples.one(&ListInterfaces);
     examples.one(&ListThinPools);
+    examples.one(&ListMountUnits);
     examples.one(&GetClusterStatus);
     for kind in ["vm", "storage", "node", "sdn"] {
         examples.pair(
