@@ -235,7 +235,7 @@ async fn head(pbs: &Pbs, download: &Download) -> Result<Head, RemoteError> {
 /// What a refusal says of one file. Whatever else goes wrong says nothing about it.
 fn refused(error: &Error) -> Result<String, RemoteError> {
     let told = remote_error(error);
-    if told.class.is_lasting() {
+    if told.class.is_lasting() || matches!(error, Error::TooLong { .. }) {
         Ok(told.text)
     } else {
         Err(told)
@@ -270,4 +270,51 @@ fn read_manifest(bytes: &[u8], name: &BackupSnapshot) -> Result<Manifest, String
         key: manifest.key_fingerprint,
         signed: manifest.is_signed(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(json: &str) -> Snapshot {
+        snapshot(serde_json::from_str(json).unwrap())
+    }
+
+    const UPID: &str = "UPID:vm:00004F7B:0003D00B:0000001A:6B037E38:verify:x:felhom@pbs!n100:";
+
+    #[test]
+    fn words_that_nobody_knows_are_no_good_news() {
+        let one = listed(&format!(
+            r#"{{"backup-type":"ct","backup-id":"1","backup-time":9,"files":[{{"filename":"index.json.blob"}},
+            {{"filename":"root.pxar.didx","crypt-mode":"sealed"}}],"verification":{{"state":"fine","upid":"{UPID}"}}}}"#
+        ));
+        assert_eq!(one.encryption(), Encryption::Unknown);
+        assert_eq!(one.verification, None);
+    }
+
+    #[test]
+    fn a_record_is_one_that_documents_may_carry() {
+        let target = Target {
+            storage: "offsite".parse().unwrap(),
+            datastore: "store".parse().unwrap(),
+            namespace: "site".parse().unwrap(),
+        };
+        for json in [
+            r#"{"backup-type":"ct","backup-id":"1","backup-time":9,"files":[]}"#.to_owned(),
+            format!(
+                r#"{{"backup-type":"vm","backup-id":"1","backup-time":9,"size":7,"owner":"a@pbs!b","protected":true,
+                "files":[{{"filename":"index.json.blob","crypt-mode":"sign-only"}},
+                {{"filename":"drive-scsi0.img.fidx","crypt-mode":"encrypt"}},{{"filename":"client.log.blob"}}],
+                "verification":{{"state":"ok","upid":"{UPID}"}}}}"#
+            ),
+        ] {
+            let one = listed(&json);
+            let record = snapshot_record(&target, &one);
+            assert_eq!(record.is_backup(), one.is_backup());
+            assert_eq!(record.in_progress, one.is_in_progress());
+            let text = felhom_protocol::write(&record);
+            let read: told::SnapshotRecord = felhom_protocol::read(text.as_bytes()).unwrap();
+            assert_eq!(read, record);
+        }
+    }
 }
