@@ -246,14 +246,18 @@ impl Teller<'_> {
         let mut data = Value::Null;
         for one in printed {
             match one {
-                Printed::Narration(line) if !args.contains(&"--quiet") => (self.say)(&line),
+                Printed::Narration(line) if !args.contains(&"--quiet") => {
+                    let line = self.without_paths(&line);
+                    (self.say)(&line);
+                }
                 Printed::Narration(_) => {}
                 Printed::Document {
                     data: document,
                     text,
                     ..
                 } => {
-                    (self.say)(text.trim_end());
+                    let told = self.without_paths(text.trim_end());
+                    (self.say)(&told);
                     data = document;
                 }
                 Printed::Failure(code, message) => {
@@ -270,6 +274,11 @@ impl Teller<'_> {
         self.chapters
             .push(json!({ "command": told, "exit": exit.code(), "took_ms": took, "data": data }));
         Ok(data)
+    }
+
+    /// Paths of this run are nothing to tell.
+    fn without_paths(&self, text: &str) -> String {
+        text.replace(&self.directory.display().to_string(), "")
     }
 
     /// A restore test, while a volume of somebody else grows as soon as the restore begins to write.

@@ -77,6 +77,10 @@ impl Definition {
         self.content().contains(&kind)
     }
 
+    pub(crate) fn is_shared(&self) -> bool {
+        self.kind == "pbs" || self.options.get("shared").is_some_and(|value| value == "1")
+    }
+
     pub(crate) fn enabled(&self) -> bool {
         self.options.get("disable").is_none_or(|value| value != "1")
     }
@@ -248,10 +252,6 @@ impl World {
         }
     }
 
-    fn is_shared(&self, definition: &Definition) -> bool {
-        definition.kind == "pbs" || definition.options.get("shared").is_some_and(|v| v == "1")
-    }
-
     /// Whether the node could use it now.
     fn is_active(&self, id: &str, definition: &Definition) -> bool {
         let answers = definition.kind != "pbs" || self.pbs_space(id).is_some();
@@ -266,7 +266,7 @@ impl World {
         };
         row.insert("type".into(), json!(definition.kind));
         row.insert("content".into(), json!(definition.content().join(",")));
-        row.insert("shared".into(), json!(u8::from(self.is_shared(definition))));
+        row.insert("shared".into(), json!(u8::from(definition.is_shared())));
         let enabled = definition.enabled();
         let active = self.is_active(id, definition);
         row.insert("enabled".into(), json!(u8::from(enabled)));
@@ -307,7 +307,7 @@ pub(crate) fn rows(world: &World) -> Vec<Map<String, Value>> {
             row.insert("node".into(), json!(world.node.name));
             row.insert("plugintype".into(), json!(definition.kind));
             row.insert("content".into(), json!(definition.content().join(",")));
-            let shared = world.is_shared(definition);
+            let shared = definition.is_shared();
             row.insert("shared".into(), json!(u8::from(shared)));
             let status = if active { "available" } else { "unknown" };
             row.insert("status".into(), json!(status));

@@ -76,7 +76,8 @@ impl Teller<'_> {
     /// A command that holds the server's clock against ours. Simulated time runs ahead of the wall's, so it is set right before.
     async fn pbs(&mut self, args: &[&str], expected: Exit) -> anyhow::Result<Value> {
         let unmoved = self.control("pbs-clock", json!({ "offset": 0 })).await?;
-        let server = unmoved["now"].as_i64().context("the server has no clock")?;
+        let server = at(&unmoved, "/now").and_then(Value::as_i64);
+        let server = server.context("the server has no clock")?;
         let ours = felhom_agent::clock::now().secs();
         self.control("pbs-clock", json!({ "offset": ours - server }))
             .await?;
@@ -104,60 +105,37 @@ impl Teller<'_> {
             write_secret(&file, password)?;
             files.push(file.display().to_string());
         }
+        let [pve, pbs] = files.as_slice() else {
+            bail!("two servers have two passwords");
+        };
         let (server, pin) = (
             self.world.pbs_address().to_string(),
             self.world.pbs_fingerprint(),
         );
         let kit = self.directory.join("kit").display().to_string();
-        let words = |server: &str, pin: &str, pve: &str, pbs: &str, kit: &str| -> Vec<String> {
-            [
-                "--quiet",
-                "enroll",
-                "pbs",
-                "--storage",
-                STORAGE,
-                "--server",
-                server,
-                "--fingerprint",
-                pin,
-                "--datastore",
-                STORE,
-                "--kit",
-                kit,
-                "--admin",
-                "root@pam",
-                "--password-file",
-                pve,
-                "--pbs-admin",
-                "root@pam",
-                "--pbs-password-file",
-                pbs,
-                "--prove",
-                "9001",
-            ]
-            .map(str::to_owned)
-            .to_vec()
-        };
-        let [pve, pbs] = files.as_slice() else {
-            bail!("two servers have two passwords");
-        };
-        let args = words(&server, &pin, pve, pbs, &kit);
-        let told = words(
+        let args = words([&server, &pin, &kit, pve, pbs]);
+        let told = words([
             "192.168.0.180",
             "3B:95:…",
+            "KIT",
             "PVE-PASSWORD",
             "PBS-PASSWORD",
-            "KIT",
-        );
+        ]);
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let told: Vec<&str> = told.iter().map(String::as_str).collect();
         let done = self.agent_as(&args, &told, Exit::Done).await?;
-        let proofs = done["proofs"].to_string();
+        let proofs = at(&done, "/proofs")
+            .map(Value::to_string)
+            .unwrap_or_default();
         self.promise(
             "what is on the server opens with the kit's key, and with nothing else",
             proofs.contains("opens with the kit's key"),
         );
-        // What `enroll pve` does on a box that it set up.
+        self.grant().await
+    }
+
+    /// What `enroll pve` does on a box that it set up.
+    async fn grant(&mut self) -> anyhow::Result<()> {
         let token = self.world.tokens().get("root@pam!root").cloned();
         let token = SecretString::from(token.context("root has no token")?);
         let pve = Token::new("root@pam!root".parse()?, &token);
@@ -231,6 +209,25 @@ impl Teller<'_> {
             .await?;
         Ok(log)
     }
+}
+
+/// The command with server, fingerprint, kit and the two files with passwords.
+fn words([server, pin, kit, pve, pbs]: [&str; 5]) -> Vec<String> {
+    let line = [
+        ["--quiet", "enroll", "pbs", "--storage", STORAGE].as_slice(),
+        &[
+            "--server",
+            server,
+            "--fingerprint",
+            pin,
+            "--datastore",
+            STORE,
+        ],
+        &["--kit", kit, "--admin", "root@pam", "--password-file", pve],
+        &["--pbs-admin", "root@pam", "--pbs-password-file", pbs],
+        &["--prove", "9001"],
+    ];
+    line.concat().into_iter().map(str::to_owned).collect()
 }
 
 /// A word of the newest backup of the first server.

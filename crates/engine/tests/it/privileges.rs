@@ -223,9 +223,8 @@ fn what_is_needed_is_no_excess_and_looking_never_is() {
     assert_eq!(codes, ["excess-dangerous", "excess-privileges"]);
 }
 
-#[test]
-fn health_tells_what_it_sees() {
-    let storage = |id: &str, content: &'static str, path: Option<&str>| StorageHealth {
+fn storage_health(id: &str, content: &'static str, path: Option<&str>) -> StorageHealth {
+    StorageHealth {
         id: id.parse().unwrap(),
         purpose: "backups",
         content,
@@ -238,7 +237,12 @@ fn health_tells_what_it_sees() {
         }),
         silent: None,
         absence_told: false,
-    };
+    }
+}
+
+#[test]
+fn health_tells_what_it_sees() {
+    let storage = storage_health;
     let well = Health {
         nodes: 1,
         insecure: false,
