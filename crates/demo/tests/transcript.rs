@@ -120,7 +120,7 @@ fn write(told: &str) {
     std::fs::write(page(), format!("{before}{told}{behind}")).unwrap();
 }
 
-/// Numbers become `#` (VMIDs stay), units of time `t`, units of size `b`, runs of blanks one.
+/// Fingerprints become `x`, numbers `#` (VMIDs stay), units of time `t`, units of size `b`, runs of blanks one.
 fn normalised(text: &str) -> Vec<String> {
     text.lines()
         .map(|line| {
@@ -139,6 +139,11 @@ fn word(word: &str) -> String {
     }
     if ["B", "KiB", "MiB", "GiB"].contains(&bare) {
         return word.replace(bare, "b");
+    }
+    // Fingerprints and digests are random, and so is how many digits they have.
+    let is_hex = |c: char| c.is_ascii_hexdigit() || c == ':';
+    if bare.len() >= 23 && bare.chars().all(is_hex) {
+        return word.replace(bare, "x");
     }
     let mut out = String::new();
     let mut digits = String::new();

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use felhom_engine::pbs::{self, Expected, Kit, Seen, Target};
-use felhom_engine::{ErrorClass, Finding, Principal, RemoteError, codes};
+use felhom_engine::{ErrorClass, Finding, Principal, RemoteError, Timestamp, codes};
 use felhom_ids::{BackupGroup, Fingerprint, KeyFingerprint, StorageId, Vmid};
 use felhom_proxmox::fetch_leaf;
 use felhom_proxmox::pve::storage::StorageConfig;
@@ -32,6 +32,8 @@ pub(crate) struct Look<'a> {
     pub(crate) definitions: Option<Vec<StorageConfig>>,
     /// The groups of the guests that are to be backed up.
     pub(crate) guests: BTreeSet<BackupGroup>,
+    /// The box's clock, as the node shows it: by that it dates its backups.
+    now: Timestamp,
 }
 
 /// One backup server.
@@ -58,11 +60,15 @@ impl<'a> Look<'a> {
             journal,
             definitions: None,
             guests: BTreeSet::new(),
+            now: clock::now(),
         };
         if config.pbs.is_empty() {
             return look;
         }
         let agent = remotes.of(Principal::Agent);
+        if let Ok(time) = agent.node_time().await {
+            look.now = Timestamp::from_millis(time.time.saturating_mul(1000));
+        }
         look.definitions = agent
             .storage_configs()
             .await
@@ -119,7 +125,7 @@ impl<'a> Look<'a> {
         let key = self.key(storage, section);
         let kit = kit(self.journal, storage, key).await?;
         let expected = self.expected(storage, section, key, kit);
-        let mut findings = pbs::findings(&seen, &expected, clock::now());
+        let mut findings = pbs::findings(&seen, &expected, self.now);
         findings.extend(unusable(&seen, &expected, section, mute.as_ref()));
         if let Some(all) = &self.definitions {
             findings.extend(definition::differs(&seen.target, section, all));

@@ -31,18 +31,18 @@ impl Teller<'_> {
         self.chapter("Encrypted before it leaves; and nobody has verified it yet");
         let to_server = ["backup", "run", "9001", "--storage", STORAGE];
         let backup = volid(&self.agent(&to_server, Exit::Done).await?)?;
-        let listed = self.pbs(&["pbs", "snapshots"], Exit::Findings).await?;
+        let listed = self.agent(&["pbs", "snapshots"], Exit::Findings).await?;
         self.promise(
             "it is encrypted, and its verify state is `none`",
             says(&listed, "encrypted") == "encrypted" && says(&listed, "verify_state") == "none",
         );
-        let audit = self.pbs(&["pbs", "audit"], Exit::Done).await?;
+        let audit = self.agent(&["pbs", "audit"], Exit::Done).await?;
         self.promise(
             "the server can read nothing of it",
             audit.to_string().contains(r#""verdict":"passed""#),
         );
-        self.pbs(&["pbs", "verify"], Exit::Done).await?;
-        let listed = self.pbs(&["pbs", "snapshots"], Exit::Findings).await?;
+        self.agent(&["pbs", "verify"], Exit::Done).await?;
+        let listed = self.agent(&["pbs", "snapshots"], Exit::Findings).await?;
         self.promise("now it is `ok`", says(&listed, "verify_state") == "ok");
 
         self.chapter("It comes back from there, with the rights of the scoped token");
@@ -64,24 +64,13 @@ impl Teller<'_> {
         );
         let name = backup.split_once("backup/").map_or("", |(_, name)| name);
         let failed = self
-            .pbs(&["pbs", "verify", name], Exit::VerdictFailed)
+            .agent(&["pbs", "verify", name], Exit::VerdictFailed)
             .await?;
         self.promise(
             "ours says `failed`, and names the chunk",
             failed.to_string().contains(r#""verdict":"failed""#),
         );
         Ok(())
-    }
-
-    /// A command that holds the server's clock against ours. Simulated time runs ahead of the wall's, so it is set right before.
-    async fn pbs(&mut self, args: &[&str], expected: Exit) -> anyhow::Result<Value> {
-        let unmoved = self.control("pbs-clock", json!({ "offset": 0 })).await?;
-        let server = at(&unmoved, "/now").and_then(Value::as_i64);
-        let server = server.context("the server has no clock")?;
-        let ours = felhom_agent::clock::now().secs();
-        self.control("pbs-clock", json!({ "offset": ours - server }))
-            .await?;
-        self.agent(args, expected).await
     }
 
     async fn control(&self, name: &str, order: Value) -> anyhow::Result<Value> {
