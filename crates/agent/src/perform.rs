@@ -211,9 +211,9 @@ impl Performer {
         };
         let mut tasks = self.remotes.of(principal).tasks(&list).await?;
         if list.vmid.is_some() {
-            // What else was done to the guest tells later which task was the last, whatever the node's clock says.
+            // What else was done to the guest, by whomever, tells later which task was the last, whatever the node's clock says.
             let all = ListTasks { kind: None, ..list };
-            tasks.extend(self.remotes.of(principal).tasks(&all).await?);
+            tasks.extend(self.remotes.of(Principal::Agent).tasks(&all).await?);
         }
         Ok(Outcome::Tasks(
             tasks.into_iter().map(|task| task.upid).collect(),

@@ -215,9 +215,9 @@ impl Mutating {
         self.before.is_some()
     }
 
-    /// The UPIDs that were listed before anything was sent; empty before the first look.
-    pub fn listed_before(&self) -> BTreeSet<Upid> {
-        self.first_listed.clone().unwrap_or_default()
+    /// The UPIDs that were listed before anything was sent; `None` before the first look.
+    pub fn listed_before(&self) -> Option<BTreeSet<Upid>> {
+        self.first_listed.clone()
     }
 
     /// Why the request has not happened yet, when it was tried.

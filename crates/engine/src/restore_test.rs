@@ -298,7 +298,7 @@ impl RestoreTestJob {
                 mutating.record(now, outcome);
                 let upid = mutating.upid().cloned();
                 self.report.start_upid = upid.or(self.report.start_upid.take());
-                self.course.before_start = mutating.listed_before();
+                self.course.before_start = mutating.listed_before().unwrap_or_default();
                 if let Some(ended) = mutating.ended().cloned() {
                     self.started(&ended);
                 }
@@ -563,7 +563,7 @@ impl RestoreTestJob {
     /// The copy did not stay up. That is only a statement about the backup when nobody else touched it.
     fn doubted(&mut self, facts: &ScratchFacts) {
         let before_start = Earlier {
-            restore: self.course.before_start.clone(),
+            restore: Some(self.course.before_start.clone()),
             ..Earlier::default()
         };
         let last = before_start.last(facts).map(|task| &task.upid);

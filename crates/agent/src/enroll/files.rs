@@ -77,8 +77,16 @@ pub(crate) fn append_config(path: &Path, section: &str) -> Result<(), EnrollErro
         Some((_, rest)) if ours => sealed(&format!("{rest}{section}")),
         _ => format!("{}\n{section}", there.trim_end_matches('\n')),
     };
-    let mode = fs::metadata(path).map_err(EnrollError::file(path))?.mode() & 0o777;
-    replace(path, text.as_bytes(), mode).map_err(EnrollError::file(path))
+    let write = || {
+        let facts = fs::metadata(path)?;
+        let owner = rustix::process::geteuid()
+            .is_root()
+            .then(|| (facts.uid(), facts.gid()));
+        let draft = write_draft(path, text.as_bytes(), facts.mode() & 0o777, owner)?;
+        fs::rename(&draft, path)?;
+        fs::File::open(directory(path)?)?.sync_all()
+    };
+    write().map_err(EnrollError::file(path))
 }
 
 /// Removes a file, and its directory if that is empty then and is one for secrets. A file that is gone is no error.
@@ -135,8 +143,14 @@ fn write_draft(
 /// The file's directory, made closed to others if it is not there.
 fn private_directory(path: &Path) -> io::Result<PathBuf> {
     let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(&directory)?;
+    if !directory.exists() {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&directory)?;
+        // A power cut must not take a directory away that is new.
+        if let Some(above) = directory.parent() {
+            fs::File::open(above)?.sync_all()?;
+        }
+    }
     Ok(directory)
 }
 

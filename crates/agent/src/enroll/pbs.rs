@@ -14,7 +14,7 @@ pub mod runbook;
 
 use std::path::PathBuf;
 
-use felhom_ids::{Fingerprint, StorageId, TokenId, UserId};
+use felhom_ids::{Fingerprint, KeyFingerprint, StorageId, TokenId, UserId};
 use felhom_proxmox::pbs::Place;
 use felhom_proxmox::pbs::identities::{Change, Grant};
 use felhom_proxmox::pve::storage::StorageConfig;
@@ -26,6 +26,11 @@ use super::Identity;
 pub const WRITER_ROLE: &str = "DatastoreBackup";
 /// The role of the agent's token: it lists, has verified, and reads.
 pub const READER_ROLE: &str = "DatastoreReader";
+
+/// The comment of a token that was made beside this key's kit.
+pub fn made_with(key: &KeyFingerprint) -> String {
+    format!("{}, key {}", super::MADE, key.short())
+}
 
 /// What shall be there.
 #[derive(Debug, Clone)]
@@ -56,6 +61,13 @@ impl Wanted {
     /// The user that both tokens are of.
     pub fn user(&self) -> &UserId {
         self.writer.token.user()
+    }
+
+    /// Whether a copy of the key goes with each backup: by the definition that is there, else by what is wanted.
+    pub fn has_escrow(&self, there: Option<&StorageConfig>) -> bool {
+        there.map_or(self.master_key.is_some(), |there| {
+            there.master_key.is_some()
+        })
     }
 
     /// All grants: a token has only what is granted to it *and* to its user.

@@ -13,9 +13,9 @@ use crate::world::{ScratchFacts, TaskFacts};
 /// The tasks of a VMID that were listed before ours.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Earlier {
-    /// Before we asked for the restore.
+    /// Before we asked for the restore; `None` where nobody looked.
     #[serde(default)]
-    pub restore: BTreeSet<Upid>,
+    pub restore: Option<BTreeSet<Upid>>,
     /// Before we asked for the removal, the last time that we did.
     #[serde(default)]
     pub destroy: BTreeSet<Upid>,
@@ -24,7 +24,7 @@ pub struct Earlier {
 impl Earlier {
     /// The last task on the VMID; `None` when none is known.
     pub fn last<'a>(&self, facts: &'a ScratchFacts) -> Option<&'a TaskFacts> {
-        let known = [&self.destroy, &self.restore].into_iter();
+        let known = std::iter::once(&self.destroy).chain(&self.restore);
         let mut known = known.filter(|earlier| !earlier.is_empty());
         known
             .find_map(|earlier| {
@@ -32,6 +32,15 @@ impl Earlier {
                 late.find(|task| !earlier.contains(&task.upid))
             })
             .or_else(|| facts.tasks.last())
+    }
+
+    /// The tasks that came after our request for the restore and that no look before our removal showed, in the order of the
+    /// clock; `None` where nobody looked before the restore.
+    pub fn later<'a>(&self, facts: &'a ScratchFacts) -> Option<Vec<&'a TaskFacts>> {
+        let before = self.restore.as_ref()?;
+        let is_later =
+            |task: &&TaskFacts| !before.contains(&task.upid) && !self.destroy.contains(&task.upid);
+        Some(facts.tasks.iter().filter(is_later).collect())
     }
 }
 
@@ -70,7 +79,7 @@ mod tests {
         let facts = listed(&["vzrestore", "vzdestroy"]);
         assert_eq!(kind(&Earlier::default(), &facts), Some("vzdestroy"));
         let mut earlier = Earlier {
-            restore: BTreeSet::from([facts.tasks[1].upid.clone()]),
+            restore: Some(BTreeSet::from([facts.tasks[1].upid.clone()])),
             ..Earlier::default()
         };
         assert_eq!(kind(&earlier, &facts), Some("vzrestore"));
@@ -85,10 +94,24 @@ mod tests {
     fn where_nothing_came_after_a_request_the_one_before_it_counts() {
         let facts = listed(&["vzrestore", "vzdestroy"]);
         let earlier = Earlier {
-            restore: BTreeSet::from([facts.tasks[1].upid.clone()]),
+            restore: Some(BTreeSet::from([facts.tasks[1].upid.clone()])),
             destroy: facts.upids(),
         };
         assert_eq!(kind(&earlier, &facts), Some("vzrestore"));
         assert_eq!(kind(&earlier, &listed(&[])), None);
+    }
+
+    #[test]
+    fn whatever_came_after_our_restore_is_seen_wherever_the_clock_puts_it() {
+        // The clock was set back after our restore, and then somebody started the guest.
+        let facts = listed(&["vzdump", "vzstart", "vzrestore"]);
+        let earlier = Earlier {
+            restore: Some(BTreeSet::from([facts.tasks[0].upid.clone()])),
+            ..Earlier::default()
+        };
+        let later = earlier.later(&facts).unwrap();
+        let kinds: Vec<&str> = later.iter().map(|task| task.upid.kind()).collect();
+        assert_eq!(kinds, ["vzstart", "vzrestore"]);
+        assert_eq!(Earlier::default().later(&facts), None);
     }
 }

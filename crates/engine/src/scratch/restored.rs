@@ -12,7 +12,7 @@ use crate::scratch::standing::Lease;
 use crate::scratch::tenure::Tenure;
 use crate::scratch::told::{listed, of_another, orphans};
 use crate::time::Timestamp;
-use crate::world::{Existence, ScratchFacts};
+use crate::world::{Existence, ScratchFacts, TaskFacts};
 
 impl Lease {
     /// A lease of one VMID that a command named, for a restore that stays.
@@ -54,17 +54,28 @@ impl Lease {
         if facts.state.as_ref().is_none_or(|state| state.running) {
             return Some("it was started".to_owned());
         }
+        let touched = |task: &TaskFacts| format!("`{}` touched it after the restore", task.upid);
+        // However the node's clock was set, everything that was not there before must be ours.
+        if let Some(later) = self.earlier.later(facts)
+            && let Some(stranger) = later.into_iter().find(|task| !self.is_ours(&task.upid))
+        {
+            return Some(touched(stranger));
+        }
         let Some(last) = self.earlier.last(facts) else {
             return Some("which task touched it last cannot be seen".to_owned());
         };
+        (!self.is_ours(&last.upid)).then(|| touched(last))
+    }
+
+    /// Whether a task is our restore or our removal: the one that is known, one of the same user that an answer which was lost
+    /// may have started, or, where no answer named any, one of that kind.
+    fn is_ours(&self, upid: &Upid) -> bool {
         let is = |ours: &Option<Upid>, of_its_kind: bool| match ours {
-            Some(ours) => *ours == last.upid,
-            // The answer that named it was lost.
+            Some(ours) => ours == upid || of_its_kind && ours.user() == upid.user(),
             None => of_its_kind,
         };
-        let destroys = matches!(last.upid.kind(), "vzdestroy" | "qmdestroy");
-        let untouched = is(&self.restore, is_restore(&last.upid)) || is(&self.destroy, destroys);
-        (!untouched).then(|| format!("`{}` touched it after the restore", last.upid))
+        let destroys = matches!(upid.kind(), "vzdestroy" | "qmdestroy");
+        is(&self.restore, is_restore(upid)) || is(&self.destroy, destroys)
     }
 
     /// Whether a stub without a mark is proven to be what our failed restore of a virtual machine left: its shape, no lock, no
@@ -80,7 +91,13 @@ impl Lease {
             let known = [&self.restore, &self.destroy];
             !last.running && known.into_iter().flatten().any(|upid| *upid == last.upid)
         });
-        self.tenure == Tenure::Named && config.is_restore_stub() && empty && stopped && ours
+        let untouched = self.touched(facts).is_none();
+        self.tenure == Tenure::Named
+            && config.is_restore_stub()
+            && empty
+            && stopped
+            && ours
+            && untouched
     }
 }
 

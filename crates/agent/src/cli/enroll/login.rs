@@ -76,7 +76,11 @@ pub(super) async fn ticket(asked: &Asked<'_>, door: &Door) -> Result<Ticket, Fai
             let message = format!("the server wants a second factor of `{admin}`");
             return Err(
                 Failure::new(Exit::Permission, "second-factor", message).hint(
-                    "give it by `--second-factor-file FILE`, or `-` for a line of standard input",
+                    if of_pve {
+                        "give it by `--second-factor-file FILE`, or `-` for a line of standard input"
+                    } else {
+                        "give it by `--pbs-second-factor-file FILE`, or `-` for a line of standard input"
+                    },
                 ),
             );
         };
@@ -166,5 +170,5 @@ fn secret(path: &Path) -> Result<SecretString, Failure> {
 fn unseen() -> Failure {
     let message = "a password is not read from a terminal that would show it";
     Failure::new(Exit::Usage, "password", message)
-        .hint("systemd-ask-password | felhom-agent enroll pve … --password-file -")
+        .hint("systemd-ask-password | felhom-agent enroll … --password-file -, the rest of the command as it was")
 }

@@ -184,14 +184,21 @@ fn wanted(args: &PbsArgs, config: &Config) -> Result<Wanted, Failure> {
             store: parse("--datastore", &args.datastore)?,
             namespace: parse("--namespace", &args.namespace)?,
         },
-        writer: identity(node.to_string(), format!("pbs-{storage}-storage"))?,
-        reader: identity(format!("{node}-agent"), format!("pbs-{storage}"))?,
+        // A box may have several storages on one server, each with tokens of its own.
+        writer: identity(
+            format!("{node}-{storage}"),
+            format!("pbs-{storage}-storage"),
+        )?,
+        reader: identity(format!("{node}-{storage}-agent"), format!("pbs-{storage}"))?,
         kit: std::path::absolute(&kit).unwrap_or(kit),
         master_key,
         config: path,
         storage,
     })
 }
+
+/// An RSA key of 4096 bits has 550 bytes in the form that PEM carries, and one of 3072 bits 422; this many base64 digits are between.
+const MASTER_KEY_DIGITS: usize = 700;
 
 /// The public half, and nothing that looks like the private one: that must never come near the box.
 fn master_key(path: &Path) -> Result<String, Failure> {
@@ -203,11 +210,21 @@ fn master_key(path: &Path) -> Result<String, Failure> {
             "keep it off this box; `openssl rsa -in FILE -pubout` makes the public half, which is what is wanted",
         ));
     }
-    if !pem.trim_start().starts_with("-----BEGIN PUBLIC KEY-----") {
-        return Err(
-            fail(format!("`{}` is no public key in PEM form", path.display()))
-                .hint("it begins with `-----BEGIN PUBLIC KEY-----`; see `openssl rsa -pubout`"),
-        );
+    let body = pem
+        .trim()
+        .strip_prefix("-----BEGIN PUBLIC KEY-----")
+        .and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"));
+    let Some(body) = body else {
+        let message = format!("`{}` is no public key in PEM form", path.display());
+        return Err(fail(message)
+            .hint("it begins with `-----BEGIN PUBLIC KEY-----`; see `openssl rsa -pubout`"));
+    };
+    // Every backup would fail with `data too large for key size`: what is encrypted is the key's whole file.
+    let digits = body.chars().filter(|c| !c.is_whitespace()).count();
+    if digits < MASTER_KEY_DIGITS {
+        let message = format!("`{}` holds a key of less than 4096 bits", path.display());
+        return Err(fail(message)
+            .hint("openssl genrsa -out master.pem 4096, on another machine; every backup would fail with a shorter one"));
     }
     Ok(pem)
 }
@@ -295,7 +312,13 @@ fn document(args: &PbsArgs, wanted: &Wanted, done: &Done) -> Value {
         "kit": wanted.kit,
         "steps": done.steps.iter().map(step).collect::<Vec<_>>(),
         "proofs": done.proofs,
+        "proven": proven(done),
     })
+}
+
+/// Whether a backup was made and read back.
+fn proven(done: &Done) -> bool {
+    done.proofs.len() > 1
 }
 
 fn text(args: &PbsArgs, wanted: &Wanted, done: &Done) -> String {
@@ -314,6 +337,17 @@ fn text(args: &PbsArgs, wanted: &Wanted, done: &Done) -> String {
     lines.push(format!(
         "  print {kit}/recovery.txt, keep it off the box, then: felhom-agent pbs kit --storage {} --stored-by NAME",
         wanted.storage
+    ));
+    if !proven(done) {
+        lines.push(
+            "not proven yet: the same command with `--prove VMID` backs a guest up and reads a part of it back with the kit's key"
+                .to_owned(),
+        );
+    }
+    lines.push(format!(
+        "what is kept is the server's to say, by a prune job there: proxmox-backup-manager prune-job create felhom-{} --store {} \
+         --schedule daily --keep-daily 14 --keep-weekly 8 --keep-monthly 12",
+        wanted.storage, wanted.place.store
     ));
     lines.push(format!(
         "next: felhom-agent enroll pve, once more: it grants the agent's tokens what they need on `{0}`; then \

@@ -26,7 +26,7 @@ pub enum KitSeen {
     Key {
         /// Its fingerprint.
         fingerprint: KeyFingerprint,
-        /// Whether there is a page that has this fingerprint on it.
+        /// Whether the page beside it is the one that belongs there.
         page: bool,
     },
     /// Something else, or not to be read; why.
@@ -38,8 +38,8 @@ pub fn key_file(kit: &Path) -> PathBuf {
     kit.join(KEY)
 }
 
-/// Looks at what is there.
-pub fn look(kit: &Path) -> KitSeen {
+/// Looks at what is there; `page` makes the page that belongs beside the key.
+pub fn look(kit: &Path, page: impl Fn(&Key, &SecretString) -> SecretString) -> KitSeen {
     let path = key_file(kit);
     match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return KitSeen::Missing,
@@ -49,15 +49,23 @@ pub fn look(kit: &Path) -> KitSeen {
         Ok(_) => {}
     }
     match read(kit) {
-        Ok((key, _)) => {
-            let fingerprint = key.fingerprint();
-            let page = fs::read_to_string(kit.join(PAGE)).map(SecretString::from);
-            let page =
-                page.is_ok_and(|page| page.expose_secret().contains(&fingerprint.to_string()));
-            KitSeen::Key { fingerprint, page }
+        Ok((key, text)) => {
+            let there = fs::read_to_string(kit.join(PAGE)).map(SecretString::from);
+            let wanted = page(&key, &text);
+            KitSeen::Key {
+                fingerprint: key.fingerprint(),
+                page: there.is_ok_and(|there| is_same(&there, &wanted)),
+            }
         }
         Err(error) => KitSeen::Foreign(error.to_string()),
     }
+}
+
+/// Whether two pages differ in nothing but when they were made.
+fn is_same(one: &SecretString, other: &SecretString) -> bool {
+    let lasting = |line: &&str| !line.starts_with("Made ");
+    let one = one.expose_secret().lines().filter(lasting);
+    one.eq(other.expose_secret().lines().filter(lasting))
 }
 
 /// The key, and its file's text as PVE takes it.
@@ -108,21 +116,27 @@ mod tests {
 
     use super::*;
 
+    fn seen(kit: &Path) -> KitSeen {
+        look(kit, |key, _| {
+            format!("Made now\nkey {}\n", key.fingerprint()).into()
+        })
+    }
+
     #[test]
     fn a_key_is_written_once_closed_to_others_and_never_replaced() {
         let above = tempfile::tempdir().unwrap();
         let kit = above.path().join("kit");
-        assert_eq!(look(&kit), KitSeen::Missing);
+        assert_eq!(seen(&kit), KitSeen::Missing);
         let fingerprint = make(&kit, 1_800_000_000, "offsite").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!((mode(&kit), mode(&key_file(&kit))), (0o700, 0o600));
-        let seen = |page| KitSeen::Key { fingerprint, page };
-        assert_eq!(look(&kit), seen(false));
+        let as_key = |page| KitSeen::Key { fingerprint, page };
+        assert_eq!(seen(&kit), as_key(false));
         let before = fs::read(key_file(&kit)).unwrap();
         assert!(make(&kit, 1_800_000_000, "offsite").is_err());
         assert_eq!(fs::read(key_file(&kit)).unwrap(), before);
-        write_page(&kit, &format!("key {fingerprint}\n").into()).unwrap();
-        assert_eq!(look(&kit), seen(true));
+        write_page(&kit, &format!("Made then\nkey {fingerprint}\n").into()).unwrap();
+        assert_eq!(seen(&kit), as_key(true));
         assert_eq!(mode(&kit.join(PAGE)), 0o600);
     }
 
@@ -131,7 +145,7 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         let kit = above.path();
         fs::write(kit.join(".key.json.new"), "{").unwrap();
-        assert_eq!(look(kit), KitSeen::Missing);
+        assert_eq!(seen(kit), KitSeen::Missing);
         make(kit, 0, "x").unwrap();
         assert!(!kit.join(".key.json.new").exists());
     }
@@ -141,7 +155,7 @@ mod tests {
         let above = tempfile::tempdir().unwrap();
         for text in ["", "{}", r#"{"kdf":null,"data":"AAAA"}"#] {
             fs::write(key_file(above.path()), text).unwrap();
-            assert!(matches!(look(above.path()), KitSeen::Foreign(_)), "{text}");
+            assert!(matches!(seen(above.path()), KitSeen::Foreign(_)), "{text}");
         }
     }
 }

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 
 use super::super::look::{Secret, read_secret};
 use super::kit::{self, KitSeen};
+use super::page::page;
 use super::{Identity, Wanted};
 
 /// Everything that the plan is made from.
@@ -83,12 +84,16 @@ pub async fn look(
         }
         None => None,
     };
+    let escrow = wanted.has_escrow(definition.as_ref().and_then(Option::as_ref));
+    let kit = kit::look(&wanted.kit, |key, text| {
+        page(wanted, (key, text), escrow, "")
+    });
     Ok(Seen {
         server,
         reader,
         writer,
         definition,
-        kit: kit::look(&wanted.kit),
+        kit,
         configured,
     })
 }

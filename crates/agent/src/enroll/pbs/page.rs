@@ -7,7 +7,14 @@ use super::Wanted;
 use super::runbook::word;
 
 /// The page. It holds the key and is as secret as that.
-pub fn page(wanted: &Wanted, key: &Key, key_text: &SecretString, made: &str) -> SecretString {
+///
+/// `escrow` says whether a copy of the key goes with each backup.
+pub fn page(
+    wanted: &Wanted,
+    (key, key_text): (&Key, &SecretString),
+    escrow: bool,
+    made: &str,
+) -> SecretString {
     let fingerprint = key.fingerprint();
     let storage = &wanted.storage;
     let (server, port, store) = (&wanted.server, wanted.port, &wanted.place.store);
@@ -17,7 +24,7 @@ pub fn page(wanted: &Wanted, key: &Key, key_text: &SecretString, made: &str) -> 
     } else {
         (namespace.to_string(), format!(" --ns {namespace}"))
     };
-    let escrow = if wanted.master_key.is_some() {
+    let escrow = if escrow {
         "A copy of the key under the master key goes with each backup\n\
          (rsa-encrypted.key): its private half opens it, see\n\
          `proxmox-backup-client key import-with-master-key`.\n"

@@ -5,10 +5,10 @@ use felhom_proxmox::pve::storage::{CreateStorage, PbsPlace, StoragePlace};
 use felhom_proxmox::{Delivery, Error, Pbs, Pve};
 use secrecy::SecretString;
 
-use super::super::{EnrollError, MADE, files};
+use super::super::{EnrollError, files};
 use super::kit::{self, KitSeen};
 use super::look::{Seen, look};
-use super::{Step, Wanted, page, plan, runbook};
+use super::{Step, Wanted, made_with, page, plan, runbook};
 use crate::{clock, config, credentials};
 
 /// Looking again finds what a lost secret or a lost answer left to do; more rounds than this mean that somebody undoes it.
@@ -41,7 +41,7 @@ impl Session<'_> {
     /// # Errors
     /// When a server does not answer.
     pub async fn look(&self, wanted: &Wanted) -> Result<Seen, EnrollError> {
-        let configured = is_configured(wanted);
+        let configured = is_configured(wanted)?;
         let seen = look(wanted, self.door, self.admin, Some(self.pve), configured).await?;
         Ok(seen)
     }
@@ -82,7 +82,11 @@ impl Session<'_> {
             Step::WritePage => {
                 let (key, text) = kit::read(&wanted.kit)?;
                 let made = clock::local(clock::now());
-                kit::write_page(&wanted.kit, &page::page(wanted, &key, &text, &made))
+                let all = self.pve.storage_configs().await?;
+                let there = all.iter().find(|one| one.storage == wanted.storage);
+                let escrow = wanted.has_escrow(there);
+                let page = page::page(wanted, (&key, &text), escrow, &made);
+                kit::write_page(&wanted.kit, &page)
             }
             Step::Change(change) => {
                 self.admin()?.call(change).await?;
@@ -99,14 +103,15 @@ impl Session<'_> {
                 }
                 let issue = IssueToken {
                     token: token.clone(),
-                    comment: MADE.to_owned(),
+                    comment: made_with(&kit::read(&wanted.kit)?.0.fingerprint()),
                 };
                 let issued = admin.call(&issue).await?;
                 files::write_secret(secret, &issued.0)
             }
             Step::Define => self.define(wanted).await,
             Step::WriteConfig => {
-                let section = runbook::section(wanted, &kit::look(&wanted.kit));
+                let key = kit::read(&wanted.kit)?.0.fingerprint();
+                let section = runbook::section(wanted, Some(&key));
                 files::append_config(&wanted.config, &section)
             }
             Step::Forget(path) => files::remove(path),
@@ -150,9 +155,11 @@ fn pbs_place(wanted: &Wanted, key: SecretString) -> Result<PbsPlace, EnrollError
     })
 }
 
-/// Whether the configuration has the section. One that cannot be read has none: appending to it will tell.
-pub fn is_configured(wanted: &Wanted) -> bool {
-    config::load(&wanted.config).is_ok_and(|config| config.pbs.contains_key(&wanted.storage))
+/// Whether the configuration has the section. Nothing is appended to one that cannot be read.
+fn is_configured(wanted: &Wanted) -> Result<bool, EnrollError> {
+    let config = config::load(&wanted.config)
+        .map_err(|error| EnrollError::Refused(vec![error.to_string()]))?;
+    Ok(config.pbs.contains_key(&wanted.storage))
 }
 
 fn key_in_use(wanted: &Wanted, seen: &Seen) -> String {

@@ -5,7 +5,7 @@ use felhom_proxmox::pbs::identities::{Change, Grant};
 use super::super::look::Secret;
 use super::kit::KitSeen;
 use super::look::{Seen, ServerSeen};
-use super::{Step, Wanted};
+use super::{Step, Wanted, made_with};
 use crate::enroll::MADE;
 
 /// The steps in their order: kit, users, tokens and grants on the server, the storage, the configuration.
@@ -56,7 +56,8 @@ impl Planner<'_> {
                 let (storage, kit) = (&self.wanted.storage, self.wanted.kit.display());
                 self.refuse(format!(
                     "storage `{storage}` is defined already and its key is in no kit at `{kit}`: as root on the node, \
-                     `install -D -m 600 /etc/pve/priv/storage/{storage}.enc {kit}/key.json`, then run this again"
+                     `install -d -m 700 {kit} && install -m 600 /etc/pve/priv/storage/{storage}.enc {kit}/key.json`, then run \
+                     this again"
                 ));
             }
             KitSeen::Missing => self.steps.extend([Step::MakeKit, Step::WritePage]),
@@ -81,6 +82,12 @@ impl Planner<'_> {
                 "storage `{storage}` pins another certificate than `--fingerprint` names: if the server has a new one, \
                  `pvesm set {storage} --fingerprint {}`",
                 self.wanted.fingerprint
+            ));
+        }
+        if self.wanted.master_key.is_some() && there.master_key.is_none() {
+            self.refuse(format!(
+                "storage `{storage}` was defined without a master key: `pvesm set {storage} --master-pubkey FILE` gives it one, \
+                 and only backups from then on carry a copy of the key"
             ));
         }
         let key = there.encryption_key.as_deref();
@@ -150,6 +157,16 @@ impl Planner<'_> {
         }
     }
 
+    /// Two boxes may have the same name: ours is only what was made with the key of this kit.
+    fn is_of_this_kit(&self, comment: Option<&str>) -> bool {
+        match &self.seen.kit {
+            KitSeen::Key { fingerprint, .. } => {
+                comment.map(str::trim) == Some(made_with(fingerprint).as_str())
+            }
+            KitSeen::Missing | KitSeen::Foreign(_) => false,
+        }
+    }
+
     fn token(
         &mut self,
         server: &ServerSeen,
@@ -177,10 +194,10 @@ impl Planner<'_> {
                 ));
             }
             Some(_) if !needed || *worth == Secret::Good => return,
-            Some(there) if there.comment.as_deref().map(str::trim) != Some(MADE) => {
+            Some(there) if !self.is_of_this_kit(there.comment.as_deref()) => {
                 return self.refuse(format!(
-                    "token `{token}` is there already, was not made by enrolling, and its secret is not in `{}`: put it there, \
-                     or name another token",
+                    "token `{token}` is there already, was not made with the key of this kit, and its secret is not in `{}`: put it \
+                     there, or name another `--user` or `--storage`",
                     identity.secret.display()
                 ));
             }

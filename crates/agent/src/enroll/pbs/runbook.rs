@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use felhom_ids::TokenId;
+use felhom_ids::{KeyFingerprint, TokenId};
 use felhom_proxmox::pbs::identities::Change;
 
-use super::kit::{self, KitSeen};
+use super::kit;
 use super::{Step, Wanted};
 use crate::enroll::MADE;
 pub(super) use crate::enroll::runbook::{quote, word};
@@ -52,7 +52,7 @@ pub fn command(wanted: &Wanted, step: &Step) -> String {
         Step::WriteConfig => format!(
             "cat >> {} <<'EOF'\n{}\nEOF",
             word(&wanted.config.display().to_string()),
-            section(wanted, &kit::look(&wanted.kit)).trim_end()
+            section(wanted, key_of(wanted).as_ref()).trim_end()
         ),
         Step::Forget(path) => format!("rm -f {}", word(&path.display().to_string())),
     }
@@ -151,8 +151,14 @@ pub fn script(wanted: &Wanted, steps: &[Step]) -> String {
     lines.join("\n")
 }
 
+/// The key that lies in the kit, once there is one.
+fn key_of(wanted: &Wanted) -> Option<KeyFingerprint> {
+    let read = kit::read(&wanted.kit).ok();
+    read.map(|(key, _)| key.fingerprint())
+}
+
 /// The section of the agent's configuration.
-pub fn section(wanted: &Wanted, kit: &KitSeen) -> String {
+pub fn section(wanted: &Wanted, key: Option<&KeyFingerprint>) -> String {
     let base = wanted.config.parent().unwrap_or(Path::new("/"));
     let file = &wanted.reader.secret;
     let file = file.strip_prefix(base).unwrap_or(file);
@@ -169,8 +175,8 @@ pub fn section(wanted: &Wanted, kit: &KitSeen) -> String {
         ("secret_file", file.display().to_string()),
         ("owner", wanted.writer.token.to_string()),
     ]);
-    if let KitSeen::Key { fingerprint, .. } = kit {
-        keys.push(("key_fingerprint", fingerprint.to_string()));
+    if let Some(key) = key {
+        keys.push(("key_fingerprint", key.to_string()));
     }
     let lines = keys
         .iter()

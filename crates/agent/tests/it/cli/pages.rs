@@ -219,8 +219,8 @@ async fn a_suppressed_finding_of_the_status_page_is_shown_and_does_not_count() {
         "--on-expiry",
         "keep",
     ];
-    let begun = bench.program(&begin, "").await;
-    assert_eq!(begun.exit, Some(0), "{begun:?}");
+    let ran = bench.program(&begin, "").await;
+    assert_eq!(ran.exit, Some(0), "{ran:?}");
     let mut told = Vec::new();
     for _ in 0..50 {
         let data = bench.program(&["status", "--json"], "").await.json()["data"].clone();
