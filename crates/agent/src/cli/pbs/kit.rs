@@ -76,11 +76,6 @@ fn keyless(storage: &StorageId) -> Failure {
 
 fn text(storage: &StorageId, key: &KeyFingerprint, kept: Option<&KeptKit>) -> String {
     let mut lines = vec![format!("key {} of storage {storage}", key.short())];
-    let made = kept.and_then(|kit| kit.directory.as_ref().zip(kit.made));
-    lines.push(match made {
-        Some((directory, at)) => format!("  kit made {} in `{directory}`", clock::local(at)),
-        None => "  no kit of it was made by this program".to_owned(),
-    });
     if let Some(stored) = kept.and_then(|kit| kit.stored.as_ref()) {
         let when = clock::local(stored.at);
         lines.push(format!(
