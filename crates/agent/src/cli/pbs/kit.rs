@@ -29,6 +29,9 @@ pub(super) async fn run(context: &Context, args: &KitArgs) -> Result<Exit, Failu
         return Ok(Exit::Unexpected);
     };
     let look = Look::begin(config, performer.remotes(), None).await;
+    if let Some((has, ours)) = look.key_conflict(&storage, &section) {
+        return Err(conflict(&storage, &has, &ours));
+    }
     let key = look
         .key(&storage, &section)
         .ok_or_else(|| keyless(&storage))?;
@@ -63,6 +66,21 @@ pub(super) async fn run(context: &Context, args: &KitArgs) -> Result<Exit, Failu
     } else {
         Exit::Findings
     })
+}
+
+/// Of which of the two a kit is stored, nobody can say.
+fn conflict(storage: &StorageId, has: &KeyFingerprint, ours: &KeyFingerprint) -> Failure {
+    let message = format!(
+        "storage `{storage}` has key {}, and the configuration names {}",
+        has.short(),
+        ours.short()
+    );
+    let hint = format!(
+        "find out who changed it; when the storage's is the right one, write it as `key_fingerprint` into [pbs.{storage}]; \
+         when it is not, save it off the box (install -m 600 /etc/pve/priv/storage/{storage}.enc FILE) before the other is put \
+         back: pvesm set {storage} --encryption-key FILE-OF-THE-KIT"
+    );
+    Failure::new(Exit::Refused, "key-differs", message).hint(hint)
 }
 
 fn keyless(storage: &StorageId) -> Failure {
