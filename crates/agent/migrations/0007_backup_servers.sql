@@ -10,12 +10,10 @@ CREATE TABLE verifications (
     PRIMARY KEY (job, snapshot)
 ) STRICT;
 CREATE INDEX verifications_by_snapshot ON verifications (storage, namespace, snapshot, finished_ms);
--- Recovery kits, one a storage and key. Where somebody else made the key there is neither directory nor time of making.
+-- Recovery kits, one a storage and key: who said when that it is stored off the box.
 CREATE TABLE kits (
     storage TEXT NOT NULL,
     key_fingerprint TEXT NOT NULL,
-    directory TEXT,
-    made_ms INTEGER,
     stored_ms INTEGER,
     stored_by TEXT,
     PRIMARY KEY (storage, key_fingerprint)

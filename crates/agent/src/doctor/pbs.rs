@@ -105,7 +105,20 @@ impl<'a> Look<'a> {
         all.iter().find(|one| one.storage == *storage)
     }
 
-    /// The key of a storage, where it is known.
+    /// The key that the storage has in Proxmox VE, and the one of the configuration, when both are known and are not the same.
+    pub(crate) fn key_conflict(
+        &self,
+        storage: &StorageId,
+        section: &PbsConfig,
+    ) -> Option<(KeyFingerprint, KeyFingerprint)> {
+        let has = self.definition(storage).and_then(observe::key_of)?;
+        section
+            .key
+            .map(|ours| (has, ours))
+            .filter(|(has, ours)| has != ours)
+    }
+
+    /// The key that a storage backs up with now, where it is known.
     pub(crate) fn key(&self, storage: &StorageId, section: &PbsConfig) -> Option<KeyFingerprint> {
         let defined = self.definition(storage);
         defined.and_then(observe::key_of).or(section.key)
@@ -277,11 +290,23 @@ pub(crate) fn next_step(target: &Target, section: &PbsConfig, class: ErrorClass)
             token.user(),
             section.identity.secret_file.display()
         ),
-        ErrorClass::Forbidden => format!(
-            "on the backup server, for user and token both: proxmox-backup-manager acl update /datastore/{} \
-             DatastoreReader --auth-id {token}",
-            target.datastore
-        ),
+        ErrorClass::Forbidden => {
+            let mut path = format!("/datastore/{}", target.datastore);
+            if !target.namespace.is_root() {
+                path = format!("{path}/{}", target.namespace);
+            }
+            // A shell expands `!` unless it is quoted.
+            let grant = |who: &dyn std::fmt::Display| {
+                format!(
+                    "proxmox-backup-manager acl update '{path}' DatastoreReader --auth-id '{who}'"
+                )
+            };
+            format!(
+                "on the backup server, both: {}; {}",
+                grant(&token.user()),
+                grant(token)
+            )
+        }
         ErrorClass::NotFound | ErrorClass::Refused => format!(
             "see that datastore `{}` and its namespace are there as [pbs.{storage}] has them: proxmox-backup-manager \
              datastore list",

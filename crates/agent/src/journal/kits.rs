@@ -10,11 +10,6 @@ use super::{Journal, Result, reading, writing};
 /// The kit of one key of one storage.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeptKit {
-    /// Where it was made; `None` of a key that somebody else made.
-    pub directory: Option<String>,
-    /// When.
-    #[serde(rename = "made_ms")]
-    pub made: Option<Timestamp>,
     /// When somebody said that it is stored off the box, and who.
     pub stored: Option<Stored>,
 }
@@ -30,31 +25,6 @@ pub struct Stored {
 }
 
 impl Journal {
-    /// Writes down that a kit was made. Making it anew leaves standing that it is stored: the key is the same.
-    ///
-    /// # Errors
-    /// When the journal cannot be written.
-    pub async fn kit_made(
-        &self,
-        storage: &StorageId,
-        key: &KeyFingerprint,
-        directory: &str,
-        now: Timestamp,
-    ) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO kits (storage, key_fingerprint, directory, made_ms) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (storage, key_fingerprint) DO UPDATE SET directory = excluded.directory, made_ms = excluded.made_ms",
-        )
-        .bind(storage.to_string())
-        .bind(key.to_string())
-        .bind(directory)
-        .bind(now.millis())
-        .execute(&self.pool)
-        .await
-        .map_err(writing)?;
-        Ok(())
-    }
-
     /// Writes down who says that the kit is stored off the box.
     ///
     /// # Errors
@@ -89,7 +59,7 @@ impl Journal {
             return Ok(None);
         }
         let row = sqlx::query(
-            "SELECT directory, made_ms, stored_ms, stored_by FROM kits WHERE storage = ? AND key_fingerprint = ?",
+            "SELECT stored_ms, stored_by FROM kits WHERE storage = ? AND key_fingerprint = ?",
         )
         .bind(storage.to_string())
         .bind(key.to_string())
@@ -99,12 +69,9 @@ impl Journal {
         let Some(row) = row else {
             return Ok(None);
         };
-        let made: Option<i64> = row.try_get(1).map_err(reading)?;
-        let at: Option<i64> = row.try_get(2).map_err(reading)?;
-        let by: Option<String> = row.try_get(3).map_err(reading)?;
+        let at: Option<i64> = row.try_get(0).map_err(reading)?;
+        let by: Option<String> = row.try_get(1).map_err(reading)?;
         Ok(Some(KeptKit {
-            directory: row.try_get(0).map_err(reading)?,
-            made: made.map(Timestamp::from_millis),
             stored: at.zip(by).map(|(at, by)| Stored {
                 at: Timestamp::from_millis(at),
                 by,

@@ -1,4 +1,4 @@
-//! What a verify job says when it ends: which snapshots share the damage, what is still restorable, and what to do.
+//! What a verify job says when it ends: which snapshots share the damage, which verified well before, and what to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +7,14 @@ use felhom_ids::BackupSnapshot;
 use super::request::VerifyReport;
 use super::verdict::{SnapshotVerdict, VerifyVerdict};
 use crate::finding::{Finding, codes};
+use crate::outcome::ErrorClass;
 use crate::time::Timestamp;
 
 /// Snapshots of which it is told that they share a damaged chunk; the rest is counted.
 const TOLD: usize = 5;
 
-/// Says of each failed snapshot which others need its damaged chunks, and leaves out of what is restorable what is known to
-/// be damaged by now.
+/// Says of each failed snapshot which others need its damaged chunks, and leaves out of what verified well before what is
+/// known to be damaged by now.
 pub(super) fn sharing(
     verdicts: &mut [SnapshotVerdict],
     known: &BTreeMap<String, BTreeSet<BackupSnapshot>>,
@@ -55,7 +56,7 @@ pub(super) fn findings_of(report: &VerifyReport) -> Vec<Finding> {
         .collect();
     if let Some(why) = report.sight.shortened()
         && report.verdicts.is_empty()
-        && report.trouble.is_none()
+        && matches!(report.trouble, None | Some(ErrorClass::NotFound))
     {
         let detail = format!("nothing was verified, and {why}");
         let finding = Finding::new(
@@ -63,7 +64,8 @@ pub(super) fn findings_of(report: &VerifyReport) -> Vec<Finding> {
             format!("storage {storage}"),
             detail,
         );
-        found.push(finding.hint("felhom-agent enroll pbs"));
+        let hint = "the same `felhom-agent enroll pbs …` as at first; felhom-agent doctor names the rights that lack";
+        found.push(finding.hint(hint));
     }
     found
 }
@@ -89,18 +91,25 @@ fn failed(report: &VerifyReport, one: &SnapshotVerdict) -> Finding {
     let hint = if let Some(earlier) = one.restorable.first() {
         let when = Timestamp::from_secs(earlier.verified_at_s).date();
         detail = format!(
-            "{detail}; the newest earlier one that verified well is {} (on {when})",
+            "{detail}; {} verified well before, on {when}; it may need the same chunk: verify it first",
             earlier.snapshot
         );
         format!(
             "make a new backup, which brings lost chunks again where they still exist; then felhom-agent pbs verify \
-             {storage}:{}; to restore before that: felhom-agent restore plan {}",
+             {storage}:{}; to restore before that: felhom-agent pbs verify {storage}:{}, and when that passes: felhom-agent \
+             restore plan {}",
             one.snapshot,
+            earlier.snapshot,
             earlier.snapshot.volume(storage)
         )
     } else {
         detail = format!("{detail}; no earlier snapshot of the group verified well");
-        "make a new backup now: felhom-agent backup run, and look at the server's disks".to_owned()
+        match one.snapshot.group().guest() {
+            Some((_, vmid)) => format!(
+                "make a new backup now: felhom-agent backup run {vmid}; and look at the server's disks"
+            ),
+            None => "make a new backup now, and look at the server's disks".to_owned(),
+        }
     };
     Finding::new(codes::BACKUP_VERIFY_FAILED, subject(report, one), detail).hint(hint)
 }

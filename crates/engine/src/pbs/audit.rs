@@ -103,6 +103,8 @@ pub struct AuditSubject {
 pub struct AuditPolicy {
     /// The key that the storage has; `None` when it has none, or that cannot be seen.
     pub key: Option<KeyFingerprint>,
+    /// The key that the configuration names. Where it does, backups are judged by it: the storage's may have been swapped.
+    pub configured: Option<KeyFingerprint>,
     /// Whether the storage has a master public key, so that each backup holds an escrow copy; `None` when nobody said.
     pub master_key: Option<bool>,
 }
@@ -142,6 +144,9 @@ pub struct Audit {
     pub breaches: Vec<String>,
     /// What should have been looked at and was not.
     pub unseen: Vec<String>,
+    /// The key that it was made with, when it is another than it should be and that is the only breach.
+    #[serde(default)]
+    pub other_key: Option<KeyFingerprint>,
     /// What no look from outside can show, and what the server always sees. Part of every audit.
     pub limits: Vec<String>,
 }
@@ -159,14 +164,7 @@ const LIMITS: [&str; 3] = [
 
 /// Audits one snapshot.
 pub fn audit(subject: &AuditSubject, policy: &AuditPolicy) -> Audit {
-    let mut audit = Audit {
-        snapshot: subject.snapshot.clone(),
-        verdict: AuditVerdict::Passed,
-        shown: Vec::new(),
-        breaches: Vec::new(),
-        unseen: Vec::new(),
-        limits: LIMITS.into_iter().map(str::to_owned).collect(),
-    };
+    let mut audit = Audit::new(subject.snapshot.clone());
     match &subject.manifest {
         Ok(manifest) => {
             audit.key(manifest, policy);
@@ -186,6 +184,12 @@ pub fn audit(subject: &AuditSubject, policy: &AuditPolicy) -> Audit {
             audit.beyond(name, subject, policy);
         }
     }
+    if policy.master_key == Some(true) && !subject.listed.contains(ESCROW) && !in_manifest(ESCROW) {
+        audit.unseen.push(format!(
+            "{ESCROW}: no escrow copy, though a master key is set; made before it was set?"
+        ));
+    }
+    audit.other_key = audit.other_key.filter(|_| audit.breaches.len() == 1);
     audit.verdict = match (audit.breaches.is_empty(), audit.unseen.is_empty()) {
         (false, _) => AuditVerdict::Failed,
         (true, false) => AuditVerdict::Undetermined,
@@ -195,22 +199,58 @@ pub fn audit(subject: &AuditSubject, policy: &AuditPolicy) -> Audit {
 }
 
 impl Audit {
+    fn new(snapshot: BackupSnapshot) -> Self {
+        Self {
+            snapshot,
+            verdict: AuditVerdict::Passed,
+            shown: Vec::new(),
+            breaches: Vec::new(),
+            unseen: Vec::new(),
+            other_key: None,
+            limits: LIMITS.into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// Of a snapshot that could not be looked at.
+    pub fn undetermined(snapshot: BackupSnapshot, why: &str) -> Self {
+        let mut audit = Self::new(snapshot);
+        audit.verdict = AuditVerdict::Undetermined;
+        audit.unseen.push(one_line(why));
+        audit
+    }
+
     fn key(&mut self, manifest: &Manifest, policy: &AuditPolicy) {
-        match (manifest.key, policy.key) {
+        if let (Some(has), Some(should)) = (policy.key, policy.configured)
+            && has != should
+        {
+            self.unseen.push(format!(
+                "which key is ours: the storage has {}, and the configuration {}",
+                has.short(),
+                should.short()
+            ));
+        }
+        let who = match policy.configured {
+            Some(_) => "the configuration",
+            None => "the storage",
+        };
+        match (manifest.key, policy.configured.or(policy.key)) {
             (None, _) => self
                 .breaches
                 .push("the manifest names no encryption key".to_owned()),
             (Some(_), None) => self
                 .unseen
                 .push("the storage's own key: its fingerprint is not known".to_owned()),
-            (Some(made), Some(has)) if made != has => self.breaches.push(format!(
-                "it was made with key {}, and the storage has {}",
-                made.short(),
-                has.short()
-            )),
+            (Some(made), Some(should)) if made != should => {
+                self.other_key = Some(made);
+                self.breaches.push(format!(
+                    "it was made with key {}, and {who} has {}",
+                    made.short(),
+                    should.short()
+                ));
+            }
             (Some(made), Some(_)) => self
                 .shown
-                .push(format!("one key, {}, that of the storage", made.short())),
+                .push(format!("one key, {}, that of {who}", made.short())),
         }
         if !manifest.signed {
             self.breaches
@@ -317,11 +357,7 @@ pub fn audit_findings(target: &Target, audits: &[Audit]) -> Vec<Finding> {
             AuditVerdict::Failed => (
                 codes::SERVER_CAN_READ,
                 &audit.breaches,
-                format!(
-                    "see that the storage has its key (pvesm config {}: `encryption-key`), make a new backup, and remove this \
-                     one on the backup server",
-                    target.storage
-                ),
+                breach_hint(target, audit.other_key),
             ),
             AuditVerdict::Undetermined => (
                 codes::SERVER_CAN_READ_UNPROVEN,
@@ -336,4 +372,20 @@ pub fn audit_findings(target: &Target, audits: &[Audit]) -> Vec<Finding> {
         Some(Finding::new(code, subject, why.join("; ")).hint(hint))
     });
     told.collect()
+}
+
+/// What to do about a breach. What another key of ours opens is a backup, and perhaps the only one.
+fn breach_hint(target: &Target, other_key: Option<KeyFingerprint>) -> String {
+    let storage = &target.storage;
+    match other_key {
+        Some(key) => format!(
+            "do not remove it: the kit of key {} opens it; find that kit, and see which key the storage should have: \
+             felhom-agent doctor",
+            key.short()
+        ),
+        None => format!(
+            "see that the storage has its key (pvesm config {storage}: `encryption-key`) and make a new backup; only when \
+             felhom-agent pbs audit passes that one, remove this one on the backup server"
+        ),
+    }
 }

@@ -69,7 +69,7 @@ pub fn findings(seen: &Seen, expected: &Expected, now: Timestamp) -> Vec<Finding
     };
     if let Some(why) = listing.sight.shortened() {
         let detail = format!("the list of snapshots proves nothing: {why}");
-        let hint = "felhom-agent enroll pbs grants both user and token `DatastoreReader`";
+        let hint = "the same `felhom-agent enroll pbs …` as at first grants both user and token `DatastoreReader`";
         found.push(
             Finding::new(codes::LIST_MAY_BE_SHORTENED, storage(&seen.target), detail).hint(hint),
         );
@@ -169,7 +169,7 @@ fn unlisted(seen: &Seen, error: &RemoteError) -> Option<Finding> {
         return None;
     }
     let detail = format!("the list of snapshots is refused: {error}");
-    let hint = "felhom-agent enroll pbs grants both user and token `DatastoreReader`";
+    let hint = "the same `felhom-agent enroll pbs …` as at first grants both user and token `DatastoreReader`";
     Some(Finding::new(codes::LIST_MAY_BE_SHORTENED, storage(&seen.target), detail).hint(hint))
 }
 
@@ -236,9 +236,14 @@ impl Group<'_> {
             "{} was begun {hours} hours ago and has no manifest",
             newest.name
         );
-        let hint = "felhom-agent status shows what runs; a broken one vanishes when its connection does, and is made again \
-                    by felhom-agent backup run";
-        Some(self.finding(codes::BACKUP_UNFINISHED, detail, hint.to_owned()))
+        let again = match self.name.guest() {
+            Some((_, vmid)) => format!("by felhom-agent backup run {vmid}"),
+            None => "by hand".to_owned(),
+        };
+        let hint = format!(
+            "felhom-agent status shows what runs; a broken one vanishes when its connection does, and is made again {again}"
+        );
+        Some(self.finding(codes::BACKUP_UNFINISHED, detail, hint))
     }
 
     fn encryption(&self, backups: &[&Snapshot]) -> Vec<Finding> {
@@ -264,8 +269,8 @@ impl Group<'_> {
                 newest.name
             );
             let hint = format!(
-                "see that the storage has a key (pvesm config {0}: `encryption-key`), make a new backup, then on the backup \
-                 server remove what is readable; felhom-agent pbs audit shows file by file",
+                "see that the storage has a key (pvesm config {0}: `encryption-key`) and make a new backup; only when \
+                 felhom-agent pbs audit passes that one, remove on the backup server what is readable",
                 self.target.storage
             );
             Some(self.finding(code, detail, hint))
@@ -286,10 +291,11 @@ impl Group<'_> {
             has.short()
         );
         let hint = format!(
-            "find the kit of {}; put its key back (pvesm set {} --encryption-key FILE), or print a new kit for the new key and \
-             keep both",
-            made.short(),
-            self.target.storage
+            "first save the key that the box has now, which may have no kit: install -m 600 /etc/pve/priv/storage/{id}.enc FILE, \
+             and FILE off the box; find the kit of {made}; only then put its key back (pvesm set {id} --encryption-key \
+             FILE-OF-THE-KIT), or leave the new key, make a kit of it, and keep both",
+            id = self.target.storage,
+            made = made.short(),
         );
         Some(self.finding(codes::BACKUP_KEY_DIFFERS, detail, hint))
     }
@@ -303,8 +309,15 @@ impl Group<'_> {
             "{} belongs to `{is}`, and the storage backs up as `{should}`",
             newest.name
         );
+        let namespace = &self.target.namespace;
+        let namespace = if namespace.is_root() {
+            String::new()
+        } else {
+            format!(" --ns '{namespace}'")
+        };
         let hint = format!(
-            "on the backup server, when both are yours: proxmox-backup-client change-owner {} {should} --repository {}",
+            "on the backup server, when both are yours: proxmox-backup-client change-owner {} '{should}'{namespace} \
+             --repository {}",
             self.name, self.target.datastore
         );
         Some(self.finding(codes::BACKUP_OWNER_FOREIGN, detail, hint))
@@ -324,7 +337,15 @@ impl Group<'_> {
             .find(|one| standing(one) == VerifyStanding::Ok);
         if let Some(newest) = failed.first() {
             let left = match good {
-                Some(good) => format!("the newest that verified well is {}", good.name),
+                Some(good) => {
+                    let last = good.verification.as_ref();
+                    let when =
+                        last.map_or_else(String::new, |last| format!(" on {}", last.at().date()));
+                    format!(
+                        "{} verified well{when}, but may need what is damaged since: verify it first",
+                        good.name
+                    )
+                }
                 None => "none verified well within the time that is believed".to_owned(),
             };
             let detail = format!(
@@ -333,8 +354,14 @@ impl Group<'_> {
                 backups.len(),
                 newest.name
             );
+            let first = good.map_or_else(String::new, |good| {
+                format!(
+                    "; before a restore of the other: felhom-agent pbs verify {storage}:{}",
+                    good.name
+                )
+            });
             let hint = format!(
-                "felhom-agent pbs verify {storage}:{} names the damage",
+                "felhom-agent pbs verify {storage}:{} names the damage{first}",
                 newest.name
             );
             found.push(self.finding(codes::BACKUP_VERIFY_FAILED, detail, hint));

@@ -33,13 +33,13 @@ impl std::fmt::Display for VerifyVerdict {
     }
 }
 
-/// An earlier snapshot of the same group that was verified well.
+/// An earlier snapshot of the same group whose last verify was good, however long ago: verify it again before relying on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restorable {
     /// The snapshot.
     pub snapshot: BackupSnapshot,
     /// When its verify was begun, in seconds since 1970 by the server's clock. Snapshots share chunks: what was good before
-    /// the damage may have it now.
+    /// the damage may need the damaged chunk, and be lost with it.
     pub verified_at_s: i64,
 }
 
@@ -63,8 +63,8 @@ pub struct SnapshotVerdict {
     /// Other snapshots of which it is known that they need one of these chunks. The server tells that only of what was
     /// verified, so there may be more.
     pub shared_with: BTreeSet<BackupSnapshot>,
-    /// Earlier snapshots of the group whose last verify was good, newest first; those that failed since are left out when
-    /// the job ends.
+    /// Candidates for a restore: earlier snapshots of the group whose last verify was good, newest first. It may have been
+    /// before the damage; those of which it is known that they failed since are left out when the job ends.
     pub restorable: Vec<Restorable>,
 }
 
@@ -200,7 +200,7 @@ fn damage(log: &VerifyLog) -> Vec<String> {
     told
 }
 
-/// Earlier snapshots of the group whose last verify was good, newest first.
+/// Earlier snapshots of the group whose last verify was good, newest first. That may be long ago, and before the damage.
 fn earlier(listing: &Listing, snapshot: &BackupSnapshot) -> Vec<Restorable> {
     let group = listing.group(snapshot.group());
     let earlier = group

@@ -256,6 +256,15 @@ impl VerifyJob {
                 backups.retain(|one| one.is_backup());
                 let count = backups.len();
                 self.planning = vec![format!("verify {count} backups {group} on {target}")];
+                if count == 0 {
+                    let why = match seen.sight.shortened() {
+                        Some(shortened) => format!(
+                            "the list holds no backup {group}, and may be shortened: {shortened}"
+                        ),
+                        None => format!("the server lists no backup {group}"),
+                    };
+                    return self.finish(Some(&why), Some(ErrorClass::NotFound));
+                }
                 self.queue
                     .extend(backups.into_iter().map(|one| one.name.clone()));
             }

@@ -36,9 +36,11 @@ pub(super) async fn run(context: &Context, which: &Which) -> Result<Exit, Failur
     let look = Look::begin(config, performer.remotes(), None).await;
     let (mut all, mut failures) = (Vec::new(), Vec::new());
     for (storage, section) in &servers {
+        let defined = look.definition(storage);
         let policy = AuditPolicy {
-            key: look.key(storage, section),
-            master_key: look.definition(storage).map(|one| one.master_key.is_some()),
+            key: defined.and_then(observe::key_of),
+            configured: section.key,
+            master_key: defined.map(|one| one.master_key.is_some()),
         };
         match one(&performer, storage, section, &policy).await {
             Ok(audited) => all.push(audited),
@@ -90,13 +92,28 @@ async fn one(
     let listing = observe::pbs_snapshots(server, &target, None)
         .await
         .map_err(|Trouble(error)| told(&error))?;
-    let mut audits = Vec::new();
+    let (mut audits, mut seen, mut lost) = (Vec::new(), false, None::<RemoteError>);
     for name in newest(&listing) {
-        audits.push(
-            audited(server, &target, &name, policy)
-                .await
-                .map_err(|error| told(&error))?,
-        );
+        // A server that is out of reach stays so for a while: the others are not waited for.
+        let away = lost.as_ref().filter(|error| is_away(error));
+        let looked = match away {
+            Some(error) => Err(error.clone()),
+            None => audited(server, &target, &name, policy).await,
+        };
+        audits.push(match looked {
+            Ok(audit) => {
+                seen = true;
+                audit
+            }
+            Err(error) => {
+                let audit = Audit::undetermined(name, &format!("the backup: {}", error.text));
+                lost = Some(error);
+                audit
+            }
+        });
+    }
+    if let Some(error) = lost.filter(|_| !seen) {
+        return Err(told(&error));
     }
     let shortened = listing.sight.shortened();
     if audits.is_empty() {
@@ -113,6 +130,10 @@ async fn one(
         audits,
         shortened,
     })
+}
+
+fn is_away(error: &RemoteError) -> bool {
+    matches!(error.class, ErrorClass::Unreachable | ErrorClass::Untrusted)
 }
 
 /// The newest backup of each group; what is in progress is none.

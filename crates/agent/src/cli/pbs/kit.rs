@@ -29,6 +29,9 @@ pub(super) async fn run(context: &Context, args: &KitArgs) -> Result<Exit, Failu
         return Ok(Exit::Unexpected);
     };
     let look = Look::begin(config, performer.remotes(), None).await;
+    if let Some((has, ours)) = look.key_conflict(&storage, &section) {
+        return Err(conflict(&storage, &has, &ours));
+    }
     let key = look
         .key(&storage, &section)
         .ok_or_else(|| keyless(&storage))?;
@@ -65,6 +68,21 @@ pub(super) async fn run(context: &Context, args: &KitArgs) -> Result<Exit, Failu
     })
 }
 
+/// Of which of the two a kit is stored, nobody can say.
+fn conflict(storage: &StorageId, has: &KeyFingerprint, ours: &KeyFingerprint) -> Failure {
+    let message = format!(
+        "storage `{storage}` has key {}, and the configuration names {}",
+        has.short(),
+        ours.short()
+    );
+    let hint = format!(
+        "find out who changed it; when the storage's is the right one, write it as `key_fingerprint` into [pbs.{storage}]; \
+         when it is not, save it off the box (install -m 600 /etc/pve/priv/storage/{storage}.enc FILE) before the other is put \
+         back: pvesm set {storage} --encryption-key FILE-OF-THE-KIT"
+    );
+    Failure::new(Exit::Refused, "key-differs", message).hint(hint)
+}
+
 fn keyless(storage: &StorageId) -> Failure {
     let message = format!("storage `{storage}` has no encryption key that can be seen");
     let hint = format!(
@@ -76,11 +94,6 @@ fn keyless(storage: &StorageId) -> Failure {
 
 fn text(storage: &StorageId, key: &KeyFingerprint, kept: Option<&KeptKit>) -> String {
     let mut lines = vec![format!("key {} of storage {storage}", key.short())];
-    let made = kept.and_then(|kit| kit.directory.as_ref().zip(kit.made));
-    lines.push(match made {
-        Some((directory, at)) => format!("  kit made {} in `{directory}`", clock::local(at)),
-        None => "  no kit of it was made by this program".to_owned(),
-    });
     if let Some(stored) = kept.and_then(|kit| kit.stored.as_ref()) {
         let when = clock::local(stored.at);
         lines.push(format!(

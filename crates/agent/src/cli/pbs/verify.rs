@@ -258,6 +258,7 @@ async fn rehearse(
         if let Some(report) = verify.report() {
             ends.push(exit(report));
             plan.extend(report.reason.iter().map(|why| format!("  {why}")));
+            plan.extend(text::hint(report));
         }
     }
     let data = json!({ "dry_run": true, "plan": plan, "findings": findings, "snapshots": queue });

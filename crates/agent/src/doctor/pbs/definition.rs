@@ -22,7 +22,7 @@ pub(super) fn differs(
     let Some(defined) = all.iter().find(|one| one.storage == *id) else {
         let detail = "the node defines no storage of this name, or the token does not see it";
         let hint = format!(
-            "pvesm config {id}; when it is not there: felhom-agent enroll pbs; when it is: `Datastore.Audit` on /storage/{id}"
+            "pvesm config {id}; when it is not there: the same `felhom-agent enroll pbs …` as at first; when it is: `Datastore.Audit` on /storage/{id}"
         );
         return Some(finding(detail.to_owned(), hint));
     };

@@ -44,6 +44,26 @@ async fn one_plain_blob_turns_it_red() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_on_one_group_throws_no_breach_away() {
+    let site = Site::with_backup().await;
+    let plain = json!({
+        "store": "backups", "type": "ct", "id": "9001", "name": "pct.conf.blob", "text": "arch: amd64\n",
+    });
+    site.control("pbs-plain-blob", plain).await;
+    site.snapshot(FIRST, json!({ "id": "9002" })).await;
+    let fault = json!({
+        "method": "GET", "path": "/pbs/admin/datastore/*/files", "skip": 1, "kind": "cut_answer",
+    });
+    site.control("fault", fault).await;
+    let ran = site.run(&["pbs", "audit"]).await;
+    assert_eq!(ran.exit, Exit::VerdictFailed, "{ran:?}");
+    let audits = ran.data()["servers"][0]["audits"].clone();
+    assert_eq!(audits[0]["verdict"], "failed", "{audits}");
+    assert_eq!(audits[1]["verdict"], "undetermined", "{audits}");
+    assert!(codes(&ran).contains("server-can-read-unproven"), "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_key_turns_it_red_and_an_unknown_one_proves_nothing() {
     let site = Site::new().await;
     site.snapshot(FIRST, json!({})).await;

@@ -129,8 +129,29 @@ async fn a_key_that_was_replaced_on_the_node_is_told_against_backups_and_section
     ] {
         assert!(found.contains(code), "{code}: {}", ran.text());
     }
+    // The backup is of the configured key; the storage's is somebody's.
+    let ran = site.run(&["pbs", "audit"]).await;
+    assert_eq!(ran.exit, Exit::Undetermined, "{ran:?}");
+    let present = site.key().await;
+    for key in [former.short(), present.short()] {
+        assert!(ran.text().contains(&key.to_string()), "{key}: {ran:?}");
+    }
+    let confirm = [
+        "pbs",
+        "kit",
+        "--storage",
+        STORAGE,
+        "--stored-by",
+        "somebody",
+    ];
+    let ran = site.run(&confirm).await;
+    assert_eq!(ran.exit, Exit::Refused, "{ran:?}");
+    assert!(ran.text().contains("offsite.enc"), "{ran:?}");
+    // What is made from now on is opened by a key that is not ours.
+    site.back_up(9001).await;
     let ran = site.run(&["pbs", "audit"]).await;
     assert_eq!(ran.exit, Exit::VerdictFailed, "{ran:?}");
+    assert!(ran.text().contains("do not remove it"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

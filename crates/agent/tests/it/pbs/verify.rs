@@ -107,6 +107,22 @@ async fn damage_that_the_server_calls_ok_is_found_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_without_a_backup_is_not_found() {
+    let site = Site::with_backup().await;
+    for args in [
+        ["pbs", "verify", "offsite:ct/9003"].as_slice(),
+        &["pbs", "verify", "offsite:ct/9003", "--dry-run"],
+    ] {
+        let ran = site.run(args).await;
+        assert_eq!(ran.exit, Exit::NoSuchThing, "{args:?}: {ran:?}");
+        let text = ran.text();
+        assert!(text.contains("lists no backup ct/9003"), "{text}");
+        assert!(text.contains("felhom-agent pbs snapshots"), "{text}");
+        assert!(!text.contains("nothing is due"), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn snapshots_that_share_the_damage_are_named() {
     let site = Site::with_backup().await;
     // A disk of the same content is made of the same chunks, whenever it is backed up.

@@ -41,7 +41,8 @@ fn subject() -> AuditSubject {
 fn policy() -> AuditPolicy {
     AuditPolicy {
         key: Some(key(1)),
-        master_key: Some(true),
+        configured: None,
+        master_key: Some(false),
     }
 }
 
@@ -153,7 +154,7 @@ fn whatever_the_server_can_read_turns_it_red() {
 
 #[test]
 fn what_was_not_seen_is_never_green() {
-    let table: [(&str, &str, Change); 8] = [
+    let table: [(&str, &str, Change); 10] = [
         ("no manifest", "the manifest: 403", |s, _| {
             s.manifest = Err("403".to_owned());
         }),
@@ -176,6 +177,13 @@ fn what_was_not_seen_is_never_green() {
         ("beyond the manifest", "nobody vouches", |s, _| {
             s.listed.insert("extra.blob".to_owned());
             put(s, "extra.blob", Magic::EncryptedBlob);
+        }),
+        ("no escrow copy", "no escrow copy", |_, p| {
+            p.master_key = Some(true);
+        }),
+        ("the storage's key was swapped", "02:02", |_, p| {
+            p.configured = p.key;
+            p.key = Some(key(2));
         }),
         ("master key not known", "whose master key", |s, p| {
             with_escrow(s);
@@ -200,7 +208,9 @@ fn what_was_not_seen_is_never_green() {
 fn the_escrow_copy_is_a_plain_container_with_one_rsa_block_in_it() {
     let mut escrowed = subject();
     with_escrow(&mut escrowed);
-    assert_eq!(audit(&escrowed, &policy()).verdict, AuditVerdict::Passed);
+    let mut policy = policy();
+    policy.master_key = Some(true);
+    assert_eq!(audit(&escrowed, &policy).verdict, AuditVerdict::Passed);
     for (magic, len, wanted) in [
         (Magic::PlainBlob, Some(12 + 384), AuditVerdict::Passed),
         // The key file itself, not encrypted.
@@ -212,10 +222,52 @@ fn the_escrow_copy_is_a_plain_container_with_one_rsa_block_in_it() {
         escrowed
             .heads
             .insert("rsa-encrypted.key.blob".to_owned(), head);
-        assert_eq!(
-            audit(&escrowed, &policy()).verdict,
-            wanted,
-            "{magic} {len:?}"
-        );
+        let told = audit(&escrowed, &policy);
+        assert_eq!(told.verdict, wanted, "{magic} {len:?}");
     }
+}
+
+#[test]
+fn the_configured_key_is_judged_by_whatever_the_storage_has_by_now() {
+    let mut policy = policy();
+    policy.configured = Some(key(2));
+    let told = audit(&subject(), &policy);
+    assert_eq!(told.verdict, AuditVerdict::Failed, "{told:?}");
+    assert!(
+        told.breaches[0].contains("the configuration has 02:02"),
+        "{told:?}"
+    );
+    assert!(
+        told.unseen[0].contains("01:01") && told.unseen[0].contains("02:02"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_backup_that_another_kit_opens_is_not_to_be_removed() {
+    let mut policy = policy();
+    policy.key = Some(key(2));
+    let mut subject = subject();
+    let told = audit(&subject, &policy);
+    assert_eq!(told.other_key, Some(key(1)));
+    let hint = audit_findings(&target(), &[told])[0].hint.clone().unwrap();
+    assert!(hint.contains("do not remove it"), "{hint}");
+    assert!(hint.contains("01:01"), "{hint}");
+    put(&mut subject, "pct.conf.blob", Magic::PlainBlob);
+    let told = audit(&subject, &policy);
+    assert_eq!(told.other_key, None);
+    let hint = audit_findings(&target(), &[told])[0].hint.clone().unwrap();
+    assert!(
+        hint.contains("only when felhom-agent pbs audit passes"),
+        "{hint}"
+    );
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_undetermined_and_says_why() {
+    let told = Audit::undetermined(named("ct/9001", 1), "no\nroute");
+    assert_eq!(told.verdict, AuditVerdict::Undetermined);
+    assert_eq!(told.unseen.len(), 1);
+    let found = audit_findings(&target(), &[told]);
+    assert_eq!(found[0].code, codes::SERVER_CAN_READ_UNPROVEN.name);
 }

@@ -122,7 +122,7 @@ fn each_trouble_is_one_finding_with_what_to_do() {
         (
             "failed",
             codes::BACKUP_VERIFY_FAILED,
-            "verified well is",
+            "may need what is damaged",
             |seen, _| {
                 let list = list(seen);
                 list.snapshots[1].verification = verified(VerifyState::Failed, 100);

@@ -192,7 +192,10 @@ fn a_group_is_verified_whole_and_newest_first() {
         request(Wanted::Group("vm/102".parse().unwrap())),
         &mut server,
     );
-    assert!(!report_of(&job).passed(), "nothing is not everything");
+    let report = report_of(&job);
+    assert!(!report.passed(), "nothing is not everything");
+    assert_eq!(report.trouble, Some(ErrorClass::NotFound));
+    assert!(report.reason.as_ref().unwrap().contains("vm/102"));
 }
 
 #[test]

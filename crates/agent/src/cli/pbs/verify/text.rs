@@ -1,7 +1,7 @@
-//! A verify for people: the verdicts, why, and what can still be restored.
+//! A verify for people: the verdicts, why, and what verified well before.
 
-use felhom_engine::Timestamp;
 use felhom_engine::pbs::{SnapshotVerdict, VerifyReport, VerifyVerdict};
+use felhom_engine::{ErrorClass, Timestamp};
 
 use crate::cli::text::findings_text;
 use crate::output::seconds;
@@ -28,8 +28,17 @@ pub(super) fn report(report: &VerifyReport) -> String {
     if let Some(why) = &report.reason {
         lines.push(format!("  ended early: {why}"));
     }
+    lines.extend(hint(report));
     lines.extend(findings_text(&report.findings));
     lines.join("\n")
+}
+
+/// What to do when what was named is not there.
+pub(super) fn hint(report: &VerifyReport) -> Option<String> {
+    let storage = &report.target.storage;
+    (report.trouble == Some(ErrorClass::NotFound)).then(|| {
+        format!("hint: felhom-agent pbs snapshots --storage {storage} lists what there is; felhom-agent doctor looks at the server")
+    })
 }
 
 fn headline(report: &VerifyReport) -> String {
@@ -83,7 +92,7 @@ fn verdict(one: &SnapshotVerdict) -> Vec<String> {
     for earlier in &one.restorable {
         let when = Timestamp::from_secs(earlier.verified_at_s).date();
         lines.push(format!(
-            "    still restorable: {} (verified on {when})",
+            "    verified well before, on {when}: {}; it may need the same chunk: verify it first",
             earlier.snapshot
         ));
     }
