@@ -187,7 +187,9 @@ fn archive_differs(
     }
     let below = volume.parts_in.iter();
     let below = below.filter_map(|key| content.mounts.get(key));
-    let below: u64 = below.map(|tally| tally.members).sum();
+    let below = below.fold(0_u64, |sum, tally| sum.saturating_add(tally.members));
+    // Who only lists a directory does not count the mount points in it.
+    let below = if content.listed_only { 0 } else { below };
     let own = members(archived).saturating_sub(below);
     if !volume.included && own > 0 {
         return Some(format!(
