@@ -184,7 +184,8 @@ mod tests {
         };
         let (noted, ()) = tokio::join!(look.note_storage(Some(&before), &seen), decided);
         noted.unwrap();
-        assert_eq!(person.storages().await.unwrap(), [ejected.clone()]);
+        let known = person.storages().await.unwrap();
+        assert_eq!(known, std::slice::from_ref(&ejected));
         let seen = KnownStorage {
             ejected: ejected.ejected,
             ..seen
