@@ -6,7 +6,7 @@ use felhom_engine::Timestamp;
 use felhom_engine::storages::Samples;
 use felhom_ids::StorageId;
 use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 
 use super::{Journal, JournalError, Result, decode, encode, reading, writing};
 
@@ -64,13 +64,7 @@ impl Journal {
         if !self.has_storages().await? {
             return Ok(Vec::new());
         }
-        let rows = sqlx::query(
-            "SELECT id, durable_id, first_seen_ms, attached_ms, ejected_ms, away, samples FROM storages ORDER BY id",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(reading)?;
-        rows.iter().map(known).collect()
+        all(&self.pool).await
     }
 
     /// Notes what was learned since `former` was read. What a person decided meanwhile stands, and the look is lost.
@@ -82,15 +76,18 @@ impl Journal {
         former: Option<&KnownStorage>,
         news: &KnownStorage,
     ) -> Result<()> {
-        let now = self.storages().await?;
+        // Who decides something meanwhile waits until this is written, or was here before it is read.
+        let begun = self.pool.begin_with("BEGIN IMMEDIATE").await;
+        let mut transaction = begun.map_err(writing)?;
+        let now = all(&mut *transaction).await?;
         let now = now.iter().find(|one| one.id == news.id);
         let decided = |one: Option<&KnownStorage>| {
             one.map(|one| (one.durable_id.clone(), one.ejected, one.first_seen))
         };
         if decided(now) == decided(former) {
-            self.remember_storage(news).await?;
+            remember(&mut *transaction, news).await?;
         }
-        Ok(())
+        transaction.commit().await.map_err(writing)
     }
 
     /// Remembers a storage; what was remembered of it before is replaced.
@@ -98,22 +95,36 @@ impl Journal {
     /// # Errors
     /// When the journal cannot be written.
     pub async fn remember_storage(&self, storage: &KnownStorage) -> Result<()> {
-        sqlx::query(
-            "INSERT OR REPLACE INTO storages (id, durable_id, first_seen_ms, attached_ms, ejected_ms, away, samples) \
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(storage.id.to_string())
-        .bind(&storage.durable_id)
-        .bind(storage.first_seen.millis())
-        .bind(storage.attached.map(Timestamp::millis))
-        .bind(storage.ejected.map(Timestamp::millis))
-        .bind(storage.away)
-        .bind(encode(&storage.samples, "samples")?)
-        .execute(&self.pool)
-        .await
-        .map_err(writing)?;
-        Ok(())
+        remember(&self.pool, storage).await
     }
+}
+
+async fn all(executor: impl SqliteExecutor<'_>) -> Result<Vec<KnownStorage>> {
+    let rows = sqlx::query(
+        "SELECT id, durable_id, first_seen_ms, attached_ms, ejected_ms, away, samples FROM storages ORDER BY id",
+    )
+    .fetch_all(executor)
+    .await
+    .map_err(reading)?;
+    rows.iter().map(known).collect()
+}
+
+async fn remember(executor: impl SqliteExecutor<'_>, storage: &KnownStorage) -> Result<()> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO storages (id, durable_id, first_seen_ms, attached_ms, ejected_ms, away, samples) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(storage.id.to_string())
+    .bind(&storage.durable_id)
+    .bind(storage.first_seen.millis())
+    .bind(storage.attached.map(Timestamp::millis))
+    .bind(storage.ejected.map(Timestamp::millis))
+    .bind(storage.away)
+    .bind(encode(&storage.samples, "samples")?)
+    .execute(executor)
+    .await
+    .map_err(writing)?;
+    Ok(())
 }
 
 fn known(row: &SqliteRow) -> Result<KnownStorage> {
@@ -134,4 +145,52 @@ fn known(row: &SqliteRow) -> Result<KnownStorage> {
         away: row.try_get(5).map_err(reading)?,
         samples: decode(&samples, "samples")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_decided_while_a_look_is_noted_stands() {
+        let directory = tempfile::tempdir().unwrap();
+        let person = Journal::open(directory.path(), "test").await.unwrap();
+        let before = KnownStorage {
+            id: "nas".parse().unwrap(),
+            durable_id: Some("one".into()),
+            first_seen: Timestamp::from_millis(1),
+            attached: None,
+            ejected: None,
+            away: false,
+            samples: Samples::default(),
+        };
+        person.remember_storage(&before).await.unwrap();
+        let look = Journal::read(directory.path()).await.unwrap();
+        let seen = KnownStorage {
+            attached: Some(Timestamp::from_millis(2)),
+            ..before.clone()
+        };
+        let ejected = KnownStorage {
+            ejected: Some(Timestamp::from_millis(3)),
+            ..before.clone()
+        };
+        let mut deciding = person.pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        remember(&mut *deciding, &ejected).await.unwrap();
+        let decided = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            deciding.commit().await.unwrap();
+        };
+        let (noted, ()) = tokio::join!(look.note_storage(Some(&before), &seen), decided);
+        noted.unwrap();
+        let known = person.storages().await.unwrap();
+        assert_eq!(known, std::slice::from_ref(&ejected));
+        let seen = KnownStorage {
+            ejected: ejected.ejected,
+            ..seen
+        };
+        look.note_storage(Some(&ejected), &seen).await.unwrap();
+        assert_eq!(person.storages().await.unwrap(), [seen]);
+    }
 }

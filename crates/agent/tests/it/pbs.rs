@@ -2,6 +2,7 @@
 
 mod audit;
 mod doctor;
+mod listing;
 mod lists;
 mod node;
 mod verify;

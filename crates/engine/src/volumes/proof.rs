@@ -187,7 +187,9 @@ fn archive_differs(
     }
     let below = volume.parts_in.iter();
     let below = below.filter_map(|key| content.mounts.get(key));
-    let below: u64 = below.map(|tally| tally.members).sum();
+    let below = below.fold(0_u64, |sum, tally| sum.saturating_add(tally.members));
+    // Who only lists a directory does not count the mount points in it.
+    let below = if content.listed_only { 0 } else { below };
     let own = members(archived).saturating_sub(below);
     if !volume.included && own > 0 {
         return Some(format!(
@@ -315,4 +317,50 @@ fn absent_samples<'a>(old: &'a ArchivedVolume, new: &ArchivedVolume) -> Vec<&'a 
         .filter(|sample| !new.samples.iter().any(|now| now.path == sample.path))
         .map(|sample| sample.path.as_str())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(members: u64) -> MountTally {
+        MountTally { members, bytes: 0 }
+    }
+
+    /// A volume that is out, but for a mount point in it.
+    fn difference(own: u64, listed_only: bool) -> Option<String> {
+        let volume = PlannedVolume {
+            name: "db".into(),
+            class: None,
+            key: Some("mp0".into()),
+            path: Some("/srv/db".into()),
+            beside: None,
+            included: false,
+            why: String::new(),
+            size: None,
+            sure: false,
+            parts_in: vec!["mp1".into(), "mp2".into()],
+        };
+        let archived = ArchivedVolume {
+            tally: tally(own),
+            root_present: true,
+            ..ArchivedVolume::default()
+        };
+        let content = ArchiveContent {
+            listed_only,
+            mounts: [("mp1".to_owned(), tally(5)), ("mp2".to_owned(), tally(1))].into(),
+            ..ArchiveContent::default()
+        };
+        archive_differs(&volume, &content, Some(&archived), None)
+    }
+
+    #[test]
+    fn mount_points_in_a_volume_are_no_content_of_it() {
+        // Whoever reads an archive counts all below the volume.
+        assert_eq!(difference(6, false), None);
+        assert!(difference(7, false).unwrap().contains("1 members"));
+        // Whoever lists it counts only what is the volume's own.
+        assert_eq!(difference(0, true), None);
+        assert!(difference(3, true).unwrap().contains("3 members"));
+    }
 }
