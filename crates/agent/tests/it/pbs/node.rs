@@ -146,7 +146,7 @@ async fn a_key_that_was_replaced_on_the_node_is_told_against_backups_and_section
     ];
     let ran = site.run(&confirm).await;
     assert_eq!(ran.exit, Exit::Refused, "{ran:?}");
-    assert!(ran.text().contains("offsite.enc"), "{ran:?}");
+    assert!(ran.text().contains("the configuration names"), "{ran:?}");
     // What is made from now on is opened by a key that is not ours.
     site.back_up(9001).await;
     let ran = site.run(&["pbs", "audit"]).await;
