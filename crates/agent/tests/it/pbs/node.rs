@@ -134,7 +134,7 @@ async fn a_key_that_was_replaced_on_the_node_is_told_against_backups_and_section
     assert_eq!(ran.exit, Exit::Undetermined, "{ran:?}");
     let present = site.key().await;
     for key in [former.short(), present.short()] {
-        assert!(ran.text().contains(&key.to_string()), "{key}: {ran:?}");
+        assert!(ran.text().contains(&key), "{key}: {ran:?}");
     }
     let confirm = [
         "pbs",
