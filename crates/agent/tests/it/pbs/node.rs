@@ -134,11 +134,7 @@ async fn a_key_that_was_replaced_on_the_node_is_told_against_backups_and_section
     assert_eq!(ran.exit, Exit::Undetermined, "{ran:?}");
     let present = site.key().await;
     for key in [former.short(), present.short()] {
-<<<<<<< HEAD
-        assert!(ran.text().contains(key.as_str()), "{key}: {ran:?}");
-=======
         assert!(ran.text().contains(&key), "{key}: {ran:?}");
->>>>>>> fix-agent
     }
     let confirm = [
         "pbs",
