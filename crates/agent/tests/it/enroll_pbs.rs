@@ -1,5 +1,7 @@
 //! Enrolling with a backup server: planned, carried out, interrupted at every request, repeated; and the key is never lost.
 
+mod death;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 

@@ -5,6 +5,7 @@ mod doctor;
 mod listing;
 mod lists;
 mod node;
+mod restore;
 mod verify;
 
 use std::collections::BTreeMap;
@@ -39,7 +40,7 @@ pub(crate) struct Site {
 impl Site {
     pub(crate) async fn new() -> Self {
         // Clocks are to agree to a minute.
-        Self::at(20.0, "DatastoreReader", "/datastore/backups").await
+        Self::at(8.0, "DatastoreReader", "/datastore/backups").await
     }
 
     pub(crate) async fn at(speed: f64, role: &str, path: &str) -> Self {

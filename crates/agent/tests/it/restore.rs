@@ -121,7 +121,7 @@ async fn what_is_planned(bench: &Bench, volid: &str) -> Value {
 }
 
 /// Sentinels as they were planted on a real node: in the backup is what is in, and nothing else comes back.
-fn sentinels(bench: &Bench) {
+pub(crate) fn sentinels(bench: &Bench) {
     let there = [
         ("rootfs", "SENTINEL_ROOTFS"),
         (

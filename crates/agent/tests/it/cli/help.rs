@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 53] = [
+const COMMANDS: [&str; 54] = [
     "",
     "backup",
     "backup list",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 53] = [
     "config check",
     "config show",
     "enroll",
+    "enroll pbs",
     "enroll pve",
     "doctor",
     "findings",
