@@ -75,7 +75,7 @@ impl Progress for Killer {
 
 /// The mutating steps of a job's undisturbed run, in order.
 async fn trace(subject: Subject, origins: &Origins) -> Vec<&'static str> {
-    let bench = origins.bench_at(subject.steady_speed(), subject).await;
+    let bench = origins.bench(subject).await;
     let journal = bench.journal().await;
     let performer = bench.performer();
     let killer = Killer::new(None);
@@ -116,8 +116,7 @@ impl std::fmt::Display for Case {
 }
 
 async fn play(case: &Case, origins: &Origins) -> Result<(), String> {
-    let speed = case.subject.steady_speed();
-    let bench = origins.bench_at(speed, case.subject).await;
+    let bench = origins.bench(case.subject).await;
     let production = bench.production();
     let counts_before = bench.world.counts();
     let dying_and_rising = async {

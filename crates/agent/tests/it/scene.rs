@@ -75,12 +75,6 @@ impl Subject {
             SPEED
         }
     }
-
-    /// The same where a job's clocks must not drift apart however busy the machine is: a guard wants the node's and ours to
-    /// agree to a minute.
-    pub(crate) fn steady_speed(self) -> f64 {
-        if self.is_guard() { 20.0 } else { self.speed() }
-    }
 }
 
 pub(crate) const SUBJECTS: [Subject; 15] = [
@@ -181,11 +175,7 @@ impl Origins {
 
     /// A box beside the world in which the subject begins.
     pub(crate) async fn bench(&self, subject: Subject) -> Bench {
-        self.bench_at(subject.speed(), subject).await
-    }
-
-    pub(crate) async fn bench_at(&self, speed: f64, subject: Subject) -> Bench {
-        let bench = Bench::at(speed, FAST, Some(&self.of(subject))).await;
+        let bench = Bench::at(subject.speed(), FAST, Some(&self.of(subject))).await;
         if subject == Subject::Verify {
             crate::pbs::equip(&bench);
         }
