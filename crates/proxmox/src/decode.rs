@@ -219,6 +219,11 @@ fn decimal(scalar: Scalar<'_>) -> Option<f64> {
     Some(value).filter(|value: &f64| value.is_finite())
 }
 
+/// For what holds unless it is said otherwise.
+pub(crate) fn yes() -> bool {
+    true
+}
+
 /// A truth value in any of its writings; nothing is false. Combine with `#[serde(default)]`.
 pub fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     read(from, "a truth value", |scalar| match scalar {

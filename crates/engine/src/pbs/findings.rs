@@ -128,7 +128,7 @@ fn of_server(seen: &Seen, expected: &Expected, now: Timestamp) -> Vec<Finding> {
             seen.target.datastore
         );
         let hint = format!(
-            "on the backup server: proxmox-backup-manager datastore update {} --delete maintenance-mode",
+            "ask its admin; when nobody works on it any more, there: proxmox-backup-manager datastore update {} --delete maintenance-mode",
             seen.target.datastore
         );
         let code = codes::DATASTORE_MAINTENANCE;

@@ -26,7 +26,7 @@ pub struct User {
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub comment: Option<String>,
     /// Whether it may log in; its tokens share that. Not written: it may.
-    #[serde(default = "yes", deserialize_with = "decode::flag")]
+    #[serde(default = "decode::yes", deserialize_with = "decode::flag")]
     pub enable: bool,
     /// When it expires; 0 or none for never.
     #[serde(default, deserialize_with = "decode::maybe_number")]
@@ -34,10 +34,6 @@ pub struct User {
     /// Its API tokens.
     #[serde(default, deserialize_with = "decode::list")]
     pub tokens: Vec<UserToken>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A token's public half. All tokens of a backup server have only what is granted to them as well as to their user.
@@ -49,7 +45,7 @@ pub struct UserToken {
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub comment: Option<String>,
     /// Whether it is accepted. Not written: it is.
-    #[serde(default = "yes", deserialize_with = "decode::flag")]
+    #[serde(default = "decode::yes", deserialize_with = "decode::flag")]
     pub enable: bool,
     /// When it expires; 0 or none for never.
     #[serde(default, deserialize_with = "decode::maybe_number")]

@@ -44,15 +44,11 @@ pub struct User {
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub comment: Option<String>,
     /// Whether it may log in; its tokens share that.
-    #[serde(default = "yes", deserialize_with = "decode::flag")]
+    #[serde(default = "decode::yes", deserialize_with = "decode::flag")]
     pub enable: bool,
     /// Its API tokens.
     #[serde(default, deserialize_with = "decode::list")]
     pub tokens: Vec<UserToken>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A token's public half, as its user's list shows it.

@@ -7,7 +7,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use felhom_simulator::{Fault, FaultKind, Scenario};
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::alike::{plain, shape_differs};
 use crate::client::{Answer, Client, SPEED, World, form};
 use crate::pbs::{client, login};
+use crate::recordings::{folder, recordings};
 
 /// Exchanges that this server answers otherwise, and why.
 const EXCEPT: &[(&str, &str)] = &[];
@@ -32,28 +33,9 @@ const USER: &str = "felhom@pbs";
 const TOKEN: &str = "felhom@pbs!n100";
 const KEY: &str = "the key of the recorded client";
 
-fn folder() -> Option<PathBuf> {
-    let named = std::env::var_os("FELHOM_FACTS").map(PathBuf::from);
-    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-    named
-        .into_iter()
-        .chain(above.map(|above| above.join("shared/facts")))
-        .map(|facts| facts.join("traces/pbs"))
-        .find(|path| path.is_dir())
-}
-
 /// All recordings with their names, in the order in which they were made.
-fn recordings(folder: &Path) -> Vec<(String, Vec<Value>)> {
-    let files = std::fs::read_dir(folder).unwrap();
-    let files = files.map(|file| file.unwrap().path());
-    let files = files.filter(|file| file.extension().is_some_and(|kind| kind == "jsonl"));
-    let read = |file: PathBuf| {
-        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
-        let text = std::fs::read_to_string(file).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        (name, lines.collect::<Vec<Value>>())
-    };
-    let mut all: Vec<(String, Vec<Value>)> = files.map(read).collect();
+fn in_order(folder: &Path) -> Vec<(String, Vec<Value>)> {
+    let mut all = recordings(folder);
     all.sort_by_key(|(_, lines)| lines[0]["t"].as_i64());
     all
 }
@@ -456,14 +438,14 @@ fn complaints(found: &BTreeMap<String, String>, expected: &[(&str, &str)]) -> Ve
 
 #[tokio::test]
 async fn a_replay_of_the_backup_servers_recordings_is_answered_alike() {
-    let Some(folder) = folder() else {
+    let Some(folder) = folder("pbs") else {
         println!(
             "skipped: a_replay_of_the_backup_servers_recordings_is_answered_alike: FELHOM_FACTS names no folder with recordings"
         );
         return;
     };
     let mut replay = Replay::new().await;
-    for (file, exchanges) in recordings(&folder) {
+    for (file, exchanges) in in_order(&folder) {
         replay.before(&file).await;
         for (line, exchange) in exchanges.iter().enumerate() {
             replay.replay(&file, line + 1, exchange).await;

@@ -52,18 +52,18 @@ const GO_ON: &[&str] = &["config-read", "delsnapshot", "vzdump-stop-9010-running
 const WANTED: f64 = 0.97;
 
 /// The folder of recordings. `FELHOM_FACTS` names the one above; without it `shared/facts` of a folder above this crate.
-fn folder() -> Option<PathBuf> {
+pub(crate) fn folder(of: &str) -> Option<PathBuf> {
     let named = std::env::var_os("FELHOM_FACTS").map(PathBuf::from);
     let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
     named
         .into_iter()
         .chain(above.map(|above| above.join("shared/facts")))
-        .map(|facts| facts.join("traces/pve"))
+        .map(|facts| facts.join("traces").join(of))
         .find(|path| path.is_dir())
 }
 
 /// All recordings with their names, in order.
-fn recordings(folder: &Path) -> Vec<(String, Vec<Value>)> {
+pub(crate) fn recordings(folder: &Path) -> Vec<(String, Vec<Value>)> {
     let files = std::fs::read_dir(folder).unwrap();
     let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|kind| kind == "jsonl"));
@@ -302,7 +302,7 @@ fn print_list(found: &Differences, expected: &Expected) {
 
 #[tokio::test]
 async fn a_replay_of_the_recordings_is_answered_alike() {
-    let Some(folder) = folder() else {
+    let Some(folder) = folder("pve") else {
         println!(
             "skipped: a_replay_of_the_recordings_is_answered_alike: FELHOM_FACTS names no folder with recordings"
         );

@@ -8,7 +8,7 @@ use felhom_engine::{
 use felhom_ids::{Vmid, VolumeId};
 use serde_json::json;
 
-use super::witnesses::{untold_lines, witness_table};
+use super::witnesses::{listed_line, untold_lines, witness_table};
 use crate::archive::ArchiveError;
 use crate::cli::context::{Context, archived_config, journal_failure, parse_backup};
 use crate::cli::terminal::Terminal;
@@ -188,11 +188,10 @@ fn text(proof: &ArchiveProof) -> String {
     let mut lines = vec![format!("{}: {standing}", proof.volid)];
     lines.extend(proof.reasons.iter().map(|reason| format!("  {reason}")));
     if let Some(content) = &proof.content {
-        lines.push(format!(
-            "  {} members, {} unpacked",
-            content.members,
-            size(content.bytes)
-        ));
+        lines.push(listed_line(Some(content)).unwrap_or_else(|| {
+            let (members, bytes) = (content.members, size(content.bytes));
+            format!("  {members} members, {bytes} unpacked")
+        }));
         let odd = &content.odd_names;
         if odd.count > 0 {
             lines.push(format!(

@@ -3,7 +3,7 @@
 use felhom_engine::{BackupReport, BackupVerdict, Freeze};
 
 use super::is_proven;
-use super::witnesses::{untold_lines, witness_table};
+use super::witnesses::{listed_line, untold_lines, witness_table};
 use crate::cli::text::findings_text;
 use crate::output::{seconds, size};
 
@@ -67,6 +67,7 @@ fn proof_lines(report: &BackupReport) -> Vec<String> {
     if !report.inclusion.is_empty() {
         lines.push(witness_table(&report.inclusion, &report.volumes));
     }
+    lines.extend(listed_line(report.content.as_ref()));
     lines.extend(untold_lines(&report.docker_volumes, &report.volumes));
     if let Some(why) = &report.unproven {
         lines.push(format!("  unproven by the archive itself: {why}"));

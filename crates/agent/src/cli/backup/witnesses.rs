@@ -1,7 +1,7 @@
 //! The three witnesses in words: plan, vzdump's log, and the archive, a line for each mount point and each volume.
 
 use felhom_engine::volumes::VolumeProof;
-use felhom_engine::{ArchivedVolume, MountProof, MountTally};
+use felhom_engine::{ArchiveContent, ArchivedVolume, MountProof, MountTally};
 
 use crate::output::{size, table};
 
@@ -62,6 +62,16 @@ fn row(
 
 fn in_or_out(included: bool) -> &'static str {
     if included { "in" } else { "out" }
+}
+
+/// What the figures of a table count where directories were listed and nothing was read.
+pub(super) fn listed_line(content: Option<&ArchiveContent>) -> Option<String> {
+    let listed = content.is_some_and(|content| content.listed_only);
+    listed.then(|| {
+        "  it lies on a backup server: directories were listed through the node, what lies deeper is not counted, and nothing was \
+         read (a restore test reads everything)"
+            .to_owned()
+    })
 }
 
 /// Volumes that lie in the archive and that nobody told of.

@@ -4,7 +4,7 @@ use felhom_proxmox::pbs::format::Key;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Wanted;
-use super::runbook::word;
+use super::runbook::{host, word};
 
 /// The page. It holds the key and is as secret as that.
 ///
@@ -35,17 +35,8 @@ pub fn page(
     let pinned = fold(&pin);
     let key_shown = fold(&fingerprint.to_string());
     let writer = wanted.writer.token.to_string();
-    let repository = word(&format!("USER@REALM@{server}:{port}:{store}"));
-    let pvesm = format!(
-        "pvesm add pbs {storage} --server {server} --port {port} \\\n      --datastore {store}{} --content backup \\\n      \
-         --username {} --password \\\n      --encryption-key key.json --fingerprint \\\n      {pin}",
-        if ns.is_empty() {
-            String::new()
-        } else {
-            format!(" --namespace {namespace}")
-        },
-        word(&writer),
-    );
+    let repository = word(&format!("USER@REALM@{}:{port}:{store}", host(wanted)));
+    let pvesm = definition(wanted, &pin, &ns);
     SecretString::from(format!(
         "RECOVERY KIT of the backups in `{storage}`: KEEP THIS SECRET\n\
          ===============================================================================\n\
@@ -67,6 +58,8 @@ pub fn page(
          \x20   export PBS_FINGERPRINT={pin}\n\
          \x20   proxmox-backup-client snapshot list{ns}\n\
          \x20   proxmox-backup-client restore ct/VMID/TIME root.pxar DIRECTORY \\\n\
+         \x20     --keyfile key.json{ns}\n\
+         \x20   proxmox-backup-client restore vm/VMID/TIME drive-scsi0.img FILE \\\n\
          \x20     --keyfile key.json{ns}\n\n\
          ON A NEW PROXMOX VE (a new secret for the token: the admin of the server):\n\n\
          \x20   {pvesm}\n\
@@ -75,6 +68,19 @@ pub fn page(
          \x20   qmrestore {storage}:backup/vm/VMID/TIME VMID --storage local-lvm\n",
         key_text.expose_secret().trim_end()
     ))
+}
+
+/// The command that defines the storage on another node.
+fn definition(wanted: &Wanted, pin: &str, ns: &str) -> String {
+    let (storage, store) = (&wanted.storage, &wanted.place.store);
+    let (server, port) = (&wanted.server, wanted.port);
+    let writer = wanted.writer.token.to_string();
+    let namespace = ns.replacen("--ns", "--namespace", 1);
+    format!(
+        "pvesm add pbs {storage} --server {server} --port {port} \\\n      --datastore {store}{namespace} --content backup \\\n      \
+         --prune-backups keep-all=1 --username {} --password \\\n      --encryption-key key.json --fingerprint \\\n      {pin}",
+        word(&writer),
+    )
 }
 
 /// A fingerprint in two lines of a column.
