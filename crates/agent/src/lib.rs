@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod doctor;
 pub mod enroll;
 pub mod exit;
+pub mod fence;
 pub mod journal;
 pub mod lock;
 pub mod observe;

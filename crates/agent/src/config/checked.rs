@@ -64,6 +64,8 @@ pub struct Config {
     pub volumes: VolumePolicy,
     /// Backup servers, by the storage of PVE that they are behind.
     pub pbs: BTreeMap<StorageId, PbsConfig>,
+    /// Where the root helper listens, when there is one.
+    pub host_socket: PathBuf,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
 }
@@ -162,6 +164,11 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         archives: archives?,
         volumes: volumes?,
         pbs: pbs?,
+        host_socket: base.join(
+            raw.host
+                .and_then(|host| host.socket)
+                .unwrap_or_else(|| PathBuf::from(felhom_host::SOCKET)),
+        ),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
     })
 }

@@ -24,7 +24,14 @@ pub(super) struct RawConfig {
     pub(super) volumes: Option<RawVolumes>,
     #[serde(default)]
     pub(super) pbs: BTreeMap<String, RawPbs>,
+    pub(super) host: Option<RawHost>,
     pub(super) limits: Option<RawLimits>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHost {
+    pub(super) socket: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -64,6 +64,7 @@ impl Config {
             "archives": self.archives,
             "volumes": super::volumes::shown(&self.volumes),
             "pbs": super::pbs::shown(&self.pbs),
+            "host": { "socket": self.host_socket },
             "limits": {
                 "no_progress": span(backup.no_progress),
                 "settle": span(backup.settle),

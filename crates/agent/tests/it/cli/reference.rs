@@ -37,7 +37,7 @@ const PBS: &str = "[pbs.offsite]\n\
                    secret_file = \"secret\"\n";
 
 /// The places of the file where keys may stand, each with the beginning of a file that ends in that place.
-const PLACES: [(&str, &str); 15] = [
+const PLACES: [(&str, &str); 16] = [
     ("", ""),
     ("pve.", "[pve]\n"),
     ("principals.NAME.", "[principals.agent]\n"),
@@ -55,6 +55,7 @@ const PLACES: [(&str, &str); 15] = [
         "[[volumes.rules]]\n[volumes.rules.accepted_loss]\n",
     ),
     ("pbs.STORAGE.", "[pbs.offsite]\n"),
+    ("host.", "[host]\n"),
     ("limits.", "[limits]\n"),
 ];
 
@@ -88,6 +89,7 @@ fn the_page_has_every_key_of_the_configuration_and_no_other() {
         "rules",
         "accepted_loss",
         "pbs",
+        "host",
         "limits",
     ];
     let mut all = BTreeSet::new();

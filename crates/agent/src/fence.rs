@@ -1,0 +1,137 @@
+//! The way to the root helper: what no token can do is asked of it, and where it is not, a person is told what to type.
+
+use std::time::Duration;
+
+use felhom_engine::{ErrorClass, RemoteError};
+use felhom_host::{Code, ConnectError, Connection, Operation, Refusal, Report};
+
+use crate::config::Config;
+use crate::exit::{Exit, Failure};
+
+/// A look is waited for as long; what hangs longer hangs.
+pub const LOOK: Duration = Duration::from_secs(20);
+/// A mount, an unmount or a probe is waited for as long: a slow disk spins up, and writes out what was kept back.
+pub const DISK: Duration = Duration::from_mins(3);
+/// The making of a container is waited for as long.
+pub const CREATE: Duration = Duration::from_mins(16);
+
+/// The root helper, as far as the agent knows it: a socket.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    socket: std::path::PathBuf,
+}
+
+/// Why something was not done as root.
+#[derive(Debug, thiserror::Error)]
+pub enum FenceError {
+    /// The helper is not installed, or not running: nothing was done.
+    #[error("the root helper is not there: {0}")]
+    Absent(String),
+    /// It refused, or failed at it.
+    #[error("the root helper: {0}")]
+    Refused(#[from] Refusal),
+    /// It did not answer. Nobody knows whether it was done.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl Fence {
+    /// The helper that the configuration names.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            socket: config.host_socket.clone(),
+        }
+    }
+
+    /// Asks for one operation and waits for its end, for `patience` at most. Does not block the caller's thread.
+    pub async fn ask(
+        &self,
+        operation: Operation,
+        patience: Duration,
+    ) -> Result<Report, FenceError> {
+        let connection = Connection::new(&self.socket, patience);
+        let asked = tokio::task::spawn_blocking(move || connection.ask(&operation));
+        match asked.await {
+            Ok(Ok(answer)) => Ok(answer?),
+            Ok(Err(error @ ConnectError::Absent(..))) => Err(FenceError::Absent(error.to_string())),
+            Ok(Err(error @ ConnectError::Unsent(_))) => Err(FenceError::Absent(error.to_string())),
+            Ok(Err(error @ ConnectError::Lost(_))) => Err(FenceError::Lost(error.to_string())),
+            Err(error) => Err(FenceError::Lost(error.to_string())),
+        }
+    }
+}
+
+impl FenceError {
+    /// Whether nothing was done.
+    pub fn is_clean(&self) -> bool {
+        match self {
+            Self::Absent(_) => true,
+            Self::Refused(refusal) => refusal.is_clean(),
+            Self::Lost(_) => false,
+        }
+    }
+
+    /// The same in the engine's words.
+    pub fn to_remote(&self) -> RemoteError {
+        let class = match self {
+            Self::Absent(_) => ErrorClass::Unreachable,
+            Self::Lost(_) => ErrorClass::Garbage,
+            Self::Refused(refusal) => match refusal.code {
+                Code::NotAllowed => ErrorClass::Forbidden,
+                Code::NotFound => ErrorClass::NotFound,
+                Code::Busy => ErrorClass::Locked,
+                Code::Malformed
+                | Code::NotConfigured
+                | Code::OutsideRange
+                | Code::Exists
+                | Code::Detached
+                | Code::Wrong
+                | Code::Unsuitable
+                | Code::ReadOnly
+                | Code::Full
+                | Code::InUse
+                | Code::NotProven
+                | Code::Failed
+                | Code::TimedOut => ErrorClass::Refused,
+            },
+        };
+        let text = self.to_string();
+        RemoteError { class, text }
+    }
+
+    /// How a command ends that could not do without it.
+    pub fn failure(&self) -> Failure {
+        let message = self.to_string();
+        match self {
+            Self::Absent(_) => Failure::new(Exit::Refused, "root-helper-absent", message).hint(
+                "install felhom-hostd and its socket: systemctl enable --now felhom-hostd.socket",
+            ),
+            Self::Lost(_) => Failure::new(Exit::Undetermined, "root-helper-lost", message)
+                .hint("journalctl -u felhom-hostd tells what it did; look before asking again"),
+            Self::Refused(refusal) => of_refusal(refusal, message),
+        }
+    }
+}
+
+fn of_refusal(refusal: &Refusal, message: String) -> Failure {
+    let code = "root-helper-refused";
+    match refusal.code {
+        Code::NotAllowed => Failure::new(Exit::Permission, code, message)
+            .hint("the helper answers to the user that `user` in /etc/felhom/hostd.toml names"),
+        Code::NotConfigured | Code::OutsideRange => Failure::new(Exit::Refused, code, message)
+            .hint("`felhom-agent host config` prints an /etc/felhom/hostd.toml that fits; root has to write it"),
+        Code::Detached | Code::Busy | Code::InUse => Failure::new(Exit::Busy, code, message),
+        Code::NotFound => Failure::new(Exit::NoSuchThing, code, message),
+        Code::TimedOut => Failure::new(Exit::Undetermined, code, message)
+            .hint("journalctl -u felhom-hostd tells what it did; look before asking again"),
+        Code::Failed => Failure::new(Exit::TaskFailed, code, message),
+        Code::Malformed => Failure::new(Exit::Unexpected, code, message)
+            .hint("the agent and the helper are of different versions: install both of one package"),
+        Code::Exists
+        | Code::Wrong
+        | Code::Unsuitable
+        | Code::ReadOnly
+        | Code::Full
+        | Code::NotProven => Failure::new(Exit::Refused, code, message),
+    }
+}
