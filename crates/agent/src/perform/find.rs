@@ -139,7 +139,8 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
         Mutation::Destroy(vmid)
         | Mutation::DestroyMachine(vmid)
         | Mutation::DestroyRestored(vmid)
-        | Mutation::DestroyRestoredMachine(vmid) => pve.is_free(*vmid).await,
+        | Mutation::DestroyRestoredMachine(vmid)
+        | Mutation::DestroyStub { vmid, .. } => pve.is_free(*vmid).await,
         Mutation::StartMachine(vmid) | Mutation::StartRestoredMachine(vmid) => pve
             .qemu_status(*vmid)
             .await
@@ -172,6 +173,7 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
         Mutation::Rollback { .. }
         | Mutation::Verify { .. }
         | Mutation::StopTask { .. }
+        | Mutation::ReleaseUnfinished { .. }
         | Mutation::SetNotes { .. }
         | Mutation::SetProtected { .. } => {
             return EffectSeen::Unknown;

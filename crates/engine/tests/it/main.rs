@@ -19,4 +19,5 @@ mod restore_test;
 mod retention;
 mod stale;
 mod storages;
+mod unfinished;
 mod volumes;
