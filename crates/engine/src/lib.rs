@@ -71,10 +71,10 @@ pub use prune::{PruneJob, PruneReport, PruneRequest};
 pub use reap::{Leftover, ReapJob, ReapReport};
 pub use refusal::Refusal;
 pub use restore_run::{
-    Beyond, Feature, FenceOperation, Identity, Lacking, Missing, Original, RestoreEnd,
-    RestoreRunJob, RestoreRunPlan, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest,
-    RestoreSubject, RestoredFacts, RestoredVolume, Space, VolumesSeen, WrittenConfig,
-    plan_restore_run, restore_paths,
+    Beyond, Feature, Identity, Lacking, Missing, Original, RestoreEnd, RestoreRunJob,
+    RestoreRunPlan, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest, RestoreSubject,
+    RestoredFacts, RestoredVolume, Space, VolumesSeen, WrittenConfig, plan_restore_run,
+    restore_paths,
 };
 pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};

@@ -21,7 +21,7 @@ mod subject;
 mod volumes;
 mod words;
 
-pub use beyond::{Beyond, FenceOperation};
+pub use beyond::Beyond;
 pub use features::Feature;
 pub use plan::{Lacking, Missing, RestoreRunPlan, RestoredVolume, plan_restore_run};
 pub use records::{Identity, RestoreEnd, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest};
