@@ -9,6 +9,7 @@ mod choose;
 mod evidence;
 mod exercise;
 mod finding;
+mod golden;
 mod guard;
 mod headroom;
 mod health;
@@ -49,6 +50,7 @@ pub use choose::{Candidate, least_recently_proven};
 pub use evidence::{Evidence, EvidenceLevel};
 pub use exercise::{ExerciseJob, ExerciseReport};
 pub use finding::{Code, Finding, Severity, codes};
+pub use golden::{GoldenJob, GoldenReport, GoldenRequest};
 pub use guard::{
     Age, GuardDue, GuardEnd, GuardJob, GuardPhase, GuardPolicy, GuardPurpose, GuardReport,
     GuardStanding, OnExpiry, OnMaxAge, OpenGuard, ParsePolicyError, Past, Reading, guard_standing,

@@ -64,6 +64,14 @@ pub enum Mutation {
         /// The task that was cut off.
         upid: Upid,
     },
+    /// Have the root helper make the container that a golden archive is taken of. It makes none where an earlier request for the
+    /// same one did, and says so: asking twice is asking once.
+    CreateGolden {
+        /// Its number.
+        vmid: Vmid,
+        /// The template that it is made from.
+        template: VolumeId,
+    },
     /// Destroy the empty stub that was released, and with it every volume that bears its number: nothing mentions those that
     /// the task had made, and in the scratch range they are nobody else's. Never with `purge`, never with `force`.
     DestroyStub {
@@ -177,7 +185,7 @@ impl Mutation {
     }
 
     /// The names of all mutations there are, for tests that must not leave one out.
-    pub const NAMES: [&str; 18] = [
+    pub const NAMES: [&str; 19] = [
         "backup",
         "restore",
         "restore-guest",
@@ -187,6 +195,7 @@ impl Mutation {
         "stop",
         "destroy",
         "release-unfinished",
+        "create-golden",
         "destroy-stub",
         "snapshot",
         "delete-snapshot",
@@ -208,6 +217,7 @@ impl Mutation {
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
             | Self::Rollback { .. }
+            | Self::CreateGolden { .. }
             | Self::Verify { .. } => Principal::Agent,
             Self::Restore(_)
             | Self::Start(_)
@@ -232,7 +242,7 @@ impl Mutation {
         match self {
             Self::Verify { target, .. } => target.remote(),
             Self::StopTask { remote, .. } => remote.clone(),
-            Self::ReleaseUnfinished { .. } => Remote::Host,
+            Self::ReleaseUnfinished { .. } | Self::CreateGolden { .. } => Remote::Host,
             Self::Backup { .. }
             | Self::Restore(_)
             | Self::RestoreGuest(_)
@@ -296,6 +306,7 @@ impl Mutation {
             }
             Self::StopTask { .. }
             | Self::ReleaseUnfinished { .. }
+            | Self::CreateGolden { .. }
             | Self::SetNotes { .. }
             | Self::SetProtected { .. } => None,
         }
@@ -318,6 +329,7 @@ impl Mutation {
             | Self::StopMachine(_)
             | Self::DestroyMachine(_)
             | Self::ReleaseUnfinished { .. }
+            | Self::CreateGolden { .. }
             | Self::DestroyStub { .. }
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
@@ -342,6 +354,7 @@ impl Mutation {
             Self::Stop(_) | Self::StopMachine(_) => "stop",
             Self::Destroy(_) | Self::DestroyMachine(_) => "destroy",
             Self::ReleaseUnfinished { .. } => "release-unfinished",
+            Self::CreateGolden { .. } => "create-golden",
             Self::DestroyStub { .. } => "destroy-stub",
             Self::Snapshot { .. } => "snapshot",
             Self::DeleteSnapshot { .. } => "delete-snapshot",

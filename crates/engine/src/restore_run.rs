@@ -9,6 +9,7 @@ mod compare;
 mod drives;
 mod ending;
 mod features;
+mod image;
 mod machine;
 mod plan;
 mod preflight;
@@ -23,6 +24,7 @@ mod words;
 
 pub use beyond::Beyond;
 pub use features::Feature;
+pub(crate) use image::golden_features_missing;
 pub use plan::{Lacking, Missing, RestoreRunPlan, RestoredVolume, plan_restore_run};
 pub use records::{Identity, RestoreEnd, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest};
 pub use space::Space;

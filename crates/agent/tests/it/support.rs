@@ -342,6 +342,7 @@ pub(crate) fn restore_job(
         job: id.clone(),
         policy: RestoreRunPolicy::from(&config.restore_test_policy),
         content_bytes: Some(8 << 20),
+        golden: false,
     };
     let kind = JobKind::RestoreRun(Box::new(RestoreRunJob::new(request)));
     Job {

@@ -105,6 +105,9 @@ pub struct RestoreRunRequest {
     pub policy: RestoreRunPolicy,
     /// Bytes that the archive unpacks to, where an earlier proof tells.
     pub content_bytes: Option<u64>,
+    /// Whether the archive has to be a golden one, and the guest able to run Docker.
+    #[serde(default)]
+    pub golden: bool,
 }
 
 impl RestoreRunRequest {

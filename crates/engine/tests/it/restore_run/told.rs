@@ -1,7 +1,5 @@
 //! What a plan says of features, and of what no token can do.
 
-use felhom_engine::*;
-
 use super::plan;
 use crate::fake::*;
 
