@@ -114,6 +114,7 @@ fn phase_of(step: &Step) -> &'static str {
             | Mutation::DestroyRestored(_)
             | Mutation::DestroyRestoredMachine(_)
             | Mutation::DestroyStub { .. } => "removing",
+            Mutation::CreateGolden { .. } => "asking the root helper for the container",
             Mutation::ReleaseUnfinished { .. } => {
                 "asking the root helper to release what was cut off"
             }

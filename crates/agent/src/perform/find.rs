@@ -174,6 +174,7 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
         | Mutation::Verify { .. }
         | Mutation::StopTask { .. }
         | Mutation::ReleaseUnfinished { .. }
+        | Mutation::CreateGolden { .. }
         | Mutation::SetNotes { .. }
         | Mutation::SetProtected { .. } => {
             return EffectSeen::Unknown;

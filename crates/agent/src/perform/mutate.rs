@@ -53,7 +53,9 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
         Mutation::DestroyStub { kind, vmid } => destroy_stub(pve, *kind, *vmid).await,
         Mutation::Verify { target, .. } => Sent::Refused(elsewhere(&target.storage)),
-        Mutation::ReleaseUnfinished { .. } => local("only the root helper does that".to_owned()),
+        Mutation::ReleaseUnfinished { .. } | Mutation::CreateGolden { .. } => {
+            local("only the root helper does that".to_owned())
+        }
     }
 }
 
