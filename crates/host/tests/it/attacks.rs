@@ -80,20 +80,9 @@ fn without_a_configuration_that_is_roots_nobody_is_served() {
     alive(&daemon);
 }
 
-#[test]
-fn what_is_no_request_is_refused_and_runs_nothing() {
-    let host = Host::new();
-    let ran = host.path("ran");
-    for program in [
-        "usr/bin/lsblk",
-        "usr/bin/systemctl",
-        "usr/sbin/pct",
-        "usr/sbin/qm",
-    ] {
-        host.program(program, &format!("echo $0 $@ >> {}", ran.display()));
-    }
-    let daemon = host.start();
-    let requests: Vec<Vec<u8>> = [
+/// What is no request, byte for byte.
+fn no_requests() -> Vec<Vec<u8>> {
+    [
         "",
         "\n",
         "{}\n",
@@ -123,8 +112,23 @@ fn what_is_no_request_is_refused_and_runs_nothing() {
         ]
         .concat(),
     ])
-    .collect();
-    for request in requests {
+    .collect()
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_runs_nothing() {
+    let host = Host::new();
+    let ran = host.path("ran");
+    for program in [
+        "usr/bin/lsblk",
+        "usr/bin/systemctl",
+        "usr/sbin/pct",
+        "usr/sbin/qm",
+    ] {
+        host.program(program, &format!("echo $0 $@ >> {}", ran.display()));
+    }
+    let daemon = host.start();
+    for request in no_requests() {
         let reply = daemon.send(&request);
         // What ends without a newline is answered when the sender is heard no more.
         let shown = String::from_utf8_lossy(&request)
@@ -140,6 +144,29 @@ fn what_is_no_request_is_refused_and_runs_nothing() {
     assert!(!ran.exists(), "{}", std::fs::read_to_string(&ran).unwrap());
 }
 
+/// What is no name of anything.
+const HOSTILE: &[&str] = &[
+    "--help",
+    "-1",
+    ";rm -rf /",
+    "$(reboot)",
+    "`id`",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "..",
+    ".",
+    "",
+    "a\nb",
+    "a\0b",
+    "a b",
+    "a\u{202e}b",
+    "\u{1b}[2J",
+    "usb1/../..",
+    "%2e%2e",
+    "usb1\n[Install]",
+    "ÿ",
+];
+
 #[test]
 fn a_hostile_name_is_no_name() {
     let host = Host::new();
@@ -153,28 +180,7 @@ fn a_hostile_name_is_no_name() {
         host.program(program, &format!("echo $0 $@ >> {}", ran.display()));
     }
     let daemon = host.start();
-    let hostile = [
-        "--help",
-        "-1",
-        ";rm -rf /",
-        "$(reboot)",
-        "`id`",
-        "../../etc/passwd",
-        "/etc/passwd",
-        "..",
-        ".",
-        "",
-        "a\nb",
-        "a\0b",
-        "a b",
-        "a\u{202e}b",
-        "\u{1b}[2J",
-        "usb1/../..",
-        "%2e%2e",
-        "usb1\n[Install]",
-        "ÿ",
-    ];
-    for name in hostile {
+    for &name in HOSTILE {
         let uuid = "6A1C-93D0";
         let asked = [
             json!({ "operation": "install-usb-mount", "name": name, "uuid": uuid }),
@@ -318,7 +324,7 @@ fn what_a_program_leaves_behind_is_killed() {
         note("$$")
     );
     for (script, expected) in [(hang, "timed-out"), (leave, "done")] {
-        let _fresh = std::fs::remove_file(&pids);
+        std::fs::write(&pids, "").unwrap();
         host.program("usr/bin/lsblk", &script);
         let daemon = host.start();
         let answer = code(daemon.ask(&devices()));

@@ -146,7 +146,7 @@ impl Daemon<'_> {
     pub(crate) fn connect(&self) -> UnixStream {
         let stream = UnixStream::connect(self.host.path("hostd.sock")).unwrap();
         stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
+            .set_read_timeout(Some(Duration::from_mins(1)))
             .unwrap();
         stream
     }
