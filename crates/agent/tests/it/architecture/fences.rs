@@ -41,7 +41,7 @@ const NETWORK: [&str; 14] = [
 /// What in this text starts a process; names that a brace gathers (`process::{Command, …}`) are found as well.
 fn starts_processes(text: &str) -> Option<&'static str> {
     let stands_alone = |at: usize| {
-        let before = text[..at].chars().next_back();
+        let before = text.get(..at).and_then(|text| text.chars().next_back());
         !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
     };
     let is_named = |name: &str| text.match_indices(name).any(|(at, _)| stands_alone(at));
