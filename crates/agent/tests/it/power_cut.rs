@@ -70,8 +70,11 @@ fn root(bench: &Bench) -> Pve {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_it_is_gone() {
+async fn without_the_root_helper_an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_it_is_gone()
+ {
     let bench = Bench::at(10.0, FAST, None).await;
+    let off = bench.world.control("host-off", serde_json::json!({})).await;
+    drop(off.unwrap());
     let volid = bench.backup(9010).await;
     let production = bench.production();
     cut_when(
@@ -97,6 +100,11 @@ async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_
         .iter()
         .find(|finding| finding.code == "unfinished-restore")
         .unwrap();
+    assert!(
+        finding.detail.contains("the root helper is not there"),
+        "{}",
+        finding.detail
+    );
     let hint = finding.hint.clone().unwrap();
     assert!(
         hint.contains("pct unlock 9100 && pct destroy 9100 --destroy-unreferenced-disks 1"),
@@ -134,6 +142,79 @@ async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_
     assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
     assert!(bench.journal().await.remains().await.unwrap().is_empty());
     assert_eq!(bench.production(), production);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_root_helper_nothing_is_left_of_an_unfinished_restore() {
+    let bench = Bench::at(10.0, FAST, None).await;
+    let volid = bench.backup(9010).await;
+    let production = bench.production();
+    cut_when(
+        &bench,
+        |journal| test_job(&bench, journal, &volid, 5),
+        |bench| !bench.scratch_volumes().is_empty(),
+    )
+    .await;
+    let job = resume(&bench).await;
+    let JobKind::RestoreTest(test) = &job.kind else {
+        unreachable!()
+    };
+    let report = test.report().unwrap();
+    assert_eq!(report.judgement.verdict, Verdict::Error);
+    assert!(report.nothing_left, "{:?}", report.findings);
+    assert_eq!(report.findings, []);
+    assert_eq!(bench.scratch_volumes(), Vec::<String>::new());
+    assert!(bench.scratch_guests().is_empty());
+    let ran = bench.run(&["restore-test", "reap"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    assert_eq!(bench.production(), production);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_left_while_there_was_no_helper_goes_when_there_is_one() {
+    let bench = Bench::at(10.0, FAST, None).await;
+    let volid = bench.backup(9010).await;
+    let off = bench.world.control("host-off", serde_json::json!({})).await;
+    drop(off.unwrap());
+    cut_when(
+        &bench,
+        |journal| test_job(&bench, journal, &volid, 5),
+        |bench| !bench.scratch_volumes().is_empty(),
+    )
+    .await;
+    drop(resume(&bench).await);
+    let on = bench.world.control("host-on", serde_json::json!({})).await;
+    drop(on.unwrap());
+    // One that does not answer, one that is not allowed, and one that did it and whose reply was lost.
+    let asked = |kind| felhom_simulator::Fault {
+        count: None,
+        ..felhom_simulator::Fault::request("ASK", "*/release-unfinished-restore", kind)
+    };
+    bench
+        .world
+        .inject(asked(felhom_simulator::FaultKind::Refuse));
+    let ran = bench.run(&["restore-test", "reap"]).await;
+    assert_eq!(ran.exit, Exit::Findings, "{}", ran.text());
+    assert!(ran.text().contains("did not answer"), "{}", ran.text());
+    bench.world.clear_faults();
+    let rules = bench.world.state()["host"]["rules"].clone();
+    let mut none = rules.clone();
+    none["scratch"] = serde_json::Value::Null;
+    drop(bench.world.control("host-config", none).await.unwrap());
+    let ran = bench.run(&["restore-test", "reap"]).await;
+    assert_eq!(ran.exit, Exit::Findings, "{}", ran.text());
+    assert!(ran.text().contains("has no [scratch]"), "{}", ran.text());
+    assert!(ran.text().contains("pct unlock 9100 && pct destroy 9100"));
+    drop(bench.world.control("host-config", rules).await.unwrap());
+    let once = felhom_simulator::Fault {
+        count: Some(1),
+        ..asked(felhom_simulator::FaultKind::CutAnswer)
+    };
+    bench.world.inject(once);
+    let ran = bench.run(&["restore-test", "reap"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    assert_eq!(bench.scratch_volumes(), Vec::<String>::new());
+    assert!(bench.journal().await.remains().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -273,6 +273,9 @@ impl World {
             Mutation::Restore(plan) if works => self.scratch = Some(restored(plan)),
             Mutation::Restore(_) if half => self.scratch = Some(stub("create")),
             Mutation::ReleaseUnfinished { .. } => self.release(),
+            Mutation::CreateGolden { vmid, .. } if self.scratch.is_none() => {
+                self.scratch = Some(golden(*vmid));
+            }
             Mutation::DestroyStub { .. } if half => self.scratch = Some(stub("destroyed")),
             Mutation::DestroyStub { .. } if works => match self.scratch.take() {
                 Some(scratch) if scratch.foreign || !scratch.config.keys.is_empty() => {
@@ -490,6 +493,19 @@ impl World {
             volumes: Some(vec![]),
             tasks: self.tasks_of("9100"),
         }
+    }
+}
+
+/// A golden container as the root helper makes it.
+pub(crate) fn golden(vmid: Vmid) -> Scratch {
+    let config = GuestConfig {
+        description: Some(format!("felhom: golden container {vmid}")),
+        ..guest()
+    };
+    Scratch {
+        config,
+        running: false,
+        foreign: false,
     }
 }
 

@@ -11,6 +11,7 @@ mod backup;
 mod crash;
 mod doubt;
 mod fake;
+mod golden;
 mod guard;
 mod pbs;
 mod privileges;

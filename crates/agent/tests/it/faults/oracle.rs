@@ -119,13 +119,15 @@ pub(super) fn due(trouble: Trouble, step: &str) -> &'static [End] {
         | Trouble::UnexpectedStatusAfterwards
         | Trouble::Reboot => match step {
             "backup" => &[Undetermined],
-            "stop" | "destroy" => &[Right],
+            "stop" | "destroy" | "destroy-stub" => &[Right],
             "delete-snapshot" | "delete-backup" | "start-restored" => &[Right, CouldNot],
             _ => &[CouldNot],
         },
         Trouble::StaleLock if step == "backup" => &[Failed],
         // The verdict was fixed before; what is left is told.
-        Trouble::StaleLock if matches!(step, "stop" | "destroy") => &[Right, CouldNot],
+        Trouble::StaleLock if matches!(step, "stop" | "destroy" | "destroy-stub") => {
+            &[Right, CouldNot]
+        }
         Trouble::StaleLock => &[CouldNot],
         Trouble::OtherVzdumpForHours => &[Failed],
     }
