@@ -127,14 +127,10 @@ fn text(images: &[Image], containers: &[GoldenContainer]) -> String {
                 clock::local(image.made),
                 image.vmid.to_string(),
                 if image.there { "yes" } else { "no" }.to_owned(),
-                image.template.clone(),
-                image.volid.to_string(),
+                format!("{}\nfrom {}", image.volid, image.template),
             ]
         })
         .collect();
-    lines.insert(
-        0,
-        table(&["WHEN", "VMID", "THERE", "TEMPLATE", "IMAGE"], &rows),
-    );
+    lines.insert(0, table(&["WHEN", "VMID", "THERE", "IMAGE"], &rows));
     lines.join("\n")
 }

@@ -56,7 +56,11 @@ async fn an_image_is_made_and_guests_of_their_own_come_from_it() {
     assert_eq!(data["golden"]["existed"], false);
     let listed = bench.run(&["golden", "list"]).await;
     assert_eq!(listed.data()["images"][0]["volid"], volid.as_str());
-    assert!(listed.text().contains(&volid), "{}", listed.text());
+    assert!(
+        listed.text().contains(&format!("from {TEMPLATE}")),
+        "{}",
+        listed.text()
+    );
     let backups = bench.run(&["backup", "list", VMID]).await;
     assert_eq!(
         backups.data()[0]["protected"],

@@ -306,5 +306,8 @@ pub(super) fn release(sim: &Sim, vmid: u32, upid: &str) -> Result<Option<String>
             guest.config.current.values.remove("lock");
         }
     }
+    if let Some(pool) = scratch.pool.and_then(|name| world.pools.get_mut(&name)) {
+        pool.vms.insert(vmid);
+    }
     Ok(lock)
 }

@@ -36,6 +36,9 @@ pub(crate) struct Golden {
 pub(crate) struct Scratch {
     pub(crate) vmids: (u32, u32),
     pub(crate) tokens: Vec<String>,
+    /// The pool on which these tokens have their rights: what is released is put into it, as a restore does at its end.
+    #[serde(default)]
+    pub(crate) pool: Option<String>,
 }
 
 impl Default for Rules {
@@ -51,6 +54,7 @@ impl Default for Rules {
             scratch: Some(Scratch {
                 vmids: (9100, 9199),
                 tokens: vec!["felhom-test@pve!restore-test".into()],
+                pool: Some("felhom-scratch".into()),
             }),
             transports: vec!["usb".into()],
         }
