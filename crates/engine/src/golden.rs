@@ -256,7 +256,7 @@ impl GoldenJob {
 
     fn look_failed(&mut self, now: Timestamp, error: RemoteError) {
         self.tries = self.tries.saturating_add(1);
-        if self.tries < MAX_TRIES && error.class.is_transient() {
+        if self.tries < MAX_TRIES && !error.class.is_lasting() {
             self.trouble = Some(error.text);
             self.not_before = Some(now.plus(Duration::from_millis(250 << self.tries)));
         } else {

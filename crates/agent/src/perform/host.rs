@@ -33,7 +33,12 @@ fn operation(config: &Config, step: &Step) -> Option<(Operation, Duration)> {
         }
         Step::Mutate(Mutation::CreateGolden { vmid, template }) => {
             let (vmid, template) = (*vmid, template.to_string().parse().ok()?);
-            Some((Operation::CreateGoldenContainer { vmid, template }, CREATE))
+            // What shows nothing for as long is looked for in the world, where a lock tells that it goes on.
+            let patience = CREATE.min(config.backup.no_progress);
+            Some((
+                Operation::CreateGoldenContainer { vmid, template },
+                patience,
+            ))
         }
         Step::Mutate(_) | Step::Observe(_) | Step::FindTask { .. } | Step::Follow { .. } => None,
     }
