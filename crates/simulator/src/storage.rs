@@ -235,8 +235,11 @@ impl World {
             return space;
         }
         let path = self.storage.definitions.get(id).and_then(Definition::path);
-        if let Some((disk, _)) = path.and_then(|path| self.storage.removable.disk_at(path)) {
-            return self.storage.removable.space(&self.storage.state, disk);
+        let target = path.and_then(|path| self.storage.removable.target_at(path));
+        // A mount whose disk was pulled still answers with what it knew.
+        if let Some(mount) = target.and_then(|(_, target)| target.mount.as_ref()) {
+            let disks = &self.storage.removable;
+            return disks.space(&self.storage.state, &mount.disk);
         }
         let elsewhere: Vec<&str> = self.storage.mounted_exports().collect();
         let folders: u64 = self

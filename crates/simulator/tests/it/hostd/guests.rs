@@ -255,6 +255,14 @@ async fn nothing_is_released_that_is_not_proven() {
         Code::NotProven,
         "does not make",
     );
+    assert_eq!(stub(&world)["lock"], "create");
+}
+
+/// The journal of whoever asks proves nothing: root looks at the configuration, the processes and the tasks.
+#[tokio::test]
+async fn what_somebody_went_on_with_is_not_released() {
+    let world = built_in().await;
+    let task = cut(&world).await;
     let later = json!({ "vmid": 9100, "set": { "hostname": "somebodys" } });
     control(&world, "poke-guest", later).await;
     refused(

@@ -154,7 +154,14 @@ async fn a_disk_pulled_in_the_middle_of_a_backup_fails_it_and_leaves_no_archive(
     refused(busy, Code::InUse, "zstd");
     control(&world, "disk-detach", json!({ "id": "usb1" })).await;
     // Somebody holds it: it is still mounted, and dead.
-    assert_eq!(active(&root, "usb1").await, 1);
+    let dead = root
+        .get(&format!("{NODE}/storage/usb1/status"))
+        .await
+        .data();
+    assert_eq!(
+        (&dead["active"], &dead["total"]),
+        (&json!(1), &json!(1_u64 << 40))
+    );
     assert_eq!(look(&world).await.standing, Standing::Detached);
     assert_eq!(archives(&root).await, 0);
     world.running.release();
