@@ -13,6 +13,7 @@ mod layout;
 mod operation;
 mod operations;
 mod perform;
+mod pve;
 mod refusal;
 mod report;
 mod serve;

@@ -3,6 +3,7 @@
 mod devices;
 mod golden;
 mod release;
+mod scratch;
 mod sensors;
 mod strip;
 mod usb;
