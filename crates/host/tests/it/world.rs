@@ -10,7 +10,7 @@ use std::time::Duration;
 use felhom_host::{Connection, Layout, Limits, Operation, Refusal, Report, serve_on};
 use tempfile::TempDir;
 
-/// The node's name in UPIDs and in `/etc/pve/nodes`.
+/// The token whose tasks make scratch guests.
 pub(crate) const TOKEN: &str = "felhom-test@pve!restore-test";
 
 const CONFIG: &str = r#"
@@ -28,7 +28,8 @@ tokens = ["felhom-test@pve!restore-test"]
 
 /// A host below a directory.
 pub(crate) struct World {
-    directory: TempDir,
+    _directory: TempDir,
+    root: PathBuf,
     connection: Connection,
     audit: Arc<Mutex<Vec<String>>>,
 }
@@ -37,18 +38,21 @@ impl World {
     /// A host with a node `pve` and no guests.
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let socket = directory.path().join("hostd.sock");
+        // As the kernel names it in its list of mounts.
+        let root = directory.path().canonicalize().unwrap();
+        let socket = root.join("hostd.sock");
         let connection = Connection::new(&socket, Duration::from_mins(2));
         let audit = Arc::new(Mutex::new(Vec::new()));
         let world = Self {
-            directory,
+            _directory: directory,
+            root,
             connection,
             audit: Arc::clone(&audit),
         };
         world.furnish();
         let listener = UnixListener::bind(&socket).unwrap();
         let uid = rustix::process::geteuid().as_raw();
-        let layout = Layout::under(world.directory.path(), uid);
+        let layout = Layout::under(&world.root, uid);
         let limits = Limits {
             is_reaper: false,
             idle: Duration::from_hours(1),
@@ -102,7 +106,7 @@ impl World {
 
     /// The place of a path of the host.
     pub(crate) fn path(&self, absolute: &str) -> PathBuf {
-        self.directory.path().join(absolute.trim_start_matches('/'))
+        self.root.join(absolute.trim_start_matches('/'))
     }
 
     /// Makes a directory that nobody else may write, whatever the umask.
@@ -110,7 +114,7 @@ impl World {
         let path = self.path(absolute);
         fs::create_dir_all(&path).unwrap();
         for directory in path.ancestors() {
-            if directory == self.directory.path() {
+            if directory == self.root {
                 break;
             }
             fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
@@ -151,6 +155,25 @@ impl World {
         );
         let ids = format!(r#"{{"{vmid}": {{"node": "pve", "type": "qemu", "version": 3}}}}"#);
         self.vmlist(&ids);
+    }
+
+    /// The name of a task of the token's on this node. Its process is 4096, which started 256 ticks after the host.
+    pub(crate) fn upid(kind: &str, vmid: u32) -> String {
+        format!("UPID:pve:00001000:00000100:6900A000:{kind}:{vmid}:{TOKEN}:")
+    }
+
+    /// PVE's record of tasks that ended.
+    pub(crate) fn index(&self, lines: &[String]) {
+        let text = lines.iter().map(|line| format!("{line}\n"));
+        self.file("/var/log/pve/tasks/index", &text.collect::<String>());
+    }
+
+    /// A process, as `/proc` shows it.
+    pub(crate) fn process(&self, pid: u32, state: char, started: u64, line: &str) {
+        let fields = "1 ".repeat(18);
+        let stat = format!("{pid} (task) U) {state} {fields}{started} 0 0 0\n");
+        self.file(&format!("/proc/{pid}/stat"), &stat);
+        self.file(&format!("/proc/{pid}/cmdline"), &format!("{line}\0\0"));
     }
 
     /// What the daemon answers.
