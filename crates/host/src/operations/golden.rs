@@ -64,7 +64,7 @@ pub(super) fn create(
 }
 
 /// By which a request knows what it made before.
-fn description(vmid: Vmid) -> String {
+pub(crate) fn description(vmid: Vmid) -> String {
     format!("felhom: golden container {vmid}")
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::symlink;
 
 use felhom_host::{FanReading, Operation, Report, Sensors, Temperature, Throttling};
 
-use crate::world::World;
+use crate::guests::world::World;
 
 /// A processor with a package and two cores, an NVMe disk, a sleeping thing without a label, and a board with fans.
 const MINI_PC: &str = include_str!("sensors/mini-pc.txt");

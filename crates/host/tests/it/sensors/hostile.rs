@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use proptest::prelude::*;
 
 use super::{furnish, read};
-use crate::world::World;
+use crate::guests::world::World;
 
 /// Why a temperature with this value is not told.
 fn unread(value: &str) -> String {
@@ -98,13 +98,9 @@ fn names_are_told_in_one_short_line() {
 #[test]
 fn more_than_a_computer_has_is_not_looked_at() {
     let world = World::new();
-    let mut tree = String::new();
-    for chip in 0..70 {
-        tree += &format!("hwmon{chip}/temp1_input 1000\n");
-    }
-    for sensor in 2..80 {
-        tree += &format!("hwmon0/temp{sensor}_input 1000\n");
-    }
+    let chips = (0..70).map(|chip| format!("hwmon{chip}/temp1_input 1000\n"));
+    let sensors = (2..80).map(|sensor| format!("hwmon0/temp{sensor}_input 1000\n"));
+    let tree: String = chips.chain(sensors).collect();
     furnish(&world, &tree);
     let sensors = read(&world);
     let of = |chip: &str| {

@@ -2,7 +2,7 @@
 
 use felhom_host::{Code, Golden, Operation, Report};
 
-use crate::world::World;
+use crate::guests::world::World;
 
 const TEMPLATE: &str = "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst";
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use felhom_host::{Code, Operation, Report};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::world::{TOKEN, World};
+use crate::guests::world::{TOKEN, World};
 
 const CONFIG: &str = "/etc/pve/nodes/pve/lxc/9100.conf";
 /// As PVE writes what a restore brought back.
@@ -93,7 +93,7 @@ fn a_guest_that_is_not_our_scratch_guest_is_not_touched() {
     let snapshots_mark = format!("arch: amd64\n\n[snap]\n{RESTORED}");
     not_proven("snapshots", &snapshots_mark);
     refused(Code::NotProven, "of the kind qemu", |world| {
-        world.machine(9100, "memory: 1\n")
+        world.machine(9100, "memory: 1\n");
     });
     refused(Code::NotProven, "on the node other", |world| {
         world.file("/etc/pve/nodes/other/lxc/9100.conf", "");
@@ -110,7 +110,7 @@ fn the_last_task_has_to_be_a_restore_of_ours_that_ended_well() {
     let last = |line: &str| {
         let line = line.to_owned();
         refused(Code::NotProven, "the last task on 9100", |world| {
-            world.index(&[line])
+            world.index(&[line]);
         });
     };
     last(&ended("vzrestore", "unexpected status"));

@@ -1,13 +1,12 @@
 //! A rootfs that the cut-off task left mounted; with the kernel's own mounts, as root.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use felhom_host::{Code, Report};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::{cut_off, operation, restore};
-use crate::world::World;
+use crate::guests::world::World;
 
 /// Mounts of a test, which do not outlive it.
 struct Mounts(Vec<PathBuf>);
@@ -30,9 +29,7 @@ fn mounted(test: &str) -> Option<(World, Mounts)> {
         let place = world.path(&format!("/var/lib/lxc/{place}"));
         std::fs::create_dir_all(&place).unwrap();
         if let Err(error) = mount("none", &place, "tmpfs", MountFlags::NODEV, None) {
-            let line =
-                format!("skipped: {test}: a tmpfs cannot be mounted here ({error}); it needs root");
-            writeln!(std::io::stderr(), "{line}").unwrap();
+            println!("skipped: {test}: a tmpfs cannot be mounted here ({error}); it needs root");
             return None;
         }
         mounts.0.push(place);

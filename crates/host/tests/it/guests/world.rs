@@ -93,7 +93,7 @@ impl World {
         );
         self.dir("/run/lock/lxc");
         self.dir("/run/lock/qemu-server");
-        let standins = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/standins");
+        let standins = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/guests/standins");
         self.dir("/standin");
         self.dir("/usr/sbin");
         let here = self.path("/standin/options.txt");

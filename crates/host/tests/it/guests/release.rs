@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use felhom_host::{Code, Operation, Report};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::world::{TOKEN, World};
+use crate::guests::world::{TOKEN, World};
 
 const CONFIG: &str = "/etc/pve/nodes/pve/lxc/9100.conf";
 
@@ -164,7 +164,7 @@ fn a_guest_that_is_elsewhere_besides_is_not_released() {
         world.vmlist(r#"{"9100": {"node": "other", "type": "lxc", "version": 3}}"#);
     });
     not_proven("not understood", &|world| {
-        world.file("/etc/pve/.vmlist", "\0")
+        world.file("/etc/pve/.vmlist", "\0");
     });
     refused(Code::NotFound, "no guest 9100", &restore(), |world| {
         std::fs::remove_file(world.path(CONFIG)).unwrap();
@@ -181,7 +181,7 @@ fn only_the_last_task_counts_and_only_when_that_is_beyond_doubt() {
     let index = |why, lines: &[&str]| {
         let lines: Vec<_> = lines.iter().map(|line| (*line).to_owned()).collect();
         refused(Code::NotProven, why, &restore(), |world| {
-            world.index(&lines)
+            world.index(&lines);
         });
     };
     let later = "UPID:pve:00001002:00000120:6900D000:vzstart:9100:root@pam: 6900D001 OK";
@@ -199,7 +199,7 @@ fn only_the_last_task_counts_and_only_when_that_is_beyond_doubt() {
         &[&cut, "UPID:pve:torn:vzstart:9100:root@pam:"],
     );
     refused(Code::NotFound, "no task on 9100", &restore(), |world| {
-        world.index(&[])
+        world.index(&[]);
     });
     refused(Code::NotProven, "another one", &restore(), |world| {
         let line = "UPID:pve:00001002:00000120:6900D000:vzstart:9100:root@pam: 0\n";
