@@ -11,16 +11,17 @@ use felhom_host::{FanReading, Operation, Report, Sensors, Temperature, Throttlin
 
 use crate::guests::world::World;
 
-/// A processor with a package and two cores, an NVMe disk, a sleeping thing without a label, and a board with fans.
+/// A processor with a package and two cores, an `NVMe` disk, a SATA disk, and a board with fans.
 const MINI_PC: &str = include_str!("sensors/mini-pc.txt");
 /// One zone of the firmware's, with nothing else.
 const SMALL_BOARD: &str = include_str!("sensors/small-board.txt");
 
 fn read(world: &World) -> Sensors {
-    match world.ask(&Operation::ReadSensors {}).unwrap() {
-        Report::Sensors(sensors) => sensors,
-        other => panic!("{other:?}"),
-    }
+    let report = world.ask(&Operation::ReadSensors {}).unwrap();
+    let Report::Sensors(sensors) = report else {
+        panic!("{report:?}");
+    };
+    sensors
 }
 
 /// Builds a tree of lines `PATH VALUE`. A chip is a link into `/sys/devices`, as the kernel has it.
