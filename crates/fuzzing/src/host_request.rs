@@ -50,7 +50,7 @@ fn plain(value: &Value) {
             assert!(!text.is_empty() && !text.starts_with('-'), "{text:?}");
             assert!(!text.contains(char::is_control), "{text:?}");
             assert!(!text.contains(char::is_whitespace), "{text:?}");
-            assert!(!text.split(['/', ':']).any(|part| part == ".."), "{text:?}");
+            assert!(!text.split('/').any(|part| part == ".."), "{text:?}");
             assert!(!text.starts_with('/'), "{text:?}");
         }
         Value::Object(fields) => fields.values().for_each(plain),
