@@ -9,7 +9,8 @@ const HEAD: &str = "\
 Everything that `felhom-hostd` does, and every command line that it can ever run. The page is made of the enum `Operation` and
 of the one table of command lines (`crates/host/src/argv.rs`); a test compares it with them. What stands in capitals is put in
 by root: names from the request that were parsed, and values of `/etc/felhom/hostd.toml`. What stands in brackets is there when
-the configuration names it. No program sees anything else of a request, and none has an environment or a standard input.
+the configuration names it. No program sees anything else of a request, and none has an environment or a standard input. What such a
+program starts by itself (systemd `mount` and `umount` for a unit, `pct` the tools of the storage) is its own.
 
 ";
 
