@@ -1,3 +1,5 @@
+//! The table is held to the functions, to the sources that use them, and to what may never be an argument.
+
 use std::collections::BTreeSet;
 use std::path::Path;
 
