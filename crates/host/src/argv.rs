@@ -3,6 +3,8 @@
 //! What comes from outside is a parsed name (a VMID, a volume id, a unit's name made of a target's name), never an option:
 //! it stands after an option that takes a value, or begins with a letter or digit.
 
+pub(crate) mod table;
+
 use std::time::Duration;
 
 use felhom_ids::{GuestKind, Vmid};
