@@ -62,6 +62,9 @@ pub struct ScratchConfig {
     pub vmids: VmidRange,
     /// The tokens whose restores and removals may be released when they were cut off.
     pub tokens: Vec<TokenId>,
+    /// The pool on which these tokens have their rights. A restore puts its guest into it at its very end, so what is released
+    /// is put into it, or the token could not destroy it.
+    pub pool: Option<PoolId>,
 }
 
 /// What may become a target.

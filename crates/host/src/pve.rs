@@ -5,5 +5,6 @@ pub(crate) mod guest_config;
 pub(crate) mod guests;
 pub(crate) mod lock_file;
 pub(crate) mod mounts;
+pub(crate) mod pools;
 pub(crate) mod running;
 pub(crate) mod task_files;

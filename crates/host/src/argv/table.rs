@@ -71,6 +71,10 @@ pub(crate) fn table() -> Vec<Row> {
         let line = CommandLine::unlock(kind, Vmid::MAX);
         row("unlock", &["release-unfinished-restore"], line)
     }));
+    rows.extend("POOL".parse().ok().map(|pool| {
+        let line = CommandLine::put_into_pool(&pool, Vmid::MAX);
+        row("put_into_pool", &["release-unfinished-restore"], line)
+    }));
     rows
 }
 

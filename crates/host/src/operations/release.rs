@@ -3,7 +3,7 @@
 //! It is proven from PVE's own files that there is nothing in the guest yet, or nothing any more: its configuration is the
 //! stub that such a task leaves, the task is the last one on it, and neither it nor the guest runs.
 
-use felhom_ids::{GuestKind, Upid, Vmid};
+use felhom_ids::{GuestKind, PoolId, Upid, Vmid};
 
 use super::Root;
 use super::scratch::{check_range, is_ours, place, unproven};
@@ -11,7 +11,7 @@ use crate::argv::CommandLine;
 use crate::pve::guest_config::{GuestConfig, Stub};
 use crate::pve::guests::{Place, this_node};
 use crate::pve::task_files::TasksOfGuest;
-use crate::pve::{lock_file, mounts, running};
+use crate::pve::{lock_file, mounts, pools, running};
 use crate::refusal::{Code, Refusal};
 use crate::report::Report;
 
@@ -42,6 +42,7 @@ pub(super) fn release(root: Root<'_>, vmid: Vmid, upid: &Upid) -> Result<Report,
     let leaves = check_task(root, vmid, upid)?;
     let place = place(root, leaves.kind, vmid)?;
     let lock = stub(root, &place, vmid, leaves)?;
+    let is_outside = check_pool(root, vmid)?;
     let unmounted = {
         let _held = lock_file::take(root.layout, leaves.kind, vmid)?;
         // Nobody changes the guest from here on; what was seen before counts only when it still holds.
@@ -64,11 +65,38 @@ pub(super) fn release(root: Root<'_>, vmid: Vmid, upid: &Upid) -> Result<Report,
             return Err(run.err().unwrap_or(Refusal::new(Code::Failed, text)));
         }
     }
+    if let Some(pool) = is_outside {
+        put_into_pool(root, pool, vmid)?;
+    }
     Ok(Report::Released {
         vmid,
         lock,
         unmounted,
     })
+}
+
+/// The configured pool, when the guest is in none: a restore puts its guest into the pool at its very end (pve-container
+/// `API2/LXC.pm` `create_vm`, `add_vm_to_pool`), so what one leaves that was cut off is not in it.
+fn check_pool<'a>(root: Root<'a>, vmid: Vmid) -> Result<Option<&'a PoolId>, Refusal> {
+    let Some(pool) = &root.scratch()?.pool else {
+        return Ok(None);
+    };
+    match pools::of(root.layout, vmid)? {
+        None => Ok(Some(pool)),
+        Some(other) if other == pool.to_string() => Ok(None),
+        Some(other) => Err(unproven(format!(
+            "{vmid} is in the pool {other}, where no task of the agent's puts it"
+        ))),
+    }
+}
+
+fn put_into_pool(root: Root<'_>, pool: &PoolId, vmid: Vmid) -> Result<(), Refusal> {
+    let run = root.performer.run(&CommandLine::put_into_pool(pool, vmid));
+    if pools::of(root.layout, vmid)?.as_deref() == Some(pool.as_str()) {
+        return Ok(());
+    }
+    let text = format!("{vmid} is released, and not in the pool {pool}");
+    Err(run.err().unwrap_or(Refusal::new(Code::Failed, text)))
 }
 
 /// Whether the UPID is that of a task which may be released at all.

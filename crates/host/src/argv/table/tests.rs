@@ -30,6 +30,7 @@ fn every_command_line_is_as_it_was_agreed() {
             .to_owned(),
         "/usr/sbin/pct unlock VMID # 30 s".to_owned(),
         "/usr/sbin/qm unlock VMID # 30 s".to_owned(),
+        "/usr/bin/pvesh set /pools --poolid POOL --vms VMID # 30 s".to_owned(),
     ];
     assert_eq!(lines, expected);
 }

@@ -299,6 +299,56 @@ fn whoever_holds_pves_lock_is_left_alone() {
     assert!(world.ask(&operation(9100, &restore())).is_ok());
 }
 
+/// A host whose configuration names the pool of scratch guests, with these pools.
+fn with_pools(pools: &str) -> World {
+    let world = cut_off();
+    let config = world.read("/etc/felhom/hostd.toml") + "pool = \"felhom-scratch\"\n";
+    world.file("/etc/felhom/hostd.toml", &config);
+    world.file("/etc/pve/user.cfg", pools);
+    world
+}
+
+#[test]
+fn what_is_released_lies_in_the_pool_of_its_token() {
+    let release = operation(9100, &restore());
+    for (pools, after) in [
+        ("pool:felhom-scratch::::\n", "9100"),
+        ("pool:felhom-scratch:x:9101,9102::\n", "9101,9102,9100"),
+    ] {
+        let world = with_pools(pools);
+        assert_eq!(world.ask(&release), Ok(released(9100, Some("create"))));
+        let set = "pvesh set /pools --poolid felhom-scratch --vms 9100";
+        assert_eq!(world.calls(), ["pct unlock 9100", set]);
+        let users = world.read("/etc/pve/user.cfg");
+        assert!(users.contains(&format!(":{after}:")), "{users}");
+        // Asked again, nothing is done twice.
+        assert_eq!(world.ask(&release), Ok(released(9100, None)));
+        assert_eq!(world.calls().len(), 2);
+    }
+}
+
+#[test]
+fn a_release_that_was_cut_off_before_the_pool_is_gone_on_with() {
+    let world = with_pools("pool:felhom-scratch::::\n");
+    world.file("/standin/poolless", "");
+    let release = operation(9100, &restore());
+    let refusal = world.ask(&release).unwrap_err();
+    assert_eq!(refusal.code, Code::Failed, "{refusal}");
+    std::fs::remove_file(world.path("/standin/poolless")).unwrap();
+    assert_eq!(world.ask(&release), Ok(released(9100, None)));
+    assert!(world.read("/etc/pve/user.cfg").contains(":9100:"));
+}
+
+#[test]
+fn what_somebody_put_into_another_pool_is_left_alone() {
+    let world = with_pools("pool:felhom-scratch::::\npool:theirs::9100::\n");
+    let refusal = world.ask(&operation(9100, &restore())).unwrap_err();
+    assert_eq!(refusal.code, Code::NotProven, "{refusal}");
+    assert!(refusal.text.contains("theirs"), "{refusal}");
+    assert_eq!(world.read(CONFIG), "lock: create\n");
+    assert!(world.calls().is_empty());
+}
+
 #[test]
 fn an_unlocking_that_fails_or_does_nothing_is_a_failure() {
     for fault in ["/standin/fail", "/standin/idle"] {

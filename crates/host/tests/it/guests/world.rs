@@ -102,6 +102,8 @@ impl World {
             let here = self.path(&format!("/usr/sbin/{program}"));
             symlink(standins.join("pve.sh"), here).unwrap();
         }
+        self.dir("/usr/bin");
+        symlink(standins.join("pvesh.sh"), self.path("/usr/bin/pvesh")).unwrap();
     }
 
     /// The place of a path of the host.
