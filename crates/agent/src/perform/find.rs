@@ -123,6 +123,7 @@ fn effect_on_backups(mutation: &Mutation) -> EffectSeen {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a mutation: a table")]
 async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
     let seen = match mutation {
         Mutation::Backup {

@@ -80,6 +80,10 @@ impl From<&RestoreTestPolicy> for RestoreRunPolicy {
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "choices of the command line, each by itself"
+)]
 pub struct RestoreRunRequest {
     /// The archive.
     pub volid: VolumeId,

@@ -27,7 +27,8 @@ pub(super) fn cut_off(
         Tenure::Scratch => unfinished(subject, (vmid, locked), upid),
     };
     if let Some(why) = unreleased {
-        finding.detail.push_str(&format!("; it was tried: {why}"));
+        finding.detail.push_str("; it was tried: ");
+        finding.detail.push_str(why);
     }
     finding
 }

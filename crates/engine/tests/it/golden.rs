@@ -30,13 +30,9 @@ fn run(world: &mut World, trouble: impl FnMut(usize, &Step) -> Trouble) -> Golde
 }
 
 fn asked(world: &World) -> u32 {
-    let of = |key: &&String| key.starts_with("create-golden");
-    world
-        .effects
-        .keys()
-        .filter(of)
-        .map(|key| world.effects[key])
-        .sum()
+    let effects = world.effects.iter();
+    let of = effects.filter(|(key, _)| key.starts_with("create-golden"));
+    of.map(|(_, count)| *count).sum()
 }
 
 #[test]
@@ -87,14 +83,15 @@ fn a_helper_that_refuses_is_heard_and_one_that_is_deaf_is_given_up() {
 
 #[test]
 fn what_is_no_golden_container_is_left_alone() {
-    let strange: [(&str, fn(&mut GuestConfig)); 5] = [
+    type Change = fn(&mut GuestConfig);
+    let strange: [(&str, Change); 5] = [
         ("no golden container", |c| c.description = None),
         ("no golden container", |c| {
             c.description = Some("felhom: golden container 9901".into());
         }),
         ("keyctl=1", |c| c.features = Some("nesting=1".into())),
         ("nesting=1", |c| {
-            c.features = Some("keyctl=1,nesting=0".into())
+            c.features = Some("keyctl=1,nesting=0".into());
         }),
         ("unprivileged=1", |c| c.unprivileged = false),
     ];

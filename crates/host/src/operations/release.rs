@@ -77,7 +77,7 @@ pub(super) fn release(root: Root<'_>, vmid: Vmid, upid: &Upid) -> Result<Report,
 
 /// The configured pool, when the guest is in none: a restore puts its guest into the pool at its very end (pve-container
 /// `API2/LXC.pm` `create_vm`, `add_vm_to_pool`), so what one leaves that was cut off is not in it.
-fn check_pool<'a>(root: Root<'a>, vmid: Vmid) -> Result<Option<&'a PoolId>, Refusal> {
+fn check_pool(root: Root<'_>, vmid: Vmid) -> Result<Option<&PoolId>, Refusal> {
     let Some(pool) = &root.scratch()?.pool else {
         return Ok(None);
     };
