@@ -7,9 +7,11 @@ mod context;
 mod doctor;
 mod enroll;
 mod findings;
+mod golden;
 mod guests;
 mod jobs;
 mod pbs;
+mod provision;
 mod restore;
 mod restore_test;
 mod selftest;
@@ -83,6 +85,11 @@ enum Command {
     /// Restore tests: prove that a backup comes back.
     #[command(subcommand)]
     RestoreTest(RestoreTestCommand),
+    /// Golden images: containers in which Docker runs, made once by the root helper.
+    #[command(subcommand)]
+    Golden(golden::GoldenCommand),
+    /// Make a new guest from a golden image.
+    Provision(provision::ProvisionArgs),
     /// Docker volumes of a guest: what its engine has, as it was last told.
     #[command(subcommand)]
     Volumes(volumes::VolumesCommand),
@@ -399,6 +406,8 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::RestoreTest(RestoreTestCommand::Reap(args)) => {
             restore_test::reap(&context, &args).await
         }
+        Command::Golden(command) => golden::run(&context, command).await,
+        Command::Provision(args) => provision::run(&context, &args).await,
         Command::Volumes(command) => volumes::run(&context, command).await,
         Command::Pbs(command) => Box::pin(pbs::run(&context, command)).await,
         Command::Snapshot(command) => snapshot::run(&context, command).await,

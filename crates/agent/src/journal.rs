@@ -1,5 +1,6 @@
 //! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
 
+mod golden;
 mod guards;
 mod kits;
 mod records;
@@ -9,6 +10,7 @@ mod suppressions;
 mod verifications;
 mod volumes;
 
+pub use golden::GoldenContainer;
 pub use kits::{KeptKit, Stored};
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use storages::KnownStorage;

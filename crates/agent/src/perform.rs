@@ -2,6 +2,7 @@
 
 mod find;
 mod follow;
+mod host;
 mod listing;
 mod mutate;
 mod pbs;
@@ -64,15 +65,20 @@ impl Performer {
             };
             return undone(step, error);
         }
-        if let Remote::Pbs(storage) = step.remote() {
-            return match self.remotes.pbs(&storage) {
+        match step.remote() {
+            Remote::Node => self.on_node(step, progress).await,
+            Remote::Host => host::perform(&self.config, step).await,
+            Remote::Pbs(storage) => match self.remotes.pbs(&storage) {
                 Ok(server) => pbs::perform(server, step, progress).await,
                 Err(why) => {
                     let (class, text) = (ErrorClass::Local, why.to_string());
                     undone(step, RemoteError { class, text })
                 }
-            };
+            },
         }
+    }
+
+    async fn on_node(&self, step: &Step, progress: &dyn Progress) -> Outcome {
         match step {
             Step::Observe(observe) => self
                 .observe(observe, progress)

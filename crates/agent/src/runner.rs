@@ -133,6 +133,11 @@ impl Runner<'_> {
                     self.journal.finish_verify(job, report, now).await?;
                 }
             }
+            JobKind::Golden(golden) => {
+                if let Some(report) = golden.report() {
+                    self.journal.finish_golden(job, report, now).await?;
+                }
+            }
             JobKind::Exercise(_) | JobKind::Prune(_) => {
                 self.journal.finish_job(job, now).await?;
             }

@@ -93,6 +93,9 @@ pub struct BackupJob {
     not_before: Option<Timestamp>,
     tries: u8,
     paused: Option<RemoteError>,
+    /// Whether the archive stays until a person takes its protection off.
+    #[serde(default)]
+    protect: bool,
 }
 
 /// How often a look that failed is tried again before the job gives up or pauses.
@@ -110,7 +113,15 @@ impl BackupJob {
             not_before: None,
             tries: 0,
             paused: None,
+            protect: false,
         }
+    }
+
+    /// The same, whose archive no retention removes.
+    #[must_use]
+    pub fn protecting(mut self) -> Self {
+        self.protect = true;
+        self
     }
 
     /// The guest.
@@ -283,6 +294,9 @@ impl BackupJob {
         for line in preflight::report(&self.request, subject, &prepared.plan, protected) {
             self.plan_line(line);
         }
+        if self.protect {
+            self.plan_line("  set protected, so that no retention removes it".to_owned());
+        }
         self.take_volumes(now, subject, judged.as_ref());
         match &subject.excludes {
             Ok(patterns) => self.findings.extend(excludes::findings(
@@ -301,7 +315,7 @@ impl BackupJob {
             vmid: self.request.vmid,
             storage: self.storage(),
             mode: self.request.policy.mode,
-            protected,
+            protected: protected || self.protect,
             notes: preflight::notes(&self.request, &subject.config),
             lockwait_min: self.request.policy.lockwait_min,
             known: subject.known_backups.clone(),

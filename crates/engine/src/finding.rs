@@ -148,7 +148,7 @@ pub mod codes {
         SCRATCH_FOREIGN = "scratch-foreign", Critical,
             "A guest stands in the scratch range that we cannot prove to be ours; it is left alone.";
         UNFINISHED_RESTORE = "unfinished-restore", Critical,
-            "A restore was cut off by the host and left a locked stub, which no API token can remove.";
+            "A restore was cut off by the host and left a stub, which no API token can remove, and the root helper did not release it.";
         ORPHAN_VOLUMES = "orphan-volumes", Warning,
             "Volumes that a restore test or a restore of ours made are left without a guest.";
         FLOOR_REACHED = "floor-reached", Critical,

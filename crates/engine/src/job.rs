@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::backup::BackupJob;
 use crate::exercise::ExerciseJob;
 use crate::finding::Finding;
+use crate::golden::GoldenJob;
 use crate::guard::GuardJob;
 use crate::outcome::{Outcome, RemoteError};
 use crate::pbs::VerifyJob;
@@ -110,6 +111,8 @@ pub enum JobKind {
     Guard(Box<GuardJob>),
     /// Has a Proxmox Backup Server verify snapshots.
     Verify(Box<VerifyJob>),
+    /// Has the root helper make the container that a golden archive is taken of.
+    Golden(Box<GoldenJob>),
 }
 
 /// A job of the journal.
@@ -135,6 +138,7 @@ impl Job {
             JobKind::Prune(job) => job.next(now),
             JobKind::Guard(job) => job.next(now),
             JobKind::Verify(job) => job.next(now),
+            JobKind::Golden(job) => job.next(now),
         }
     }
 
@@ -149,6 +153,7 @@ impl Job {
             JobKind::Prune(job) => job.record(now, outcome),
             JobKind::Guard(job) => job.record(now, outcome),
             JobKind::Verify(job) => job.record(now, outcome),
+            JobKind::Golden(job) => job.record(now, outcome),
         }
     }
 
@@ -163,10 +168,11 @@ impl Job {
             JobKind::Prune(job) => job.resume(),
             JobKind::Guard(job) => job.resume(),
             JobKind::Verify(job) => job.resume(),
+            JobKind::Golden(job) => job.resume(),
         }
     }
 
-    /// `backup`, `restore-test`, `restore`, `reap`, `exercise`, `prune`, `snapshot-guard` or `verify`.
+    /// `backup`, `restore-test`, `restore`, `reap`, `exercise`, `prune`, `snapshot-guard`, `verify` or `golden`.
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             JobKind::Backup(_) => "backup",
@@ -177,6 +183,7 @@ impl Job {
             JobKind::Prune(_) => "prune",
             JobKind::Guard(_) => "snapshot-guard",
             JobKind::Verify(_) => "verify",
+            JobKind::Golden(_) => "golden",
         }
     }
 
@@ -191,6 +198,7 @@ impl Job {
             JobKind::Prune(job) => format!("guest {} on {}", job.vmid(), job.storage()),
             JobKind::Guard(job) => format!("guest {}", job.vmid()),
             JobKind::Verify(job) => format!("storage {}", job.target().storage),
+            JobKind::Golden(job) => format!("golden container {}", job.vmid()),
         }
     }
 
@@ -205,6 +213,7 @@ impl Job {
             JobKind::Prune(job) => job.findings(),
             JobKind::Guard(job) => job.findings(),
             JobKind::Verify(job) => job.findings(),
+            JobKind::Golden(_) => &[],
         }
     }
 
@@ -217,6 +226,7 @@ impl Job {
             JobKind::Prune(job) => job.planning(),
             JobKind::Guard(job) => job.planning(),
             JobKind::Verify(job) => job.planning(),
+            JobKind::Golden(job) => job.planning(),
             JobKind::Reap(_) | JobKind::Exercise(_) => &[],
         }
     }

@@ -9,6 +9,7 @@ mod choose;
 mod evidence;
 mod exercise;
 mod finding;
+mod golden;
 mod guard;
 mod headroom;
 mod health;
@@ -49,6 +50,7 @@ pub use choose::{Candidate, least_recently_proven};
 pub use evidence::{Evidence, EvidenceLevel};
 pub use exercise::{ExerciseJob, ExerciseReport};
 pub use finding::{Code, Finding, Severity, codes};
+pub use golden::{GoldenJob, GoldenReport, GoldenRequest};
 pub use guard::{
     Age, GuardDue, GuardEnd, GuardJob, GuardPhase, GuardPolicy, GuardPurpose, GuardReport,
     GuardStanding, OnExpiry, OnMaxAge, OpenGuard, ParsePolicyError, Past, Reading, guard_standing,
@@ -71,10 +73,10 @@ pub use prune::{PruneJob, PruneReport, PruneRequest};
 pub use reap::{Leftover, ReapJob, ReapReport};
 pub use refusal::Refusal;
 pub use restore_run::{
-    Beyond, Feature, FenceOperation, Identity, Lacking, Missing, Original, RestoreEnd,
-    RestoreRunJob, RestoreRunPlan, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest,
-    RestoreSubject, RestoredFacts, RestoredVolume, Space, VolumesSeen, WrittenConfig,
-    plan_restore_run, restore_paths,
+    Beyond, Feature, Identity, Lacking, Missing, Original, RestoreEnd, RestoreRunJob,
+    RestoreRunPlan, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest, RestoreSubject,
+    RestoredFacts, RestoredVolume, Space, VolumesSeen, WrittenConfig, plan_restore_run,
+    restore_paths,
 };
 pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, RestorePlan, plan_restore};
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};

@@ -103,6 +103,20 @@ impl Mark {
     }
 }
 
+/// What the root helper writes into the description of a golden container, before its number.
+const GOLDEN: &str = "felhom: golden container ";
+
+/// The golden container that a description tells of; a restored guest's tells of none.
+pub(crate) fn golden_container(description: &str) -> Option<Vmid> {
+    let mut lines = description.lines();
+    lines.find_map(|line| line.trim().strip_prefix(GOLDEN)?.parse().ok())
+}
+
+/// Whether this line of a description makes the guest a golden container.
+pub(crate) fn is_golden(line: &str) -> bool {
+    line.trim().starts_with(GOLDEN)
+}
+
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

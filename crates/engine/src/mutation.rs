@@ -56,6 +56,30 @@ pub enum Mutation {
     StopMachine(Vmid),
     /// Destroy a scratch virtual machine. Never with `purge`.
     DestroyMachine(Vmid),
+    /// Have the root helper release what a task of ours left in the scratch range that was cut off. It proves that by itself,
+    /// and does nothing to what was released before: asking twice is asking once.
+    ReleaseUnfinished {
+        /// The guest.
+        vmid: Vmid,
+        /// The task that was cut off.
+        upid: Upid,
+    },
+    /// Have the root helper make the container that a golden archive is taken of. It makes none where an earlier request for the
+    /// same one did, and says so: asking twice is asking once.
+    CreateGolden {
+        /// Its number.
+        vmid: Vmid,
+        /// The template that it is made from.
+        template: VolumeId,
+    },
+    /// Destroy the empty stub that was released, and with it every volume that bears its number: nothing mentions those that
+    /// the task had made, and in the scratch range they are nobody else's. Never with `purge`, never with `force`.
+    DestroyStub {
+        /// What it is.
+        kind: GuestKind,
+        /// The guest.
+        vmid: Vmid,
+    },
     /// Snapshot a guest.
     Snapshot {
         /// The guest.
@@ -161,7 +185,7 @@ impl Mutation {
     }
 
     /// The names of all mutations there are, for tests that must not leave one out.
-    pub const NAMES: [&str; 16] = [
+    pub const NAMES: [&str; 19] = [
         "backup",
         "restore",
         "restore-guest",
@@ -170,6 +194,9 @@ impl Mutation {
         "start",
         "stop",
         "destroy",
+        "release-unfinished",
+        "create-golden",
+        "destroy-stub",
         "snapshot",
         "delete-snapshot",
         "rollback",
@@ -190,6 +217,7 @@ impl Mutation {
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
             | Self::Rollback { .. }
+            | Self::CreateGolden { .. }
             | Self::Verify { .. } => Principal::Agent,
             Self::Restore(_)
             | Self::Start(_)
@@ -197,7 +225,9 @@ impl Mutation {
             | Self::Destroy(_)
             | Self::StartMachine(_)
             | Self::StopMachine(_)
-            | Self::DestroyMachine(_) => Principal::RestoreTest,
+            | Self::DestroyMachine(_)
+            | Self::ReleaseUnfinished { .. }
+            | Self::DestroyStub { .. } => Principal::RestoreTest,
             Self::RestoreGuest(_)
             | Self::StartRestored(_)
             | Self::DestroyRestored(_)
@@ -212,6 +242,7 @@ impl Mutation {
         match self {
             Self::Verify { target, .. } => target.remote(),
             Self::StopTask { remote, .. } => remote.clone(),
+            Self::ReleaseUnfinished { .. } | Self::CreateGolden { .. } => Remote::Host,
             Self::Backup { .. }
             | Self::Restore(_)
             | Self::RestoreGuest(_)
@@ -225,6 +256,7 @@ impl Mutation {
             | Self::StartMachine(_)
             | Self::StopMachine(_)
             | Self::DestroyMachine(_)
+            | Self::DestroyStub { .. }
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
             | Self::Rollback { .. }
@@ -244,14 +276,20 @@ impl Mutation {
                 Some(("qmstart", vmid.to_string()))
             }
             Self::StopMachine(vmid) => Some(("qmstop", vmid.to_string())),
-            Self::DestroyMachine(vmid) | Self::DestroyRestoredMachine(vmid) => {
-                Some(("qmdestroy", vmid.to_string()))
-            }
+            Self::DestroyMachine(vmid)
+            | Self::DestroyRestoredMachine(vmid)
+            | Self::DestroyStub {
+                kind: GuestKind::Qemu,
+                vmid,
+            } => Some(("qmdestroy", vmid.to_string())),
             Self::Start(vmid) | Self::StartRestored(vmid) => Some(("vzstart", vmid.to_string())),
             Self::Stop(vmid) => Some(("vzstop", vmid.to_string())),
-            Self::Destroy(vmid) | Self::DestroyRestored(vmid) => {
-                Some(("vzdestroy", vmid.to_string()))
-            }
+            Self::Destroy(vmid)
+            | Self::DestroyRestored(vmid)
+            | Self::DestroyStub {
+                kind: GuestKind::Lxc,
+                vmid,
+            } => Some(("vzdestroy", vmid.to_string())),
             Self::Snapshot { vmid, .. } => Some(("vzsnapshot", vmid.to_string())),
             Self::DeleteSnapshot { vmid, .. } => Some(("vzdelsnapshot", vmid.to_string())),
             Self::Rollback { vmid, .. } => Some(("vzrollback", vmid.to_string())),
@@ -266,7 +304,11 @@ impl Mutation {
             Self::Verify { target, snapshot } => {
                 Some(("verify_snapshot", target.verify_id(snapshot)))
             }
-            Self::StopTask { .. } | Self::SetNotes { .. } | Self::SetProtected { .. } => None,
+            Self::StopTask { .. }
+            | Self::ReleaseUnfinished { .. }
+            | Self::CreateGolden { .. }
+            | Self::SetNotes { .. }
+            | Self::SetProtected { .. } => None,
         }
     }
 
@@ -286,6 +328,9 @@ impl Mutation {
             | Self::StartMachine(_)
             | Self::StopMachine(_)
             | Self::DestroyMachine(_)
+            | Self::ReleaseUnfinished { .. }
+            | Self::CreateGolden { .. }
+            | Self::DestroyStub { .. }
             | Self::Snapshot { .. }
             | Self::DeleteSnapshot { .. }
             | Self::Rollback { .. }
@@ -308,6 +353,9 @@ impl Mutation {
             Self::Start(_) | Self::StartMachine(_) => "start",
             Self::Stop(_) | Self::StopMachine(_) => "stop",
             Self::Destroy(_) | Self::DestroyMachine(_) => "destroy",
+            Self::ReleaseUnfinished { .. } => "release-unfinished",
+            Self::CreateGolden { .. } => "create-golden",
+            Self::DestroyStub { .. } => "destroy-stub",
             Self::Snapshot { .. } => "snapshot",
             Self::DeleteSnapshot { .. } => "delete-snapshot",
             Self::Rollback { .. } => "rollback",

@@ -17,7 +17,7 @@ pub enum Principal {
     Restore,
 }
 
-/// The server that a step speaks to. On a backup server the agent has a token of its own, whoever it is on the node.
+/// Who a step speaks to. On a backup server the agent has a token of its own, whoever it is on the node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Remote {
@@ -26,6 +26,8 @@ pub enum Remote {
     Node,
     /// The Proxmox Backup Server behind this storage of PVE: a box may have several.
     Pbs(StorageId),
+    /// The root helper on the node, which answers to the agent's user and knows no tokens.
+    Host,
 }
 
 impl Remote {

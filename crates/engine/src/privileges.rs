@@ -331,6 +331,8 @@ pub const NEEDS: &[Need] = {
         need("gather-evidence", Test, Agent, Node, SYS_AUDIT),
         need("stop", Test, Tester, Pool, &["VM.PowerMgmt"]),
         need("destroy", Test, Tester, Pool, &["VM.Allocate"]),
+        // The root helper puts the stub into the pool; `destroy-unreferenced-disks` asks for no more.
+        need("destroy-stub", Test, Tester, Pool, &["VM.Allocate"]),
         but(
             Optional,
             need("list-snapshots", Exercise, Agent, Guests, VM_AUDIT),

@@ -9,6 +9,7 @@ mod compare;
 mod drives;
 mod ending;
 mod features;
+mod image;
 mod machine;
 mod plan;
 mod preflight;
@@ -21,8 +22,9 @@ mod subject;
 mod volumes;
 mod words;
 
-pub use beyond::{Beyond, FenceOperation};
+pub use beyond::Beyond;
 pub use features::Feature;
+pub(crate) use image::golden_features_missing;
 pub use plan::{Lacking, Missing, RestoreRunPlan, RestoredVolume, plan_restore_run};
 pub use records::{Identity, RestoreEnd, RestoreRunPolicy, RestoreRunReport, RestoreRunRequest};
 pub use space::Space;

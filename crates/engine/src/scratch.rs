@@ -6,6 +6,7 @@
 
 mod clean_up;
 mod earlier;
+mod release;
 mod restored;
 mod standing;
 mod tenure;

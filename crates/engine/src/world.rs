@@ -128,6 +128,11 @@ impl GuestConfig {
         self.kind == GuestKind::Qemu && bare && memory
     }
 
+    /// Whether this is what is left of a container's stub when its lock is taken away: nothing at all.
+    pub fn is_bare_container(&self) -> bool {
+        self.kind == GuestKind::Lxc && self.keys.is_empty()
+    }
+
     /// Whether this is the stub that PVE leaves of a guest whose destruction broke off after its volumes were gone.
     pub fn is_destroyed_stub(&self) -> bool {
         self.lock.as_deref() == Some("destroyed") && self.keys.iter().all(|key| key == "lock")

@@ -14,6 +14,7 @@ mod archive;
 mod claims;
 mod docker_inspect;
 mod guest_config;
+mod host_request;
 mod leak;
 mod machine_archive;
 mod property;
@@ -27,6 +28,7 @@ pub use agent_config::agent_config;
 pub use archive::archive;
 pub use docker_inspect::docker_inspect;
 pub use guest_config::guest_config;
+pub use host_request::host_request;
 pub use machine_archive::machine_archive;
 pub use property::property;
 pub use pve_envelope::pve_envelope;
@@ -44,6 +46,7 @@ pub const CHECKS: &[(&str, Check)] = &[
     ("docker_inspect", docker_inspect),
     ("archive", archive),
     ("guest_config", guest_config),
+    ("host_request", host_request),
     ("machine_archive", machine_archive),
     ("property", property),
     ("pve_envelope", pve_envelope),

@@ -3,9 +3,11 @@
 //! What comes from outside is a parsed name (a VMID, a volume id, a unit's name made of a target's name), never an option:
 //! it stands after an option that takes a value, or begins with a letter or digit.
 
+pub(crate) mod table;
+
 use std::time::Duration;
 
-use felhom_ids::{GuestKind, Vmid};
+use felhom_ids::{GuestKind, PoolId, Vmid};
 
 use crate::config::GoldenConfig;
 use crate::fields::TemplateVolume;
@@ -15,6 +17,7 @@ use crate::fields::TemplateVolume;
 pub(crate) enum Program {
     Pct,
     Qm,
+    Pvesh,
     Lsblk,
     Systemctl,
 }
@@ -22,13 +25,20 @@ pub(crate) enum Program {
 impl Program {
     /// All of them.
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 4] = [Self::Pct, Self::Qm, Self::Lsblk, Self::Systemctl];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Pct,
+        Self::Qm,
+        Self::Pvesh,
+        Self::Lsblk,
+        Self::Systemctl,
+    ];
 
     /// Its absolute path.
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Pct => "/usr/sbin/pct",
             Self::Qm => "/usr/sbin/qm",
+            Self::Pvesh => "/usr/bin/pvesh",
             Self::Lsblk => "/usr/bin/lsblk",
             Self::Systemctl => "/usr/bin/systemctl",
         }
@@ -136,5 +146,12 @@ impl CommandLine {
             GuestKind::Qemu => Program::Qm,
         };
         Self::new(program, ["unlock", &vmid.to_string()], 30)
+    }
+
+    /// Puts a guest into a pool; PVE refuses one that is in another.
+    pub(crate) fn put_into_pool(pool: &PoolId, vmid: Vmid) -> Self {
+        let (pool, vmid) = (pool.to_string(), vmid.to_string());
+        let arguments = ["set", "/pools", "--poolid", &pool, "--vms", &vmid];
+        Self::new(Program::Pvesh, arguments, 30)
     }
 }

@@ -62,6 +62,9 @@ pub struct ScratchConfig {
     pub vmids: VmidRange,
     /// The tokens whose restores and removals may be released when they were cut off.
     pub tokens: Vec<TokenId>,
+    /// The pool on which these tokens have their rights. A restore puts its guest into it at its very end, so what is released
+    /// is put into it, or the token could not destroy it.
+    pub pool: Option<PoolId>,
 }
 
 /// What may become a target.
@@ -215,6 +218,18 @@ impl Config {
 
 /// Reads a small file that nobody but the trusted owner can have written: it, and the directory that it lies in.
 pub(crate) fn read_trusted(layout: &Layout, path: &Path) -> Result<String, ConfigError> {
+    let bytes = read_trusted_within(layout, path, &[], LONGEST)?;
+    String::from_utf8(bytes)
+        .map_err(|_| ConfigError::Invalid(path.to_owned(), "it is no text".to_owned()))
+}
+
+/// As [`read_trusted`], of a file of at most `most` bytes that these users may own besides.
+pub(crate) fn read_trusted_within(
+    layout: &Layout,
+    path: &Path,
+    besides: &[u32],
+    most: u64,
+) -> Result<Vec<u8>, ConfigError> {
     use std::io::Read;
     let unreadable = |error: std::io::Error| {
         if error.kind() == std::io::ErrorKind::NotFound {
@@ -224,6 +239,8 @@ pub(crate) fn read_trusted(layout: &Layout, path: &Path) -> Result<String, Confi
         }
     };
     let untrusted = |why| ConfigError::Untrusted(path.to_owned(), why);
+    let is_trusted = |uid: u32| uid == layout.owner() || besides.contains(&uid);
+    // Without waiting, so that nothing that is no file holds it up before that is seen.
     let flags = rustix::fs::OFlags::RDONLY
         | rustix::fs::OFlags::NOFOLLOW
         | rustix::fs::OFlags::NONBLOCK
@@ -234,7 +251,7 @@ pub(crate) fn read_trusted(layout: &Layout, path: &Path) -> Result<String, Confi
     if !found.is_file() {
         return Err(untrusted("it is no plain file"));
     }
-    if found.uid() != layout.owner() {
+    if !is_trusted(found.uid()) {
         return Err(untrusted("another user owns it"));
     }
     if found.mode() & 0o022 != 0 {
@@ -242,20 +259,19 @@ pub(crate) fn read_trusted(layout: &Layout, path: &Path) -> Result<String, Confi
     }
     let dir = path.parent().unwrap_or(path);
     let above = std::fs::metadata(dir).map_err(unreadable)?;
-    if above.uid() != layout.owner() || above.mode() & 0o022 != 0 {
+    if !is_trusted(above.uid()) || above.mode() & 0o022 != 0 {
         return Err(untrusted("others may write its directory"));
     }
-    let mut text = String::new();
-    file.take(LONGEST + 1)
-        .read_to_string(&mut text)
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1))
+        .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    if u64::try_from(text.len()).unwrap_or(u64::MAX) > LONGEST {
-        return Err(ConfigError::Invalid(
-            path.to_owned(),
-            "it is too long".to_owned(),
-        ));
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= most) {
+        Ok(bytes)
+    } else {
+        let text = "it is too long".to_owned();
+        Err(ConfigError::Invalid(path.to_owned(), text))
     }
-    Ok(text)
 }
 
 #[cfg(test)]

@@ -13,10 +13,13 @@ mod layout;
 mod operation;
 mod operations;
 mod perform;
+mod pve;
+mod reference;
 mod refusal;
 mod report;
 mod serve;
 mod watch;
+mod why;
 mod wire;
 
 pub use config::{Config, ConfigError, GoldenConfig, ScratchConfig, UsbConfig, VmidRange};
@@ -24,6 +27,7 @@ pub use connect::{ConnectError, Connection};
 pub use fields::TemplateVolume;
 pub use layout::Layout;
 pub use operation::{Operation, Why};
+pub use reference::root_operations_page;
 pub use refusal::{Code, Refusal};
 pub use report::{
     BlockDevice, FanReading, Golden, Holder, Report, Sensors, Standing, TargetReport, Temperature,

@@ -3,10 +3,12 @@
 mod devices;
 mod golden;
 mod release;
+mod scratch;
 mod sensors;
 mod strip;
 mod usb;
 
+pub(crate) use self::golden::description as golden_description;
 use crate::config::{Config, GoldenConfig, ScratchConfig};
 use crate::layout::Layout;
 use crate::operation::Operation;

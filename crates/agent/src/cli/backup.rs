@@ -21,11 +21,13 @@ use super::{BackupRunArgs, arrears, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
+use crate::perform::Performer;
 use crate::volumes::inventory;
 
 pub(super) use list::list;
 pub(super) use proof::proof;
 pub(super) use prune::prune;
+pub(super) use text::text;
 
 pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit, Failure> {
     let vmid: Vmid = parse("VMID", &args.vmid)?;
@@ -73,7 +75,7 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
         ..BackupView::new(&job, report)
     };
     context.printer.document("felhom.backup", &view, || {
-        let mut lines = vec![text::text(report)];
+        let mut lines = vec![text(report)];
         lines.extend(findings::suppressed_lines(suppressed));
         lines.extend(pruned.iter().flat_map(prune::lines));
         lines.join("\n")
@@ -85,6 +87,24 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     } else {
         exit
     })
+}
+
+/// Backs a golden container up; no retention removes the archive.
+pub(super) async fn image(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+    vmid: Vmid,
+) -> Result<Job, Failure> {
+    let config = performer.config();
+    let id = jobs::new_job_id()?;
+    let known = known(journal, config, vmid).await?;
+    let installation = journal.installation().clone();
+    let mut job = make(vmid, config.backup.clone(), id, installation, known);
+    if let JobKind::Backup(backup) = job.kind {
+        job.kind = JobKind::Backup(Box::new(backup.protecting()));
+    }
+    jobs::perform(context, journal, performer, job).await
 }
 
 /// The report with the findings that count, and those that somebody has accepted for a while.
@@ -224,7 +244,7 @@ fn is_proven(report: &BackupReport) -> bool {
             .is_some_and(|content| content.complete)
 }
 
-fn exit(report: &BackupReport) -> Exit {
+pub(super) fn exit(report: &BackupReport) -> Exit {
     match report.verdict {
         BackupVerdict::Good if report.findings.is_empty() => Exit::Done,
         BackupVerdict::Good => Exit::Findings,

@@ -23,11 +23,13 @@ pub(super) use list::list;
 use text::{PlanView, RunView};
 
 /// What is wanted, as far as the command line says.
-struct Wish<'a> {
-    volid: VolumeId,
-    to: Vmid,
-    identity: Identity,
-    choices: &'a RestoreChoices,
+pub(super) struct Wish<'a> {
+    pub(super) volid: VolumeId,
+    pub(super) to: Vmid,
+    pub(super) identity: Identity,
+    pub(super) choices: &'a RestoreChoices,
+    /// Whether the archive has to be of a golden container.
+    pub(super) golden: bool,
 }
 
 pub(super) async fn plan(context: &Context, args: &RestorePlanArgs) -> Result<Exit, Failure> {
@@ -54,6 +56,7 @@ pub(super) async fn plan(context: &Context, args: &RestorePlanArgs) -> Result<Ex
         to,
         identity,
         choices: &args.choices,
+        golden: false,
     };
     rehearse(context, &performer, &wish).await
 }
@@ -64,19 +67,30 @@ pub(super) async fn run(context: &Context, args: &RestoreRunArgs) -> Result<Exit
         to: parse("--to", &args.to)?,
         identity: parse("--identity", &args.identity)?,
         choices: &args.choices,
+        golden: false,
     };
     let performer = context.performer()?;
-    require_voice(&performer)?;
-    require_archive(&performer, &wish.volid).await?;
-    if args.dry_run {
-        return rehearse(context, &performer, &wish).await;
+    carry_out(context, &performer, &wish, args.dry_run).await
+}
+
+/// Restores what is wanted, or only says what would come back.
+pub(super) async fn carry_out(
+    context: &Context,
+    performer: &Performer,
+    wish: &Wish<'_>,
+    dry_run: bool,
+) -> Result<Exit, Failure> {
+    require_voice(performer)?;
+    require_archive(performer, &wish.volid).await?;
+    if dry_run {
+        return rehearse(context, performer, wish).await;
     }
     let purpose = format!("restore of {} to guest {}", wish.volid, wish.to);
     let mut journal = context.open_journal(performer.config(), &purpose).await?;
-    arrears::settle(context, &journal, &performer).await?;
-    let job = make(&wish, performer.config(), Some(&journal)).await?;
+    arrears::settle(context, &journal, performer).await?;
+    let job = make(wish, performer.config(), Some(&journal)).await?;
     journal.say(&format!("{purpose}, job {}", job.id));
-    let job = jobs::perform(context, &journal, &performer, job).await?;
+    let job = jobs::perform(context, &journal, performer, job).await?;
     let JobKind::RestoreRun(restore) = &job.kind else {
         return Ok(Exit::Unexpected);
     };
@@ -206,6 +220,7 @@ fn request(
         job,
         policy: RestoreRunPolicy::from(&config.restore_test_policy),
         content_bytes,
+        golden: wish.golden,
     })
 }
 

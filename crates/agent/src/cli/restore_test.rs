@@ -150,7 +150,8 @@ async fn leased(journal: &Journal) -> Result<Vec<Vmid>, Failure> {
         | JobKind::Exercise(_)
         | JobKind::Prune(_)
         | JobKind::Guard(_)
-        | JobKind::Verify(_) => None,
+        | JobKind::Verify(_)
+        | JobKind::Golden(_) => None,
     });
     Ok(held
         .chain(

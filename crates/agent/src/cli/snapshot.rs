@@ -114,7 +114,8 @@ async fn busy(journal: &Journal) -> Result<BTreeSet<Vmid>, Failure> {
         | JobKind::Reap(_)
         | JobKind::Exercise(_)
         | JobKind::Prune(_)
-        | JobKind::Verify(_) => None,
+        | JobKind::Verify(_)
+        | JobKind::Golden(_) => None,
     });
     Ok(own.collect())
 }

@@ -112,7 +112,12 @@ fn phase_of(step: &Step) -> &'static str {
             Mutation::Destroy(_)
             | Mutation::DestroyMachine(_)
             | Mutation::DestroyRestored(_)
-            | Mutation::DestroyRestoredMachine(_) => "removing",
+            | Mutation::DestroyRestoredMachine(_)
+            | Mutation::DestroyStub { .. } => "removing",
+            Mutation::CreateGolden { .. } => "asking the root helper for the container",
+            Mutation::ReleaseUnfinished { .. } => {
+                "asking the root helper to release what was cut off"
+            }
             Mutation::Snapshot { .. } => "snapshotting",
             Mutation::DeleteSnapshot { .. } => "removing the snapshot",
             Mutation::Rollback { .. } => "rolling back",

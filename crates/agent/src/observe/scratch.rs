@@ -40,7 +40,11 @@ async fn container(pve: &Pve, vmid: Vmid) -> Result<(Existence, Option<GuestStat
     // A stub has no state worth asking for, and answers with an error.
     let state = guest_state(pve, vmid).await;
     match either_config(pve, vmid).await {
-        Ok(Ok(config)) if config.is_create_stub() || config.is_destroyed_stub() => {
+        Ok(Ok(config))
+            if config.is_create_stub()
+                || config.is_destroyed_stub()
+                || config.is_bare_container() =>
+        {
             Ok((Existence::Guest(Box::new(config)), None))
         }
         Ok(Ok(config)) => Ok((Existence::Guest(Box::new(config)), Some(state?))),

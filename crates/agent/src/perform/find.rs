@@ -123,6 +123,7 @@ fn effect_on_backups(mutation: &Mutation) -> EffectSeen {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a mutation: a table")]
 async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
     let seen = match mutation {
         Mutation::Backup {
@@ -139,7 +140,8 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
         Mutation::Destroy(vmid)
         | Mutation::DestroyMachine(vmid)
         | Mutation::DestroyRestored(vmid)
-        | Mutation::DestroyRestoredMachine(vmid) => pve.is_free(*vmid).await,
+        | Mutation::DestroyRestoredMachine(vmid)
+        | Mutation::DestroyStub { vmid, .. } => pve.is_free(*vmid).await,
         Mutation::StartMachine(vmid) | Mutation::StartRestoredMachine(vmid) => pve
             .qemu_status(*vmid)
             .await
@@ -172,6 +174,8 @@ async fn effect(pve: &Pve, mutation: &Mutation) -> EffectSeen {
         Mutation::Rollback { .. }
         | Mutation::Verify { .. }
         | Mutation::StopTask { .. }
+        | Mutation::ReleaseUnfinished { .. }
+        | Mutation::CreateGolden { .. }
         | Mutation::SetNotes { .. }
         | Mutation::SetProtected { .. } => {
             return EffectSeen::Unknown;

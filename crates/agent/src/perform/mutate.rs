@@ -51,7 +51,11 @@ pub(super) async fn send(remotes: &Remotes, mutation: &Mutation) -> Sent {
             set(pve, attributes(volid, None, Some(*protected))).await
         }
         Mutation::DeleteBackup { volid } => started(pve.delete_volume(volid).await),
+        Mutation::DestroyStub { kind, vmid } => destroy_stub(pve, *kind, *vmid).await,
         Mutation::Verify { target, .. } => Sent::Refused(elsewhere(&target.storage)),
+        Mutation::ReleaseUnfinished { .. } | Mutation::CreateGolden { .. } => {
+            local("only the root helper does that".to_owned())
+        }
     }
 }
 
@@ -132,6 +136,27 @@ fn destroy(vmid: Vmid) -> DestroyLxc {
         vmid,
         // Whatever else bears this number, on any storage, was there before us and may be all that is left of somebody's guest.
         unreferenced_disks: false,
+    }
+}
+
+/// With every volume that bears its number: in the scratch range nobody else has any.
+async fn destroy_stub(pve: &Pve, kind: GuestKind, vmid: Vmid) -> Sent {
+    let unreferenced_disks = true;
+    match kind {
+        GuestKind::Lxc => {
+            let request = DestroyLxc {
+                vmid,
+                unreferenced_disks,
+            };
+            started(pve.destroy_lxc(&request).await)
+        }
+        GuestKind::Qemu => {
+            let request = DestroyQemu {
+                vmid,
+                unreferenced_disks,
+            };
+            started(pve.destroy_qemu(&request).await)
+        }
     }
 }
 

@@ -31,7 +31,7 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         ("contract", vec!["ids"]),
         (
             "fuzzing",
-            vec!["ids", "engine", "protocol", "proxmox", "agent"],
+            vec!["ids", "engine", "protocol", "proxmox", "agent", "host"],
         ),
     ]
     .into_iter()

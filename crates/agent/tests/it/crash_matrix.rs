@@ -232,6 +232,17 @@ async fn check(
         restored_or_nothing(bench, &row.report)?;
         sent_or_not(case, row.report.end)?;
     }
+    if case.subject == Subject::Golden {
+        let config = &bench.world.state()["world"]["guests"][GOLDEN.to_string()]["config"];
+        let config = config.as_str().ok_or("there is no golden container")?;
+        if !config.contains("keyctl=1") || config.contains("lock:") {
+            return Err(format!("no golden container: {config}"));
+        }
+        let known = bench.journal().await.golden().await;
+        if known.map_err(|error| error.to_string())?.len() != 1 {
+            return Err("the journal does not know it".into());
+        }
+    }
     if case.subject == Subject::Verify {
         crate::pbs::verified_or_undetermined(bench, case.fault.0 == "none").await?;
     }

@@ -27,12 +27,14 @@ use oracle::{Before, End, check, due, end_of, why};
 use trouble::{Trouble, accompany, begin, mend};
 
 /// The jobs of the matrix. A floor that is reached is trouble by itself.
-const JOBS: [Subject; 12] = [
+const JOBS: [Subject; 14] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::MachineBackup,
     Subject::MachineTest,
     Subject::Reap,
+    Subject::Unfinished,
+    Subject::Golden,
     Subject::Exercise,
     Subject::Prune,
     Subject::GuardBegin,

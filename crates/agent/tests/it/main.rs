@@ -18,6 +18,7 @@ mod doctor;
 mod enroll;
 mod enroll_pbs;
 mod faults;
+mod golden;
 mod guard;
 mod keep;
 mod machines;

@@ -8,6 +8,7 @@ use felhom_agent::runner::Runner;
 use felhom_engine::*;
 use felhom_proxmox::pve::guests::DestroyLxc;
 use felhom_proxmox::{Client, Pve, Settings, Token, Trust};
+use felhom_simulator::{Fault, FaultKind};
 use secrecy::SecretString;
 
 use crate::support::*;
@@ -41,6 +42,12 @@ fn runs(bench: &Bench, task: &str) -> bool {
         .contains(task)
 }
 
+/// Installs the root helper (`host-on`), or takes it away.
+async fn helper(bench: &Bench, verb: &str) {
+    let done = bench.world.control(verb, serde_json::json!({})).await;
+    drop(done.unwrap());
+}
+
 /// Goes on after the restart. The node's services may need a moment longer than ours.
 async fn resume(bench: &Bench) -> Job {
     for _ in 0..20 {
@@ -70,8 +77,9 @@ fn root(bench: &Bench) -> Pve {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_it_is_gone() {
+async fn without_the_root_helper_an_unfinished_restore_is_reported_with_its_commands() {
     let bench = Bench::at(10.0, FAST, None).await;
+    helper(&bench, "host-off").await;
     let volid = bench.backup(9010).await;
     let production = bench.production();
     cut_when(
@@ -97,6 +105,11 @@ async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_
         .iter()
         .find(|finding| finding.code == "unfinished-restore")
         .unwrap();
+    assert!(
+        finding.detail.contains("the root helper is not there"),
+        "{}",
+        finding.detail
+    );
     let hint = finding.hint.clone().unwrap();
     assert!(
         hint.contains("pct unlock 9100 && pct destroy 9100 --destroy-unreferenced-disks 1"),
@@ -134,6 +147,100 @@ async fn an_unfinished_restore_is_reported_with_its_commands_and_forgotten_when_
     assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
     assert!(bench.journal().await.remains().await.unwrap().is_empty());
     assert_eq!(bench.production(), production);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_root_helper_nothing_is_left_of_an_unfinished_restore() {
+    let bench = Bench::at(10.0, FAST, None).await;
+    let volid = bench.backup(9010).await;
+    let production = bench.production();
+    cut_when(
+        &bench,
+        |journal| test_job(&bench, journal, &volid, 5),
+        |bench| !bench.scratch_volumes().is_empty(),
+    )
+    .await;
+    let job = resume(&bench).await;
+    let JobKind::RestoreTest(test) = &job.kind else {
+        unreachable!()
+    };
+    let report = test.report().unwrap();
+    assert_eq!(report.judgement.verdict, Verdict::Error);
+    assert!(report.nothing_left, "{:?}", report.findings);
+    assert_eq!(report.findings, []);
+    assert_eq!(bench.scratch_volumes(), Vec::<String>::new());
+    assert!(bench.scratch_guests().is_empty());
+    let ran = bench.run(&["restore-test", "reap"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    assert_eq!(bench.production(), production);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_left_while_there_was_no_helper_goes_when_there_is_one() {
+    let bench = Bench::at(10.0, FAST, None).await;
+    let volid = bench.backup(9010).await;
+    helper(&bench, "host-off").await;
+    cut_when(
+        &bench,
+        |journal| test_job(&bench, journal, &volid, 5),
+        |bench| !bench.scratch_volumes().is_empty(),
+    )
+    .await;
+    drop(resume(&bench).await);
+    helper(&bench, "host-on").await;
+    // It does not answer; then root's configuration does not provide for it; then it does it, and its reply is lost.
+    let asked = |kind| Fault {
+        count: None,
+        ..Fault::request("ASK", "*/release-unfinished-restore", kind)
+    };
+    bench.world.inject(asked(FaultKind::Refuse));
+    let ran = bench.run(&["restore-test", "reap"]).await;
+    assert_eq!(ran.exit, Exit::Findings, "{}", ran.text());
+    assert!(ran.text().contains("did not answer"), "{}", ran.text());
+    bench.world.clear_faults();
+    let rules = bench.world.state()["host"]["rules"].clone();
+    let mut none = rules.clone();
+    none["scratch"] = serde_json::Value::Null;
+    drop(bench.world.control("host-config", none).await.unwrap());
+    let ran = bench.run(&["restore-test", "reap"]).await;
+    assert_eq!(ran.exit, Exit::Findings, "{}", ran.text());
+    assert!(ran.text().contains("has no [scratch]"), "{}", ran.text());
+    assert!(ran.text().contains("pct unlock 9100 && pct destroy 9100"));
+    drop(bench.world.control("host-config", rules).await.unwrap());
+    let once = Fault {
+        count: Some(1),
+        ..asked(FaultKind::CutAnswer)
+    };
+    bench.world.inject(once);
+    let ran = bench.run(&["restore-test", "reap"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    assert_eq!(bench.scratch_volumes(), Vec::<String>::new());
+    assert!(bench.journal().await.remains().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stub_that_is_released_into_no_pool_is_told_without_its_lock() {
+    let bench = Bench::at(10.0, FAST, None).await;
+    let volid = bench.backup(9010).await;
+    let mut rules = bench.world.state()["host"]["rules"].clone();
+    rules["scratch"]["pool"] = serde_json::Value::Null;
+    drop(bench.world.control("host-config", rules).await.unwrap());
+    cut_when(
+        &bench,
+        |journal| test_job(&bench, journal, &volid, 5),
+        |bench| !bench.scratch_volumes().is_empty(),
+    )
+    .await;
+    let job = resume(&bench).await;
+    let finding = &job.findings()[0];
+    assert_eq!(finding.code, "unfinished-restore");
+    // A restore's guest comes into its pool at the very end: the token has no rights on what is left of one.
+    assert!(finding.detail.contains("VM.Allocate"), "{finding:?}");
+    let hint = finding.hint.as_deref().unwrap();
+    assert!(
+        hint.contains("as root on the node: pct destroy 9100"),
+        "{hint}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

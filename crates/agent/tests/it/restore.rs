@@ -112,7 +112,7 @@ async fn what_is_planned(bench: &Bench, volid: &str) -> Value {
         "/etc/pve/firewall/9020.fw",
         "nesting=1 comes back as it is; a token with VM.Allocate may change it",
         "keyctl=1 comes back as it is; afterwards only root may change it",
-        "its operation `release an unfinished restore`",
+        "as root `pct unlock 9020 && pct destroy 9020`",
         "downtime: none",
     ] {
         assert!(told.contains(words), "`{words}` is not in\n{told}");

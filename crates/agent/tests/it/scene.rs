@@ -31,6 +31,10 @@ pub(crate) enum Subject {
     FloorReached,
     /// The removal of what an earlier test left running.
     Reap,
+    /// The removal of what a power cut left of an earlier test's restore, with the root helper.
+    Unfinished,
+    /// The making of a golden container by the root helper.
+    Golden,
     Exercise,
     /// The removal of a superseded archive.
     Prune,
@@ -77,13 +81,15 @@ impl Subject {
     }
 }
 
-pub(crate) const SUBJECTS: [Subject; 15] = [
+pub(crate) const SUBJECTS: [Subject; 17] = [
     Subject::Backup,
     Subject::RestoreTest,
     Subject::MachineBackup,
     Subject::MachineTest,
     Subject::FloorReached,
     Subject::Reap,
+    Subject::Unfinished,
+    Subject::Golden,
     Subject::Exercise,
     Subject::Prune,
     Subject::GuardBegin,
@@ -105,7 +111,10 @@ pub(crate) fn request_of(mutation: &str, kind: GuestKind) -> Option<(&'static st
         "restore" | "restore-guest" => ("POST", "*/lxc"),
         "start" | "start-restored" => ("POST", "*/status/start"),
         "stop" => ("POST", "*/status/stop"),
-        "destroy" | "destroy-restored" => ("DELETE", "*/lxc/*"),
+        "destroy" | "destroy-restored" | "destroy-stub" => ("DELETE", "*/lxc/*"),
+        // Of the root helper, whose operations the simulator's faults know by these names.
+        "release-unfinished" => ("ASK", "*/release-unfinished-restore"),
+        "create-golden" => ("ASK", "*/create-golden-container"),
         "snapshot" => ("POST", "*/snapshot"),
         "delete-snapshot" => ("DELETE", "*/snapshot/*"),
         "rollback" => ("POST", "*/rollback"),
@@ -123,6 +132,7 @@ pub(crate) struct Origins {
     volid: VolumeId,
     installation: InstallationId,
     leftover: Leftover,
+    unfinished: Leftover,
     superseded: PruneRequest,
     guard: OpenGuard,
     /// Of the virtual machine, and who made it.
@@ -155,6 +165,7 @@ impl Origins {
         let path = bench.world.state_dir().to_owned();
         bench.world.stop().await.unwrap();
         copy(&path, &left);
+        let unfinished = cut_off(&plain, &volid, &directory.path().join("cut")).await;
         let superseded = several(&directory.path().join("several")).await;
         let guard = guarded(&directory.path().join("guarded")).await;
         let machine = with_machine(&directory.path().join("machine")).await;
@@ -167,6 +178,7 @@ impl Origins {
             volid,
             installation,
             leftover,
+            unfinished,
             superseded,
             guard,
             machine,
@@ -185,6 +197,7 @@ impl Origins {
     fn of(&self, subject: Subject) -> PathBuf {
         let name = match subject {
             Subject::Reap => "left",
+            Subject::Unfinished => "cut",
             Subject::Prune => "several",
             Subject::Verify => "offsite",
             Subject::MachineBackup | Subject::MachineTest => "machine",
@@ -192,6 +205,49 @@ impl Origins {
             _ => "plain",
         };
         self.directory.path().join(name)
+    }
+}
+
+/// A world in which the power went in the middle of a restore test's restore.
+async fn cut_off(
+    plain: &std::path::Path,
+    volid: &VolumeId,
+    directory: &std::path::Path,
+) -> Leftover {
+    let bench = Bench::at(10.0, FAST, Some(plain)).await;
+    let journal = bench.journal().await;
+    let performer = bench.performer();
+    let mut job = test_job(&bench, &journal, volid, 0xabce);
+    loop {
+        match job.next(felhom_agent::clock::now()) {
+            Next::Do(Step::Follow { .. }) => break,
+            Next::Do(step) => {
+                let outcome = performer.perform(&step, &Silent).await;
+                job.record(felhom_agent::clock::now(), outcome);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    eventually("the restore works", || !bench.scratch_volumes().is_empty()).await;
+    bench.world.power_cut(Duration::from_secs(1)).await;
+    settled(&bench).await;
+    let path = bench.world.state_dir().to_owned();
+    bench.world.stop().await.unwrap();
+    copy(&path, directory);
+    let JobKind::RestoreTest(test) = &job.kind else {
+        unreachable!()
+    };
+    let mut leftover = test.remains().unwrap();
+    // The job knows the task, and has not written it into its record yet.
+    leftover.restore = leftover.restore.or_else(|| followed(&job));
+    leftover
+}
+
+/// The task that a job follows next.
+fn followed(job: &Job) -> Option<felhom_ids::Upid> {
+    match job.next(felhom_agent::clock::now()) {
+        Next::Do(Step::Follow { upid, .. }) => Some(upid),
+        _ => None,
     }
 }
 
@@ -308,15 +364,40 @@ pub(crate) fn make(subject: Subject, bench: &Bench, journal: &Journal, origins: 
             restore_job(bench, &origins.installation, &origins.volid, 6)
         }
         Subject::Verify => crate::pbs::verify_job(bench, 7),
-        Subject::Reap => {
-            let config = felhom_agent::config::load(&bench.config).unwrap();
-            let reap = ReapJob::new(&config.restore_test_policy, origins.leftover.clone());
-            Job {
-                id: JobId::from_bits(4),
-                created: felhom_agent::clock::now(),
-                kind: JobKind::Reap(Box::new(reap)),
-            }
-        }
+        Subject::Reap => reap_job(bench, &origins.leftover),
+        Subject::Unfinished => reap_job(bench, &origins.unfinished),
+        Subject::Golden => golden_job(bench, 8),
+    }
+}
+
+fn reap_job(bench: &Bench, leftover: &Leftover) -> Job {
+    let config = felhom_agent::config::load(&bench.config).unwrap();
+    let reap = ReapJob::new(&config.restore_test_policy, leftover.clone());
+    Job {
+        id: JobId::from_bits(4),
+        created: felhom_agent::clock::now(),
+        kind: JobKind::Reap(Box::new(reap)),
+    }
+}
+
+/// The template that the simulated node has.
+pub(crate) const TEMPLATE: &str = "local:vztmpl/debian-13-standard_13.1-2_amd64.tar.zst";
+/// The VMID of golden containers.
+pub(crate) const GOLDEN: u32 = 9900;
+
+fn golden_job(bench: &Bench, bits: u64) -> Job {
+    let config = felhom_agent::config::load(&bench.config).unwrap();
+    let request = GoldenRequest {
+        vmid: vmid(GOLDEN),
+        template: TEMPLATE.parse().unwrap(),
+        storage: config.restore_test_policy.target,
+        no_progress: config.backup.no_progress,
+        settle: config.backup.settle,
+    };
+    Job {
+        id: JobId::from_bits(bits),
+        created: felhom_agent::clock::now(),
+        kind: JobKind::Golden(Box::new(GoldenJob::new(request))),
     }
 }
 

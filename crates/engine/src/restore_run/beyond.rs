@@ -1,4 +1,4 @@
-//! What no token can do around a restore: by which command root does it, and which operation of the root fence would.
+//! What no token can do around a restore, and by which command root does it: the root helper keeps to scratch guests.
 
 use felhom_ids::GuestKind;
 use serde::{Deserialize, Serialize};
@@ -10,23 +10,6 @@ use crate::restore_run::records::RestoreRunRequest;
 use crate::restore_run::refusals::as_root;
 use crate::restore_run::subject::WrittenConfig;
 
-/// An operation of the root fence (`felhom-hostd`) that has to do with restores. The fence is no part of this version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FenceOperation {
-    /// Release an unfinished restore: take away the locked stub that one leaves when the power is cut.
-    ReleaseUnfinishedRestore,
-}
-
-impl FenceOperation {
-    /// As people call it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ReleaseUnfinishedRestore => "release an unfinished restore",
-        }
-    }
-}
-
 /// Something that no token can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beyond {
@@ -34,8 +17,6 @@ pub struct Beyond {
     pub what: String,
     /// What root types for it, where a command does it.
     pub command: Option<String>,
-    /// The operation of the root fence that will do it; with most of them it has none.
-    pub fence: Option<FenceOperation>,
 }
 
 impl Beyond {
@@ -43,7 +24,6 @@ impl Beyond {
         Self {
             what: what.into(),
             command,
-            fence: None,
         }
     }
 
@@ -53,14 +33,7 @@ impl Beyond {
             Some(command) => format!("as root `{command}`"),
             None => "only root, by hand".to_owned(),
         };
-        let fence = match self.fence {
-            Some(operation) => format!(
-                "with the root fence (not part of this version) its operation `{}`",
-                operation.as_str()
-            ),
-            None => "the root fence has no operation for it".to_owned(),
-        };
-        format!("{}: {command}; {fence}", self.what)
+        format!("{}: {command}", self.what)
     }
 }
 
@@ -82,7 +55,6 @@ pub(super) fn beyond(
     all.push(Beyond {
         what: format!("removing the stub that a power cut during the restore leaves under {to}"),
         command: Some(format!("{tool} unlock {to} && {tool} destroy {to}")),
-        fence: Some(FenceOperation::ReleaseUnfinishedRestore),
     });
     all
 }
@@ -134,7 +106,7 @@ fn never_changed(
     let devices = config.devices.iter().map(String::as_str);
     let script = config.hookscript.as_ref().map(|_| "hookscript");
     for key in script.into_iter().chain(devices) {
-        // The fence strips these from scratch guests only.
+        // The root helper strips these from scratch guests only.
         all.push(Beyond::of_root(
             format!("taking `{key}` off afterwards"),
             Some(format!("{tool} set {to} --delete {key}")),

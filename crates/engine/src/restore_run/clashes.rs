@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use felhom_ids::GuestKind;
 
+use crate::restore_run::image;
 use crate::restore_run::machine::{self, Reach};
 use crate::restore_run::property;
 use crate::restore_run::records::{Identity, RestoreRunRequest};
@@ -36,11 +37,7 @@ pub(super) fn clashes(
             "MAC addresses and host name are those of the original: never start both".to_owned(),
         );
     }
-    lines.push(
-        "machine-id and SSH host keys are inside the archive and stay: a DHCP server that goes by the machine-id gives \
-         both guests one address"
-            .to_owned(),
-    );
+    lines.push(image::shared(request).to_owned());
     if request.kind() == GuestKind::Qemu {
         lines.push(
             "addresses that are set inside the guest are on its drives and stay, where nobody but the guest sees them: \

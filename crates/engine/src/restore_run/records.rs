@@ -80,6 +80,10 @@ impl From<&RestoreTestPolicy> for RestoreRunPolicy {
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "choices of the command line, each by itself"
+)]
 pub struct RestoreRunRequest {
     /// The archive.
     pub volid: VolumeId,
@@ -105,6 +109,9 @@ pub struct RestoreRunRequest {
     pub policy: RestoreRunPolicy,
     /// Bytes that the archive unpacks to, where an earlier proof tells.
     pub content_bytes: Option<u64>,
+    /// Whether the archive has to be a golden one, and the guest able to run Docker.
+    #[serde(default)]
+    pub golden: bool,
 }
 
 impl RestoreRunRequest {

@@ -7,6 +7,7 @@ use felhom_ids::{GuestKind, StorageId, Vmid};
 use crate::refusal::Refusal;
 use crate::restore_run::clashes::takes_an_address_in_use;
 use crate::restore_run::drives;
+use crate::restore_run::image;
 use crate::restore_run::machine::{self, Reach};
 use crate::restore_run::plan::{Lacking, RestoreRunPlan, RestoredVolume};
 use crate::restore_run::records::{Identity, RestoreRunRequest};
@@ -38,6 +39,9 @@ pub(super) fn refusals(
     match plan.kind {
         GuestKind::Lxc => of_the_guest(request, subject, &mut refused),
         GuestKind::Qemu => of_the_machine(request, subject, plan, &mut refused),
+    }
+    if request.golden {
+        refused.0.extend(image::refusals(request, subject));
     }
     of_the_vmid(request, subject, plan, &mut refused);
     of_the_identity(request, subject, plan, &mut refused);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use felhom_ids::GuestKind;
 
-use crate::mark::Mark;
+use crate::mark::{Mark, is_golden};
 use crate::restore_run::plan::RestoredVolume;
 use crate::restore_run::records::{Identity, RestoreRunRequest};
 use crate::restore_run::subject::{WrittenConfig, net_values};
@@ -125,9 +125,12 @@ pub(super) fn mark(request: &RestoreRunRequest) -> Mark {
 /// marks of former jobs go, since two different ones prove nothing.
 fn description(request: &RestoreRunRequest, archived: &WrittenConfig) -> String {
     let old = archived.config.description.as_deref().unwrap_or_default();
+    // What is restored from an image is no image.
     let marked = |line: &&str| {
-        line.split_whitespace()
-            .any(|word| word.parse::<Mark>().is_ok())
+        is_golden(line)
+            || line
+                .split_whitespace()
+                .any(|word| word.parse::<Mark>().is_ok())
     };
     let kept: Vec<&str> = old.lines().filter(|line| !marked(line)).collect();
     let told = format!(

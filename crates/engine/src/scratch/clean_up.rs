@@ -14,6 +14,7 @@ use crate::mutation::Mutation;
 use crate::outcome::{Outcome, TaskVerdict};
 use crate::policy::RestoreTestPolicy;
 use crate::scratch::earlier::Earlier;
+use crate::scratch::release::Release;
 use crate::scratch::standing::{Lease, Standing, scratch_standing};
 use crate::scratch::told;
 use crate::step::Step;
@@ -61,6 +62,9 @@ pub struct CleanUp {
     /// Whether a task of ours destroyed the guest and said so.
     #[serde(default)]
     pub(super) destroyed: bool,
+    /// How far the release of what was cut off has come.
+    #[serde(default)]
+    pub(super) release: Release,
     /// Since when a restore under a named VMID is waited for.
     #[serde(default)]
     pub(super) waiting_since: Option<Timestamp>,
@@ -88,6 +92,7 @@ impl CleanUp {
             trouble: None,
             unfinished: None,
             destroyed: false,
+            release: Release::default(),
             waiting_since: None,
             kind: GuestKind::Lxc,
         }
@@ -157,17 +162,21 @@ impl CleanUp {
         match &mut self.stage {
             Stage::Look => self.looked(now, outcome),
             Stage::Acting(mutating) if mutating.is_stale() && !told => {
+                let unsent = mutating.unsent().map(|error| error.text.clone());
+                self.trouble = unsent.or(self.trouble.take());
                 self.stage = Stage::Look;
                 self.looked(now, outcome);
             }
             Stage::Acting(mutating) => {
                 mutating.record(now, outcome);
-                let destroys = matches!(mutating.mutation_name(), "destroy" | "destroy-restored");
-                if destroys {
+                let name = mutating.mutation_name();
+                let destroys = matches!(name, "destroy" | "destroy-restored");
+                if destroys || name == "destroy-stub" {
                     self.lease.destroy = mutating.upid().cloned().or(self.lease.destroy.take());
                 }
                 if let Some(ended) = mutating.ended() {
                     self.destroyed = destroys && did(ended);
+                    self.release.acted(name, ended);
                     self.trouble = ended.trouble().or(self.trouble.take());
                     self.stage = Stage::Look;
                 }
@@ -183,6 +192,8 @@ impl CleanUp {
         }
         self.not_before = None;
         self.rounds = 0;
+        // Whoever was missing or unwilling may have been mended.
+        self.release = Release::default();
     }
 
     fn looked(&mut self, now: Timestamp, outcome: Outcome) {
@@ -238,9 +249,7 @@ impl CleanUp {
                 self.unfinished = Some(upid);
                 self.again(now, why);
             }
-            Standing::Unfinished(upid) => {
-                self.leave(told::cut_off(self.subject(), &self.lease, &upid, &facts));
-            }
+            Standing::Unfinished(upid) => self.unfinished(kind, upid, &facts),
             Standing::Orphans(volumes) => self.leave(self.orphans(&volumes)),
             Standing::Foreign(why) => self.leave(self.foreign(kind, why)),
         }
@@ -255,7 +264,7 @@ impl CleanUp {
         ))
     }
 
-    fn act(&mut self, mutation: Mutation, tasks: BTreeSet<Upid>) {
+    pub(super) fn act(&mut self, mutation: Mutation, tasks: BTreeSet<Upid>) {
         if self.rounds > MAX_ROUNDS {
             return self.give_up();
         }
@@ -281,7 +290,7 @@ impl CleanUp {
         self.leave(Finding::new(code, self.subject(), why).hint(hint));
     }
 
-    fn leave(&mut self, finding: Finding) {
+    pub(super) fn leave(&mut self, finding: Finding) {
         self.stage = Stage::Ended(CleanUpEnd::LeftBehind(finding));
     }
 

@@ -8,6 +8,7 @@ use crate::mark::Mark;
 use crate::restore_run::{RestoreRunPolicy, VolumesSeen};
 use crate::scratch::clean_up::{CleanUp, Stage};
 use crate::scratch::earlier::Earlier;
+use crate::scratch::release::Release;
 use crate::scratch::standing::Lease;
 use crate::scratch::tenure::Tenure;
 use crate::scratch::told::{listed, of_another, orphans};
@@ -128,6 +129,7 @@ impl CleanUp {
             trouble: None,
             unfinished: None,
             destroyed: false,
+            release: Release::default(),
             waiting_since: None,
             kind,
         })

@@ -11,7 +11,7 @@ use crate::restore_run::VolumesSeen;
 use crate::scratch::earlier::Earlier;
 use crate::scratch::restored::is_restore;
 use crate::scratch::tenure::Tenure;
-use crate::world::{Existence, GuestConfig, ScratchFacts};
+use crate::world::{Existence, GuestConfig, ScratchFacts, TaskFacts};
 
 /// How a scratch VMID stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +31,9 @@ pub enum Standing {
         /// The tasks of the VMID that were listed.
         tasks: BTreeSet<Upid>,
     },
-    /// Our restore still works on it.
+    /// Our restore, or the removal of what one left, still works on it.
     Restoring(Upid),
-    /// A stub that our restore or our removal left: no token can take its lock away.
+    /// A stub that our restore or our removal left, with its lock or without: no token of ours can remove it.
     Unfinished(Upid),
     /// Something that we cannot prove to be ours.
     Foreign(String),
@@ -108,6 +108,9 @@ pub fn scratch_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
     if config.is_create_stub() || config.is_restore_stub() {
         return stub_standing(facts, lease);
     }
+    if config.is_bare_container() && lease.tenure == Tenure::Scratch {
+        return released_standing(facts, lease);
+    }
     if config.is_destroyed_stub() {
         return destroyed_standing(facts, lease);
     }
@@ -146,11 +149,35 @@ fn stub_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
             tasks: facts.upids(),
         },
         Some(ours) if *ours == last.upid => Standing::Unfinished(last.upid.clone()),
+        _ if may_be_released(last, lease) => Standing::Unfinished(last.upid.clone()),
         _ => Standing::Foreign(format!(
             "a stub without a mark, last touched by `{}`",
             last.upid
         )),
     }
+}
+
+/// What was released, and is still there: ours for as long as no task but ours has touched it since.
+fn released_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {
+    match lease.earlier.last(facts) {
+        Some(last) if may_be_released(last, lease) => Standing::Unfinished(last.upid.clone()),
+        Some(last) if last.running && lease.destroy.as_ref() == Some(&last.upid) => {
+            Standing::Restoring(last.upid.clone())
+        }
+        Some(last) => Standing::Foreign(format!(
+            "an empty configuration, last touched by `{}`",
+            last.upid
+        )),
+        None => {
+            Standing::Foreign("an empty configuration, and no task that made it is known".into())
+        }
+    }
+}
+
+/// Whether the last task is our restore or our removal, and has ended.
+fn may_be_released(last: &TaskFacts, lease: &Lease) -> bool {
+    let mut ours = [&lease.restore, &lease.destroy].into_iter().flatten();
+    lease.tenure == Tenure::Scratch && !last.running && ours.any(|upid| *upid == last.upid)
 }
 
 fn destroyed_standing(facts: &ScratchFacts, lease: &Lease) -> Standing {

@@ -15,14 +15,22 @@ pub(super) fn cut_off(
     lease: &Lease,
     upid: &Upid,
     facts: &ScratchFacts,
+    unreleased: Option<&str>,
 ) -> Finding {
     let machine =
         matches!(&facts.existence, Existence::Guest(config) if config.kind == GuestKind::Qemu);
-    match lease.tenure {
+    let locked = !matches!(&facts.existence, Existence::Guest(config) if config.lock.is_none());
+    let vmid = lease.mark.vmid;
+    let mut finding = match lease.tenure {
         Tenure::Named => unfinished_restore(subject, lease, upid, facts),
-        Tenure::Scratch if machine => unfinished_machine(subject, lease.mark.vmid, upid),
-        Tenure::Scratch => unfinished(subject, lease.mark.vmid, upid),
+        Tenure::Scratch if machine => unfinished_machine(subject, vmid, upid),
+        Tenure::Scratch => unfinished(subject, (vmid, locked), upid),
+    };
+    if let Some(why) = unreleased {
+        finding.detail.push_str("; it was tried: ");
+        finding.detail.push_str(why);
     }
+    finding
 }
 
 /// Of a guest that is gone, when its volumes cannot be seen.
@@ -37,14 +45,19 @@ pub(super) fn unseen(subject: String, vmid: Vmid, storage: &StorageId) -> Findin
     ))
 }
 
-fn unfinished(subject: String, vmid: Vmid, upid: &Upid) -> Finding {
+fn unfinished(subject: String, (vmid, locked): (Vmid, bool), upid: &Upid) -> Finding {
+    let (unlock, what) = if locked {
+        (format!("pct unlock {vmid} && "), "locked")
+    } else {
+        (String::new(), "empty")
+    };
     Finding::new(
         codes::UNFINISHED_RESTORE,
         subject,
-        format!("`{upid}` was cut off and left a locked stub; no API token can remove it"),
+        format!("`{upid}` was cut off and left a stub ({what}), which no token of ours can remove"),
     )
     .hint(format!(
-        "as root on the node: pct unlock {vmid} && pct destroy {vmid} --destroy-unreferenced-disks 1; \
+        "as root on the node: {unlock}pct destroy {vmid} --destroy-unreferenced-disks 1; \
          then `felhom-agent restore-test reap`"
     ))
 }

@@ -271,18 +271,19 @@ impl World {
         let half = matches!(verdict, TaskVerdict::Undetermined(_));
         match mutation {
             Mutation::Restore(plan) if works => self.scratch = Some(restored(plan)),
-            Mutation::Restore(_) if half => {
-                let stub = GuestConfig {
-                    lock: Some("create".into()),
-                    keys: BTreeSet::from(["lock".to_owned()]),
-                    ..GuestConfig::default()
-                };
-                self.scratch = Some(Scratch {
-                    config: stub,
-                    running: false,
-                    foreign: false,
-                });
+            Mutation::Restore(_) if half => self.scratch = Some(stub("create")),
+            Mutation::ReleaseUnfinished { .. } => self.release(),
+            Mutation::CreateGolden { vmid, .. } if self.scratch.is_none() => {
+                self.scratch = Some(golden(*vmid));
             }
+            Mutation::DestroyStub { .. } if half => self.scratch = Some(stub("destroyed")),
+            Mutation::DestroyStub { .. } if works => match self.scratch.take() {
+                Some(scratch) if scratch.foreign || !scratch.config.keys.is_empty() => {
+                    self.harmed
+                        .push("destroyed with all that bears its number".into());
+                }
+                _ => {}
+            },
             Mutation::RestoreGuest(_)
             | Mutation::StartRestored(_)
             | Mutation::DestroyRestored(_) => self.carry_out_restore(mutation, works, half),
@@ -305,6 +306,17 @@ impl World {
         }
         let (kind, id) = mutation.task()?;
         Some(self.task(kind, &id, "felhom@pve!t", verdict.clone()))
+    }
+
+    /// The root helper takes the lock from a stub, and does nothing to one that it took it from before.
+    fn release(&mut self) {
+        if let Some(scratch) = &mut self.scratch {
+            if scratch.foreign || scratch.config.keys.iter().any(|key| key != "lock") {
+                self.harmed.push("released".into());
+            }
+            scratch.config.lock = None;
+            scratch.config.keys.clear();
+        }
     }
 
     pub(crate) fn hijack(&mut self) {
@@ -481,6 +493,33 @@ impl World {
             volumes: Some(vec![]),
             tasks: self.tasks_of("9100"),
         }
+    }
+}
+
+/// A golden container as the root helper makes it.
+pub(crate) fn golden(vmid: Vmid) -> Scratch {
+    let config = GuestConfig {
+        description: Some(format!("felhom: golden container {vmid}")),
+        ..guest()
+    };
+    Scratch {
+        config,
+        running: false,
+        foreign: false,
+    }
+}
+
+/// What a task that was cut off leaves: nothing but its lock.
+pub(crate) fn stub(lock: &str) -> Scratch {
+    let config = GuestConfig {
+        lock: Some(lock.to_owned()),
+        keys: BTreeSet::from(["lock".to_owned()]),
+        ..GuestConfig::default()
+    };
+    Scratch {
+        config,
+        running: false,
+        foreign: false,
     }
 }
 

@@ -197,6 +197,7 @@ fn a_thick_storage_must_hold_the_whole_and_all_are_watched() {
     subject.storages[0].kind = "lvm".into();
     let request = RestoreRunRequest {
         content_bytes: Some(1 << 20),
+        golden: false,
         ..restore_request()
     };
     assert_eq!(plan(&request, &subject).space[0].needed, 3 << 30);

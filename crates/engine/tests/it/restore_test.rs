@@ -88,26 +88,6 @@ fn a_tripped_guard_stops_the_task_and_cleans_up() {
 }
 
 #[test]
-fn an_unfinished_restore_is_found_and_reported_with_the_commands() {
-    let mut world = World::default();
-    let report = run(&mut world, at("restore", Trouble::TaskUndetermined));
-    assert!(!report.nothing_left);
-    let finding = report
-        .findings
-        .iter()
-        .find(|finding| finding.code == "unfinished-restore")
-        .unwrap();
-    assert!(
-        finding
-            .hint
-            .as_ref()
-            .unwrap()
-            .contains("pct unlock 9100 && pct destroy 9100")
-    );
-    assert!(!world.effects.keys().any(|key| key.starts_with("destroy")));
-}
-
-#[test]
 fn a_guest_that_is_not_ours_is_never_touched() {
     for name in ["follow-task", "observe-scratch", "gather-evidence"] {
         let mut world = World::default();

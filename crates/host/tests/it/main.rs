@@ -1,4 +1,5 @@
-//! What the fence holds, seen from outside.
+//! What the fence holds, seen from outside: a socket, a request, an answer, and what became of the files of a host below a
+//! directory.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,5 +11,8 @@
 
 mod attacks;
 mod calls;
+mod guests;
 mod program;
+mod reference;
+mod sensors;
 mod support;

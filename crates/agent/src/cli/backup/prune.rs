@@ -105,7 +105,8 @@ async fn apply(
         | JobKind::Reap(_)
         | JobKind::Exercise(_)
         | JobKind::Guard(_)
-        | JobKind::Verify(_) => None,
+        | JobKind::Verify(_)
+        | JobKind::Golden(_) => None,
     })
 }
 

@@ -7,7 +7,7 @@ use super::witnesses::{listed_line, untold_lines, witness_table};
 use crate::cli::text::findings_text;
 use crate::output::{seconds, size};
 
-pub(super) fn text(report: &BackupReport) -> String {
+pub(in crate::cli) fn text(report: &BackupReport) -> String {
     let name = report.name.as_deref().unwrap_or("guest");
     let mut lines = vec![match report.verdict {
         BackupVerdict::Good if is_proven(report) => format!(

@@ -91,7 +91,8 @@ async fn one(
         | JobKind::Exercise(_)
         | JobKind::Prune(_)
         | JobKind::Guard(_)
-        | JobKind::Verify(_) => None,
+        | JobKind::Verify(_)
+        | JobKind::Golden(_) => None,
     }
     .ok_or_else(|| Failure::new(Exit::Unexpected, "reap", "the reap ended without a report"))
 }

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 54] = [
+const COMMANDS: [&str; 58] = [
     "",
     "backup",
     "backup list",
@@ -27,12 +27,16 @@ const COMMANDS: [&str; 54] = [
     "findings",
     "findings explain",
     "findings suppress",
+    "golden",
+    "golden create",
+    "golden list",
     "guests",
     "pbs",
     "pbs audit",
     "pbs kit",
     "pbs snapshots",
     "pbs verify",
+    "provision",
     "restore",
     "restore list",
     "restore plan",

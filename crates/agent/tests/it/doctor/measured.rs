@@ -153,6 +153,11 @@ const STEPS: &[(&str, &str, &[&str])] = &[
     ),
     ("restore-test", "stop", &["stop", "machine-stop"]),
     ("restore-test", "destroy", &["destroy", "machine-destroy"]),
+    (
+        "restore-test",
+        "destroy-stub",
+        &["destroy", "machine-destroy"],
+    ),
 ];
 
 /// The steps of `restore`, whose rights are given for the occasion: neither doctor nor enrolling asks for them, and the plan
@@ -194,8 +199,14 @@ const OCCASIONAL: &[(&str, &[&str])] = &[
     ("destroy-restored", &["destroy"]),
 ];
 
-/// Steps that ask the node for nothing: they read a file, or speak to a backup server.
-const LOCAL: [&str; 3] = ["read-archive", "list-pbs-snapshots", "verify"];
+/// Steps that ask the node for nothing: they read a file, or speak to a backup server or to the root helper.
+const LOCAL: [&str; 5] = [
+    "read-archive",
+    "list-pbs-snapshots",
+    "verify",
+    "release-unfinished",
+    "create-golden",
+];
 
 /// Operations that no step is made of, and who performs them.
 const BESIDE_STEPS: [(&str, &str); 3] = [

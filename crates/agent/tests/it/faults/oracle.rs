@@ -37,6 +37,7 @@ pub(super) fn why(job: &Job) -> String {
         JobKind::Prune(prune) => format!("{:?}", prune.report().unwrap().reason),
         JobKind::Guard(guard) => format!("{:?}", guard.report().unwrap().reasons),
         JobKind::Verify(verify) => format!("{:?}", verify.report().unwrap().verdicts),
+        JobKind::Golden(golden) => format!("{:?}", golden.report().unwrap().reasons),
     }
 }
 
@@ -69,6 +70,7 @@ pub(super) fn end_of(job: &Job) -> End {
             }
         }
         JobKind::Reap(reap) => done(reap.report().unwrap().gone),
+        JobKind::Golden(golden) => done(golden.report().unwrap().ready),
         JobKind::Prune(prune) => {
             let report = prune.report().unwrap();
             done(report.left.is_empty() && report.reason.is_none())
@@ -117,13 +119,15 @@ pub(super) fn due(trouble: Trouble, step: &str) -> &'static [End] {
         | Trouble::UnexpectedStatusAfterwards
         | Trouble::Reboot => match step {
             "backup" => &[Undetermined],
-            "stop" | "destroy" => &[Right],
+            "stop" | "destroy" | "destroy-stub" => &[Right],
             "delete-snapshot" | "delete-backup" | "start-restored" => &[Right, CouldNot],
             _ => &[CouldNot],
         },
         Trouble::StaleLock if step == "backup" => &[Failed],
         // The verdict was fixed before; what is left is told.
-        Trouble::StaleLock if matches!(step, "stop" | "destroy") => &[Right, CouldNot],
+        Trouble::StaleLock if matches!(step, "stop" | "destroy" | "destroy-stub") => {
+            &[Right, CouldNot]
+        }
         Trouble::StaleLock => &[CouldNot],
         Trouble::OtherVzdumpForHours => &[Failed],
     }
@@ -259,6 +263,7 @@ fn claims(job: &Job, before: &Before, bench: &Bench) -> Result<(), String> {
         | JobKind::Exercise(_)
         | JobKind::Reap(_)
         | JobKind::Guard(_)
+        | JobKind::Golden(_)
         | JobKind::Verify(_) => {
             if now == before.archives {
                 Ok(())

@@ -170,6 +170,7 @@ pub(crate) fn restore_request() -> RestoreRunRequest {
         job: job_id(),
         policy: RestoreRunPolicy::from(&policy()),
         content_bytes: None,
+        golden: false,
     }
 }
 

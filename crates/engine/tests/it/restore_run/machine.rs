@@ -285,6 +285,7 @@ fn the_command_of_root_is_one_that_restores_machines() {
 fn a_volume_on_zfs_takes_its_whole_size_unless_the_pool_is_sparse() {
     let request = RestoreRunRequest {
         content_bytes: Some(1 << 20),
+        golden: false,
         storage: Some("local-lvm".parse().unwrap()),
         ..request()
     };

@@ -1,7 +1,5 @@
 //! What a plan says of features, and of what no token can do.
 
-use felhom_engine::*;
-
 use super::plan;
 use crate::fake::*;
 
@@ -57,7 +55,7 @@ fn every_feature_is_told_with_what_becomes_of_it() {
 }
 
 #[test]
-fn what_no_token_can_do_is_told_with_roots_command_and_the_fences_operation() {
+fn what_no_token_can_do_is_told_with_roots_command() {
     let mut subject = restore_subject();
     subject.archived.config.hookscript = Some("local:snippets/x".into());
     subject.archived.config.devices = vec!["dev0".into()];
@@ -67,35 +65,23 @@ fn what_no_token_can_do_is_told_with_roots_command_and_the_fences_operation() {
     let command = |what: &str| {
         let found = planned.beyond.iter().find(|one| one.what.contains(what));
         let found = found.unwrap_or_else(|| panic!("{what}: {:?}", planned.beyond));
-        (found.command.clone().unwrap(), found.fence)
+        found.command.clone().unwrap()
     };
-    let none = |command: &str| (command.to_owned(), None);
     assert_eq!(
         command("`mp3`"),
-        none("pct set 9020 --mp3 /srv/media,mp=/mnt/mp3")
+        "pct set 9020 --mp3 /srv/media,mp=/mnt/mp3"
     );
     assert_eq!(
         command("`lxc.cap.drop`"),
-        none("echo 'lxc.cap.drop: sys_time' >> /etc/pve/lxc/9020.conf")
+        "echo 'lxc.cap.drop: sys_time' >> /etc/pve/lxc/9020.conf"
     );
-    assert_eq!(command("keyctl"), none("pct set 9020 --features …"));
-    assert_eq!(
-        command("hookscript"),
-        none("pct set 9020 --delete hookscript")
-    );
-    assert_eq!(command("dev0"), none("pct set 9020 --delete dev0"));
-    let release = Some(FenceOperation::ReleaseUnfinishedRestore);
-    let unlock = "pct unlock 9020 && pct destroy 9020".to_owned();
-    assert_eq!(command("power cut"), (unlock, release));
+    assert_eq!(command("keyctl"), "pct set 9020 --features …");
+    assert_eq!(command("hookscript"), "pct set 9020 --delete hookscript");
+    assert_eq!(command("dev0"), "pct set 9020 --delete dev0");
+    assert_eq!(command("power cut"), "pct unlock 9020 && pct destroy 9020");
     assert_eq!(planned.beyond.len(), 6, "{:?}", planned.beyond);
-    let json = serde_json::to_value(&planned.beyond).unwrap();
-    assert_eq!(json[5]["fence"], "release-unfinished-restore");
     let lines = planned.lines().join("\n");
-    assert!(
-        lines.contains("its operation `release an unfinished restore`"),
-        "{lines}"
-    );
-    assert!(lines.contains("not part of this version"));
+    assert!(lines.contains("as root `pct unlock 9020 && pct destroy 9020`"));
     subject.archived.config.unprivileged = false;
     let privileged = plan(&restore_request(), &subject);
     assert!(privileged.beyond[0].what.contains("privileged"));
