@@ -147,5 +147,5 @@ const RELEASE: Why = Why {
              node, by one of `scratch.tokens`; it is the last task on the guest by PVE's own task files, by their order and by its \
              start, and did not end well; neither it nor another on the guest runs, nor the guest; nobody holds PVE's lock.",
     by_itself: "Unmounts what is mounted below `/var/lib/lxc/VMID/rootfs`, the deepest first, never lazily, while it holds PVE's \
-                lock of the configuration.",
+                lock of the configuration. Anything that the host still has mounted there afterwards is a refusal.",
 };
