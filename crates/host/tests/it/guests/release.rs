@@ -309,9 +309,15 @@ fn a_machine_that_runs_is_not_released() {
 fn whoever_holds_pves_lock_is_left_alone() {
     let world = cut_off();
     let lock = File::create(world.path("/run/lock/lxc/pve-config-9100.lock")).unwrap();
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
-    let refusal = world.ask(&operation(9100, &restore())).unwrap_err();
-    assert_eq!(refusal.code, Code::Busy, "{refusal}");
+    // PVE takes it for itself to change a guest, and with others to read one.
+    for held in [
+        FlockOperation::NonBlockingLockExclusive,
+        FlockOperation::NonBlockingLockShared,
+    ] {
+        flock(&lock, held).unwrap();
+        let refusal = world.ask(&operation(9100, &restore())).unwrap_err();
+        assert_eq!(refusal.code, Code::Busy, "{refusal}");
+    }
     drop(lock);
     assert!(world.ask(&operation(9100, &restore())).is_ok());
 }
