@@ -147,6 +147,7 @@ const RELEASE: Why = Why {
              node, by one of `scratch.tokens`; it is the last task on the guest by PVE's own task files, by their order and by its \
              start, and did not end well; neither it nor another on the guest runs, nor the guest; nobody holds PVE's lock.",
     by_itself: "Unmounts what is mounted below `/var/lib/lxc/VMID/rootfs`, the deepest first, never lazily, while it holds PVE's \
-                lock of the configuration. A guest that is in no pool yet it puts into `scratch.pool`, from which the agent's token has \
-                its rights; one that is in another pool is left alone.",
+                lock of the configuration. Anything that the host still has mounted there afterwards is a refusal. A guest that is in no \
+                pool yet it puts into `scratch.pool`, from which the agent's token has its rights; one that is in another pool is left \
+                alone.",
 };

@@ -52,7 +52,7 @@ pub(super) fn release(root: Root<'_>, vmid: Vmid, upid: &Upid) -> Result<Report,
             return Err(unproven(format!("somebody changes {vmid} meanwhile")));
         }
         match leaves.kind {
-            GuestKind::Lxc => mounts::unmount_all(&mounts::of_container(root.layout, vmid)?)?,
+            GuestKind::Lxc => mounts::clear(root.layout, vmid)?,
             GuestKind::Qemu => Vec::new(),
         }
     };

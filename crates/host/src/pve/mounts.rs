@@ -11,15 +11,31 @@ use crate::refusal::{Code, Refusal};
 
 const LONGEST: u64 = 16 * 1024 * 1024;
 
+/// The mounts as this process has them, and as the host has them, which is another list when this process has a mount
+/// namespace of its own.
+const OWN: &str = "/proc/self/mountinfo";
+const HOST: &str = "/proc/1/mountinfo";
+
 /// The mount points below a container's rootfs, the deepest first. PVE mounts there what it fills (pve-container `LXC.pm`
 /// `mount_all`: `/var/lib/lxc/VMID/rootfs`).
-pub(crate) fn of_container(layout: &Layout, vmid: Vmid) -> Result<Vec<PathBuf>, Refusal> {
-    let list = "/proc/self/mountinfo";
+fn of_container(layout: &Layout, list: &str, vmid: Vmid) -> Result<Vec<PathBuf>, Refusal> {
     let text = files::of_kernel(&layout.path(list), LONGEST).map_err(|error| {
         Refusal::new(Code::NotProven, format!("{list} cannot be read: {error}"))
     })?;
     let rootfs = layout.path(&format!("/var/lib/lxc/{vmid}/rootfs"));
     Ok(below(&text, &rootfs))
+}
+
+/// Unmounts whatever is below a container's rootfs, and looks whether the host has nothing there any more. Answers what was
+/// unmounted.
+pub(crate) fn clear(layout: &Layout, vmid: Vmid) -> Result<Vec<String>, Refusal> {
+    let done = unmount_all(&of_container(layout, OWN, vmid)?)?;
+    if let Some(left) = of_container(layout, HOST, vmid)?.first() {
+        let left = left.display();
+        let text = format!("{left} is still mounted for the host; umount {left}, and ask again");
+        return Err(Refusal::new(Code::Failed, text));
+    }
+    Ok(done)
 }
 
 fn below(mountinfo: &[u8], directory: &Path) -> Vec<PathBuf> {
@@ -51,8 +67,8 @@ fn unescaped(field: &[u8]) -> PathBuf {
     PathBuf::from(std::ffi::OsString::from_vec(bytes))
 }
 
-/// Unmounts these in their order; never lazily, and never through a link. Answers what was unmounted.
-pub(crate) fn unmount_all(points: &[PathBuf]) -> Result<Vec<String>, Refusal> {
+/// Unmounts these in their order; never lazily, and never through a link.
+fn unmount_all(points: &[PathBuf]) -> Result<Vec<String>, Refusal> {
     let mut done = Vec::with_capacity(points.len());
     for point in points {
         if let Err(error) = unmount(point, UnmountFlags::NOFOLLOW) {

@@ -272,6 +272,23 @@ fn what_only_looks_as_if_it_ran_is_no_hindrance() {
 }
 
 #[test]
+fn what_the_host_still_has_mounted_stays_locked() {
+    refused(
+        Code::Failed,
+        "still mounted for the host",
+        &restore(),
+        |world| {
+            let rootfs = world.path("/var/lib/lxc/9100/rootfs");
+            let line = format!("30 22 0:21 / {} rw - ext4 /dev/b rw\n", rootfs.display());
+            world.file("/proc/1/mountinfo", &line);
+        },
+    );
+    refused(Code::NotProven, "cannot be read", &restore(), |world| {
+        std::fs::remove_file(world.path("/proc/1/mountinfo")).unwrap();
+    });
+}
+
+#[test]
 fn a_machine_that_runs_is_not_released() {
     let world = World::new();
     world.machine(9100, "lock: create\n");
@@ -292,9 +309,15 @@ fn a_machine_that_runs_is_not_released() {
 fn whoever_holds_pves_lock_is_left_alone() {
     let world = cut_off();
     let lock = File::create(world.path("/run/lock/lxc/pve-config-9100.lock")).unwrap();
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
-    let refusal = world.ask(&operation(9100, &restore())).unwrap_err();
-    assert_eq!(refusal.code, Code::Busy, "{refusal}");
+    // PVE takes it for itself to change a guest, and with others to read one.
+    for held in [
+        FlockOperation::NonBlockingLockExclusive,
+        FlockOperation::NonBlockingLockShared,
+    ] {
+        flock(&lock, held).unwrap();
+        let refusal = world.ask(&operation(9100, &restore())).unwrap_err();
+        assert_eq!(refusal.code, Code::Busy, "{refusal}");
+    }
     drop(lock);
     assert!(world.ask(&operation(9100, &restore())).is_ok());
 }

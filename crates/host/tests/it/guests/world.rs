@@ -83,10 +83,9 @@ impl World {
         }
         self.vmlist("{}");
         self.dir("/var/log/pve/tasks");
-        self.file(
-            "/proc/self/mountinfo",
-            "22 1 0:20 / / rw - ext4 /dev/a rw\n",
-        );
+        for list in ["/proc/self/mountinfo", "/proc/1/mountinfo"] {
+            self.file(list, "22 1 0:20 / / rw - ext4 /dev/a rw\n");
+        }
         self.file(
             "/proc/net/unix",
             "Num RefCount Protocol Flags Type St Inode Path\n",

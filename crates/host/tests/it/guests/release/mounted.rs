@@ -24,6 +24,8 @@ fn mounted(test: &str) -> Option<(World, Mounts)> {
     let world = cut_off();
     std::fs::remove_dir_all(world.path("/proc/self")).unwrap();
     std::os::unix::fs::symlink("/proc/self", world.path("/proc/self")).unwrap();
+    std::fs::remove_dir_all(world.path("/proc/1")).unwrap();
+    std::os::unix::fs::symlink("/proc/1", world.path("/proc/1")).unwrap();
     let mut mounts = Mounts(Vec::new());
     for place in ["9100/rootfs", "9100/rootfs/mnt/a b", "9101/rootfs"] {
         let place = world.path(&format!("/var/lib/lxc/{place}"));
