@@ -77,7 +77,7 @@ fn prepare(root: Root<'_>, record: &Record) -> Result<(), Refusal> {
 
 /// Mounts a target's disk.
 pub(super) fn mount(root: Root<'_>, name: &TargetName) -> Result<Report, Refusal> {
-    let record = Record::of(root, name)?;
+    let mut record = Record::of(root, name)?;
     let mut seen = Seen::now(root, &record)?;
     if seen.is_stale {
         stop(root, &record, seen)?;
@@ -96,6 +96,9 @@ pub(super) fn mount(root: Root<'_>, name: &TargetName) -> Result<Report, Refusal
     if seen.device.as_ref().is_some_and(|device| device.in_use) {
         let text = format!("the disk of target {name} is in use by something built on it");
         return Err(Refusal::new(Code::InUse, text));
+    }
+    if seen.is_settled {
+        record.settle(root, true)?;
     }
     prepare(root, &record)?;
     let unit = unit::name(&root.config.usb, name);
@@ -121,7 +124,7 @@ pub(super) fn mount(root: Root<'_>, name: &TargetName) -> Result<Report, Refusal
 
 /// Unmounts a target's disk.
 pub(super) fn unmount(root: Root<'_>, name: &TargetName) -> Result<Report, Refusal> {
-    let record = Record::of(root, name)?;
+    let mut record = Record::of(root, name)?;
     let mut elsewhere = Vec::new();
     if let Some(mounted) = Mounted::at(root, name)? {
         let held = held(root, name, &mounted);
@@ -139,6 +142,9 @@ pub(super) fn unmount(root: Root<'_>, name: &TargetName) -> Result<Report, Refus
         }
     }
     let mut seen = Seen::now(root, &record)?;
+    if seen.is_settled {
+        record.settle(root, true)?;
+    }
     if !elsewhere.is_empty() && seen.reason.is_none() {
         let holders = told(&elsewhere);
         seen.reason = Some(format!(

@@ -1,19 +1,28 @@
 //! The canary: a file on the target's disk with the target's id and a number that every writing probe draws anew. A copy of
 //! the disk that was made before the last probe carries an old one, whatever its serial number says.
+//!
+//! The file is looked at without the file system's journal (`look.rs`), so the number must never be in the journal alone: the
+//! file is made once, and written over in place from then on. Data written over goes to its place on the disk at once (ext4
+//! in its default mode, XFS), or is part of a transaction that `syncfs` completes (btrfs); one sector is written whole or not.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
+use rustix::fs::{Mode, OFlags, openat2};
 use serde::{Deserialize, Serialize};
 
 use super::super::Root;
-use super::place;
+use super::place::{self, INSIDE};
 use super::record::{Record, random_hex};
 use crate::refusal::Refusal;
 
 const FILE: &str = ".felhom-target";
 const HEAD: &str =
     "# felhom-agent knows this disk by this file. Without it, it does not write here any more.\n";
+/// A whole block, so that no file system keeps it anywhere but in a block of its own.
+const LENGTH: usize = 4096;
 const LONGEST: u64 = 4096;
 
 /// What a canary says.
@@ -21,6 +30,13 @@ const LONGEST: u64 = 4096;
 pub(super) struct Canary {
     target: String,
     nonce: String,
+}
+
+impl Canary {
+    /// Whether it is of this target, of whatever time.
+    pub(super) fn is_of(&self, record: &Record) -> bool {
+        self.target == record.id
+    }
 }
 
 /// Reads the canary at the root of a file system. What is no canary counts as none, an error of the disk as an error.
@@ -45,7 +61,7 @@ pub(super) fn check(record: &Record, found: Option<&Canary>) -> Result<(), Strin
             "the disk with its UUID has no {FILE}: it was formatted anew, or is a copy from before it was a target"
         ));
     };
-    if found.target != record.id {
+    if !found.is_of(record) {
         return Err(format!(
             "{FILE} on the disk with its UUID is of another target"
         ));
@@ -70,7 +86,7 @@ pub(super) fn renew(
 ) -> Result<io::Result<()>, Refusal> {
     if let Ok(Some(found)) = read(dir.as_fd())
         && Some(&found.nonce) == record.next.as_ref()
-        && found.target == record.id
+        && found.is_of(record)
     {
         record.current = record.next.take();
     }
@@ -82,10 +98,44 @@ pub(super) fn renew(
         nonce,
     };
     let text = toml::to_string(&canary).map_err(|error| place::failed(FILE, error))?;
-    if let Err(error) = place::write(dir, FILE, &format!("{HEAD}{text}"), 0o600) {
-        return Ok(Err(error));
+    let mut bytes = format!("{HEAD}{text}").into_bytes();
+    bytes.resize(LENGTH, b'\n');
+    let file = match existing(dir.as_fd()) {
+        Some(file) => file,
+        None => {
+            record.settle(root, false)?;
+            match make(dir.as_fd()) {
+                Ok(file) => file,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    };
+    let written = file.write_all_at(&bytes, 0).and_then(|()| {
+        file.sync_all()?;
+        Ok(rustix::fs::syncfs(&dir)?)
+    });
+    if written.is_err() {
+        return Ok(written);
     }
     record.current = record.next.take();
     record.save(root)?;
     Ok(Ok(()))
+}
+
+/// The canary's file, when it can be written over: plain, of its length, with no other name.
+fn existing(dir: impl AsFd) -> Option<File> {
+    let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(openat2(dir, FILE, flags, Mode::empty(), INSIDE).ok()?);
+    let found = file.metadata().ok()?;
+    let is_fit = found.is_file() && found.nlink() == 1 && u64::try_from(LENGTH) == Ok(found.len());
+    is_fit.then_some(file)
+}
+
+/// Makes the canary's file, whatever stood there.
+fn make(dir: impl AsFd) -> io::Result<File> {
+    let file = place::create(dir.as_fd(), FILE, 0o600)?;
+    file.write_all_at(&[b'\n'; LENGTH], 0)?;
+    file.sync_all()?;
+    rustix::fs::fsync(dir)?;
+    Ok(file)
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use felhom_ids::TargetName;
 use rustix::fs::{
-    AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, major, minor, openat2, stat, statx,
+    AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags, major, minor, openat2, stat,
+    statx,
 };
 use rustix::io::Errno;
 
@@ -28,10 +29,20 @@ pub(super) struct Mounted {
     pub(super) id: u64,
     /// The number of its file system, which is the device's except for btrfs.
     pub(super) system: (u32, u32),
-    /// The numbers of the device that it is of, when it is of one and all of it.
-    pub(super) device: Option<(u32, u32)>,
+    pub(super) of: Of,
     /// What was mounted, as `mount` was told.
     pub(super) source: String,
+}
+
+/// What is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// The whole file system of a device with these numbers.
+    Device(u32, u32),
+    /// That of a device whose node is gone.
+    Gone,
+    /// A directory, or a file system that is on no disk.
+    NoDisk,
 }
 
 /// A line of `mountinfo` (proc(5)).
@@ -80,7 +91,7 @@ impl Mounted {
             root: dir,
             id: line.id,
             system: line.system,
-            device: device_of(&line),
+            of: what_of(&line),
             source: line.source,
         }))
     }
@@ -114,15 +125,22 @@ pub(super) fn lines(table: &str) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// The device that a mount is of. A mount of a directory only is of none.
-fn device_of(line: &Line<'_>) -> Option<(u32, u32)> {
+/// What a mount is of. The kernel gives a name to no other disk while something of this one is mounted.
+fn what_of(line: &Line<'_>) -> Of {
     let fstype: Option<FileSystem> = line.fstype.parse().ok();
     if fstype.is_some_and(FileSystem::hides_its_device) {
-        let node = stat(Path::new(&line.source)).ok()?;
-        let is_device = rustix::fs::FileType::from_raw_mode(node.st_mode).is_block_device();
-        return is_device.then(|| (major(node.st_rdev), minor(node.st_rdev)));
+        return match stat(Path::new(&line.source)) {
+            Ok(node) if FileType::from_raw_mode(node.st_mode).is_block_device() => {
+                Of::Device(major(node.st_rdev), minor(node.st_rdev))
+            }
+            Ok(_) => Of::NoDisk,
+            Err(_) => Of::Gone,
+        };
     }
-    (line.root == "/").then_some(line.system)
+    match line.system {
+        (major, minor) if major > 0 && line.root == "/" => Of::Device(major, minor),
+        _ => Of::NoDisk,
+    }
 }
 
 /// A field of `mountinfo`, in which space, tab, newline and backslash are three octal digits.
@@ -155,8 +173,8 @@ mod tests {
             (36, (98, 0), "/mnt1")
         );
         assert_eq!(all[0].fstype, "ext3");
-        assert_eq!(device_of(&all[0]), None);
+        assert_eq!(what_of(&all[0]), Of::NoDisk);
         assert_eq!(all[1].source, "/dev/v da\\");
-        assert_eq!(device_of(&all[1]), Some((254, 0)));
+        assert_eq!(what_of(&all[1]), Of::Device(254, 0));
     }
 }

@@ -37,6 +37,9 @@ pub(super) struct Record {
     /// What it says when the writing of it was cut off after the disk had it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<String>,
+    /// Whether the canary's file is at its place on the disk, and not only in the file system's journal.
+    #[serde(default)]
+    pub(super) settled: bool,
 }
 
 impl Record {
@@ -57,6 +60,7 @@ impl Record {
             id: random_hex()?,
             current: None,
             next: None,
+            settled: false,
         })
     }
 
@@ -142,6 +146,15 @@ impl Record {
             0o600,
         )
         .map_err(|error| failed(DIRECTORY, error))
+    }
+
+    /// Remembers that the canary was found without the journal.
+    pub(super) fn settle(&mut self, root: Root<'_>, is_settled: bool) -> Result<(), Refusal> {
+        if self.settled == is_settled {
+            return Ok(());
+        }
+        self.settled = is_settled;
+        self.save(root)
     }
 
     /// Forgets a target.

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::super::{Root, devices};
-use super::mounted::Mounted;
+use super::mounted::{Mounted, Of};
 use super::place::failed;
 use super::record::Record;
 use super::{canary, disk, fence, look, unit};
@@ -21,6 +21,8 @@ pub(super) struct Seen {
     pub(super) is_stale: bool,
     /// Its disk, when it is attached and the right one.
     pub(super) device: Option<BlockDevice>,
+    /// The canary was found on the disk without its journal.
+    pub(super) is_settled: bool,
 }
 
 impl Seen {
@@ -31,6 +33,7 @@ impl Seen {
             mounted: None,
             is_stale: false,
             device: None,
+            is_settled: false,
         }
     }
 
@@ -113,9 +116,9 @@ fn with_mount(
 ) -> Result<Seen, Refusal> {
     let candidates = disk::with_uuid(devices, &record.uuid);
     let is_it = |device: &&BlockDevice| {
+        let numbers = devices::numbers(root, &device.name);
         device.size > 0
-            && mounted.device.is_some()
-            && devices::numbers(root, &device.name) == mounted.device
+            && numbers.is_some_and(|(major, minor)| mounted.of == Of::Device(major, minor))
     };
     let point = unit::mount_point(&root.config.usb, &record.name);
     let Some(device) = devices.iter().find(is_it) else {
@@ -124,7 +127,7 @@ fn with_mount(
         } else {
             "it is attached again: mount it"
         };
-        if mounted.device.is_none() {
+        if mounted.of == Of::NoDisk {
             let why = format!("{} is mounted at {point}, which is no disk", mounted.source);
             return Ok(Seen::new(Standing::Wrong, why));
         }
@@ -151,12 +154,10 @@ fn with_mount(
         let text = format!("/dev/{} does not let itself be read: {error}", device.name);
         Refusal::new(Code::Failed, text)
     })?;
-    Ok(told_by_canary(
-        record,
-        found.as_ref(),
-        device,
-        Standing::Mounted,
-    ))
+    Ok(match canary::check(record, found.as_ref()) {
+        Ok(()) => right(device, Standing::Mounted),
+        Err(why) => Seen::new(Standing::Wrong, why),
+    })
 }
 
 fn without_mount(
@@ -180,36 +181,32 @@ fn without_mount(
             "/dev/{} is mounted at {mount}; unmount it there",
             device.name
         );
-        let mut seen = Seen::new(Standing::Present, why);
-        seen.device = Some((*device).clone());
+        let mut seen = right(device, Standing::Present);
+        seen.reason = Some(why);
         return Ok(seen);
     }
-    let found = match record.current {
-        Some(_) => look::at_canary(root, device, record.fstype)?,
-        None => None,
-    };
-    Ok(told_by_canary(
-        record,
-        found.as_ref(),
-        device,
-        Standing::Present,
-    ))
-}
-
-fn told_by_canary(
-    record: &Record,
-    found: Option<&canary::Canary>,
-    device: &BlockDevice,
-    right: Standing,
-) -> Seen {
-    match canary::check(record, found) {
+    if record.current.is_none() {
+        return Ok(right(device, Standing::Present));
+    }
+    let found = look::at_canary(root, device, record.fstype)?;
+    Ok(match canary::check(record, found.as_ref()) {
         Ok(()) => {
-            let mut seen = Seen::new(right, None);
-            seen.device = Some(device.clone());
+            let mut seen = right(device, Standing::Present);
+            seen.is_settled = true;
             seen
         }
+        // It may be in the journal still. What is mounted is looked at again, with its journal.
+        Err(_) if !record.settled && found.is_none_or(|found| !found.is_of(record)) => {
+            right(device, Standing::Present)
+        }
         Err(why) => Seen::new(Standing::Wrong, why),
-    }
+    })
+}
+
+fn right(device: &BlockDevice, standing: Standing) -> Seen {
+    let mut seen = Seen::new(standing, None);
+    seen.device = Some(device.clone());
+    seen
 }
 
 fn not_alone(candidates: &[&BlockDevice]) -> Option<Seen> {
