@@ -44,9 +44,11 @@ macro_rules! on_each {
             a_disk_that_vanishes_is_detached_and_comes_back
             another_disk_at_its_place_is_detached
             a_copy_from_before_the_last_probe_is_wrong
+            a_copy_of_a_disk_in_use_is_not_kept_mounted
             two_disks_with_one_uuid_are_wrong
             another_serial_number_is_wrong
-            a_formatted_disk_is_wrong
+            a_disk_without_its_canary_is_wrong
+            a_first_canary_may_be_in_the_journal
             a_look_writes_nothing
             a_read_only_disk_says_so
             a_full_disk_says_so

@@ -68,6 +68,11 @@ impl FileSystem {
         }
     }
 
+    /// Whether it is one of the ext family.
+    pub(super) fn is_ext(self) -> bool {
+        matches!(self, Self::Ext4 | Self::Ext3)
+    }
+
     /// Whether the kernel gives its mounts a device number that is no device's.
     pub(super) fn hides_its_device(self) -> bool {
         self == Self::Btrfs

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::mounted::{Mounted, lines};
+use super::mounted::{Mounted, lines, mount_id_of};
 use crate::report::Holder;
 
 /// More are not told.
@@ -70,11 +70,8 @@ impl Held {
         let texts = files
             .flatten()
             .filter_map(|file| fs::read_to_string(file.path()).ok());
-        let ids = texts.filter_map(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-            line.and_then(|id| id.trim().parse::<u64>().ok())
-        });
-        ids.into_iter().any(|id| id == self.id)
+        let mut ids = texts.filter_map(|text| mount_id_of(&text));
+        ids.any(|id| id == self.id)
     }
 
     fn has_mapped(&self, process: &Path) -> bool {

@@ -2,8 +2,11 @@
 //! place at all. The kernel takes such a mount back when its descriptor is closed, so nothing is left of it after a crash,
 //! and no other process sees it (`fsopen(2)`, `fsmount(2)`; Linux 5.2).
 
+use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use rustix::fs::{major, minor, stat};
 use rustix::io::Errno;
@@ -19,12 +22,29 @@ use super::place::failed;
 use crate::refusal::{Code, Refusal};
 use crate::report::BlockDevice;
 
-/// The canary on a device.
+/// Where an ext file system's superblock begins, and in it the first file without a name, and the features (ext4's
+/// documentation, `Documentation/filesystems/ext4/super.rst` of Linux).
+const EXT_SUPERBLOCK: u64 = 1024;
+const EXT_LAST_ORPHAN: usize = 0xe8;
+const EXT_FEATURES_RO: usize = 0x64;
+const EXT_ORPHAN_PRESENT: u32 = 0x1_0000;
+
+/// What a look saw.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// The file system, with this canary.
+    Canary(Option<Canary>),
+    /// Nothing: whoever mounts this file system writes to it. ext4 clears away what was deleted while it was open, read-only
+    /// mounts and `noload` notwithstanding (seen on Linux 6.18).
+    Impossible,
+}
+
+/// Looks for the canary on a device.
 pub(super) fn at_canary(
     root: Root<'_>,
     device: &BlockDevice,
     fstype: FileSystem,
-) -> Result<Option<Canary>, Refusal> {
+) -> Result<Look, Refusal> {
     let name = format!("/dev/{}", device.name);
     let node = root.layout.path(&name);
     let numbers = devices::numbers(root, &device.name);
@@ -32,11 +52,14 @@ pub(super) fn at_canary(
     if numbers != Some((major(found.st_rdev), minor(found.st_rdev))) {
         return Err(failed(&name, "it is not the device of that name any more"));
     }
+    if fstype.is_ext() && has_orphans(&node).map_err(|error| failed(&name, error))? {
+        return Ok(Look::Impossible);
+    }
     let mut last = Errno::INVAL;
     for option in fstype.quiet_options() {
         match mount(&node, fstype, *option) {
             Ok(dir) => {
-                let read = canary::read(&dir);
+                let read = canary::read(&dir).map(Look::Canary);
                 return read.map_err(|error| unreadable(&name, fstype, &error));
             }
             Err(Errno::INVAL) => {}
@@ -49,8 +72,20 @@ pub(super) fn at_canary(
     Err(unreadable(&name, fstype, &last.into()))
 }
 
+/// Whether an ext file system has files to clear away.
+fn has_orphans(node: &Path) -> io::Result<bool> {
+    let mut block = [0; 1024];
+    File::open(node)?.read_exact_at(&mut block, EXT_SUPERBLOCK)?;
+    let word = |start: usize| {
+        let bytes = block.get(start..start.saturating_add(4))?;
+        bytes.try_into().ok().map(u32::from_le_bytes)
+    };
+    let features = word(EXT_FEATURES_RO).unwrap_or_default();
+    Ok(word(EXT_LAST_ORPHAN) != Some(0) || features & EXT_ORPHAN_PRESENT != 0)
+}
+
 fn mount(
-    node: &std::path::Path,
+    node: &Path,
     fstype: FileSystem,
     option: Option<(&str, Option<&str>)>,
 ) -> Result<OwnedFd, Errno> {

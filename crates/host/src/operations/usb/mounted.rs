@@ -1,14 +1,11 @@
 //! What is mounted at a target's place, by the kernel's own account of mounts.
 
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use felhom_ids::TargetName;
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags, major, minor, openat2, stat,
-    statx,
-};
+use rustix::fs::{FileType, Mode, OFlags, major, minor, openat2, stat};
 use rustix::io::Errno;
 
 use super::super::Root;
@@ -73,19 +70,12 @@ impl Mounted {
             }
             Err(error) => return Err(broken(error)),
         };
-        let found = statx(&dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(broken)?;
-        if !found
-            .stx_attributes_mask
-            .contains(StatxAttributes::MOUNT_ROOT)
-        {
-            let why = "the kernel does not tell mount points from others; it is older than 5.8";
-            return Err(failed(&point, why));
-        }
-        if !found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        let id = mount_id(&dir)?;
+        if id == mount_id(&above)? {
             return Ok(None);
         }
         let table = fs::read_to_string(MOUNTS).map_err(|error| failed(MOUNTS, error))?;
-        let line = lines(&table).find(|line| line.id == found.stx_mnt_id);
+        let line = lines(&table).find(|line| line.id == id);
         let line = line.ok_or_else(|| failed(&point, "its mount went away; ask again"))?;
         Ok(Some(Self {
             root: dir,
@@ -101,6 +91,20 @@ impl Mounted {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         openat2(self.root.as_fd(), ".", flags, Mode::empty(), place::INSIDE)
     }
+}
+
+/// The mount that an open directory is on. It is asked of `/proc`, as a file system whose disk is gone may answer nothing,
+/// `statx` neither (XFS after a shutdown).
+fn mount_id(dir: &OwnedFd) -> Result<u64, Refusal> {
+    let path = format!("/proc/self/fdinfo/{}", dir.as_raw_fd());
+    let text = fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
+    mount_id_of(&text).ok_or_else(|| failed(&path, "it tells no mnt_id"))
+}
+
+/// The mount in the text of an `fdinfo` (proc(5)).
+pub(super) fn mount_id_of(fdinfo: &str) -> Option<u64> {
+    let id = fdinfo.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    id?.trim().parse().ok()
 }
 
 /// The lines of a `mountinfo`; what is no line of one is left out.

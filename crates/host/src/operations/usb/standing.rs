@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::super::{Root, devices};
+use super::look::Look;
 use super::mounted::{Mounted, Of};
 use super::place::failed;
 use super::record::Record;
@@ -188,7 +189,11 @@ fn without_mount(
     if record.current.is_none() {
         return Ok(right(device, Standing::Present));
     }
-    let found = look::at_canary(root, device, record.fstype)?;
+    let found = match look::at_canary(root, device, record.fstype)? {
+        Look::Canary(found) => found,
+        // What is mounted is looked at again.
+        Look::Impossible => return Ok(right(device, Standing::Present)),
+    };
     Ok(match canary::check(record, found.as_ref()) {
         Ok(()) => {
             let mut seen = right(device, Standing::Present);

@@ -30,9 +30,11 @@ fn sum(image: &Path) -> String {
 }
 
 fn is_mounted(host: &Host) -> bool {
-    let point = host.point("");
-    let above = host.world.path("mnt/felhom");
-    fs::metadata(point).unwrap().dev() != fs::metadata(above).unwrap().dev()
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+    let point = host.world.path("mnt/felhom/usb1").display().to_string();
+    table
+        .lines()
+        .any(|line| line.split(' ').nth(4) == Some(&point))
 }
 
 pub(crate) fn a_disk_is_adopted_written_and_removed(host: &mut Host) {
@@ -255,6 +257,30 @@ pub(crate) fn a_copy_from_before_the_last_probe_is_wrong(host: &mut Host) {
     );
 }
 
+pub(crate) fn a_copy_of_a_disk_in_use_is_not_kept_mounted(host: &mut Host) {
+    let mut disk = adopted(host);
+    host.world.unmount("usb1").unwrap();
+    host.world.mount("usb1").unwrap();
+    // Copied while it is mounted, with a file open that was deleted.
+    let mut nameless = fs::File::create(host.point("nameless")).unwrap();
+    nameless.write_all(&[3; 100_000]).unwrap();
+    fs::remove_file(host.point("nameless")).unwrap();
+    nameless.sync_all().unwrap();
+    let mut copy = host.copy(&disk, "copy");
+    drop(nameless);
+    host.world.probe("usb1", true).unwrap();
+    host.world.unmount("usb1").unwrap();
+    host.detach(&disk);
+    host.attach(&mut copy, SERIAL, false);
+    refused(host.world.mount("usb1"), Code::Wrong, "earlier time");
+    assert!(!is_mounted(host));
+    host.detach(&copy);
+    host.attach(&mut disk, SERIAL, false);
+    host.world.mount("usb1").unwrap();
+    let probed = host.world.probe("usb1", true).unwrap();
+    assert_eq!(probed.written, Written::ReadBack);
+}
+
 pub(crate) fn two_disks_with_one_uuid_are_wrong(host: &mut Host) {
     let disk = adopted(host);
     host.world.unmount("usb1").unwrap();
@@ -291,8 +317,10 @@ pub(crate) fn another_serial_number_is_wrong(host: &mut Host) {
     assert_eq!(sum(&disk.image), before);
 }
 
-pub(crate) fn a_formatted_disk_is_wrong(host: &mut Host) {
+pub(crate) fn a_disk_without_its_canary_is_wrong(host: &mut Host) {
     let disk = adopted(host);
+    host.world.unmount("usb1").unwrap();
+    host.world.mount("usb1").unwrap();
     // Its canary is gone; all else is as it was.
     fs::remove_file(host.point(CANARY)).unwrap();
     let probed = host.world.probe("usb1", true).unwrap();
@@ -309,10 +337,23 @@ pub(crate) fn a_formatted_disk_is_wrong(host: &mut Host) {
     // Taken away and taken anew it is a target again.
     host.world.remove("usb1").unwrap();
     host.world.install("usb1", &disk.uuid).unwrap();
-    assert_eq!(
-        host.world.mount("usb1").unwrap().standing,
-        Standing::Mounted
-    );
+    let mounted = host.world.mount("usb1").unwrap();
+    assert_eq!(mounted.standing, Standing::Mounted);
+}
+
+pub(crate) fn a_first_canary_may_be_in_the_journal(host: &mut Host) {
+    let mut disk = adopted(host);
+    // Pulled out at once: without its journal the disk may have no canary yet.
+    host.pull(&mut disk);
+    host.world.unmount("usb1").unwrap();
+    host.attach(&mut disk, SERIAL, false);
+    let mounted = host.world.mount("usb1").unwrap();
+    assert_eq!(mounted.standing, Standing::Mounted);
+    // It is not let pass for that: with its journal it has to have one.
+    fs::remove_file(host.point(CANARY)).unwrap();
+    host.world.unmount("usb1").unwrap();
+    refused(host.world.mount("usb1"), Code::Wrong, CANARY);
+    assert!(!is_mounted(host));
 }
 
 pub(crate) fn a_look_writes_nothing(host: &mut Host) {
@@ -331,7 +372,16 @@ pub(crate) fn a_look_writes_nothing(host: &mut Host) {
             .sync_all()
             .unwrap();
     }
+    // And a file that has no name any more, which the next mount would clear away.
+    let mut nameless = fs::File::create(host.point("nameless")).unwrap();
+    nameless.write_all(&[3; 100_000]).unwrap();
+    fs::remove_file(host.point("nameless")).unwrap();
+    nameless.sync_all().unwrap();
+    let root = fs::File::open(host.point("")).unwrap();
+    rustix::fs::syncfs(&root).unwrap();
+    drop(root);
     host.pull(&mut disk);
+    drop(nameless);
     host.world.unmount("usb1").unwrap();
     host.attach(&mut disk, SERIAL, false);
     let before = sum(&disk.image);

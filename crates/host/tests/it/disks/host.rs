@@ -79,9 +79,11 @@ unit="$ROOT/etc/systemd/system/$3"
 [ -f "$unit" ] || { echo "Unit $3 not found." >&2; exit 5; }
 value() { sed -n "s/^$1=//p" "$unit"; }
 where="$ROOT$(value Where)"
+# Not mountpoint(1): that asks the file system, whose disk may be gone.
+is_mounted() { grep -q " $where " /proc/self/mountinfo; }
 case "$1" in
-start) mountpoint -q "$where" || mount -t "$(value Type)" -o "$(value Options)" "$(readlink -f "$ROOT$(value What)")" "$where" ;;
-stop) mountpoint -q "$where" || exit 0; umount "$where" ;;
+start) is_mounted || mount -t "$(value Type)" -o "$(value Options)" "$(readlink -f "$ROOT$(value What)")" "$where" ;;
+stop) is_mounted || exit 0; umount "$where" ;;
 *) exit 2 ;;
 esac
 "#;
@@ -234,7 +236,8 @@ impl Host {
 
     /// Pulls a disk out, whatever is mounted: what was on it is kept, and its device holds nothing any more.
     pub(crate) fn pull(&mut self, disk: &mut Disk) {
-        let kept = disk.image.with_extension("kept");
+        let count = fs::read_dir(self.dir.path()).unwrap().count();
+        let kept = disk.image.with_extension(format!("kept{count}"));
         fs::copy(&disk.image, &kept).unwrap();
         fs::OpenOptions::new()
             .write(true)
