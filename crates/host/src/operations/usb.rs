@@ -14,6 +14,8 @@ mod record;
 mod standing;
 mod unit;
 
+use std::time::Duration;
+
 use felhom_ids::{FilesystemUuid, TargetName};
 
 use self::holders::{Held, told};
@@ -24,6 +26,8 @@ use super::{Root, devices};
 use crate::argv::CommandLine;
 use crate::refusal::{Code, Refusal};
 use crate::report::{Report, Standing, Written};
+
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Takes a disk for a target. Asked again for the same it does what is left to do.
 pub(super) fn install(
@@ -102,7 +106,7 @@ pub(super) fn mount(root: Root<'_>, name: &TargetName) -> Result<Report, Refusal
     }
     prepare(root, &record)?;
     let unit = unit::name(&root.config.usb, name);
-    root.performer.run(&CommandLine::start_unit(&unit))?;
+    insist(|| root.performer.run(&CommandLine::start_unit(&unit)))?;
     let after = Seen::now(root, &record)?;
     match after.standing {
         Standing::Mounted => Ok(after.report(root, &record, Written::Unasked)),
@@ -172,24 +176,42 @@ fn held(root: Root<'_>, name: &TargetName, mounted: &Mounted) -> Held {
 /// Has systemd unmount, and looks whether it did.
 fn end(root: Root<'_>, name: &TargetName, held: &Held) -> Result<(), Refusal> {
     let unit = unit::name(&root.config.usb, name);
-    let stopped = root.performer.run(&CommandLine::stop_unit(&unit));
-    if Mounted::at(root, name)?.is_none() {
+    let stopped = insist(|| {
+        let stopped = root.performer.run(&CommandLine::stop_unit(&unit));
+        match Mounted::at(root, name)? {
+            None => Ok(()),
+            Some(_) => {
+                stopped?;
+                let text = format!("systemd stopped {unit}, and it is mounted still");
+                Err(Refusal::new(Code::Failed, text))
+            }
+        }
+    });
+    let Err(stopped) = stopped else {
         return Ok(());
-    }
+    };
     let holders = held.by();
     if holders.is_empty() {
-        let why = stopped.map_or_else(
-            |refusal| refusal.text,
-            |_| format!("systemd stopped {unit}, and it is mounted still"),
-        );
-        let text = format!("target {name} could not be unmounted: {why}");
-        return Err(Refusal::new(Code::Failed, text));
+        let text = format!("target {name} could not be unmounted: {}", stopped.text);
+        return Err(Refusal::new(stopped.code, text));
     }
     let text = format!(
         "target {name} is held by {}; end them, and ask again",
         told(&holders)
     );
     Err(Refusal::new(Code::InUse, text))
+}
+
+/// Tries what fails up to three times. A program that another operation is just starting holds what the daemon had open for
+/// as long as it takes it to begin, so a mount may be busy for a moment, and a look at a disk not ended.
+fn insist<T>(attempt: impl Fn() -> Result<T, Refusal>) -> Result<T, Refusal> {
+    for _ in 0..2 {
+        match attempt() {
+            Err(refusal) if refusal.code == Code::Failed => std::thread::sleep(PAUSE),
+            ended => return ended,
+        }
+    }
+    attempt()
 }
 
 /// Forgets a target. Its record goes last, so that asking again goes on where it was cut off.
