@@ -178,14 +178,12 @@ fn end(root: Root<'_>, name: &TargetName, held: &Held) -> Result<(), Refusal> {
     let unit = unit::name(&root.config.usb, name);
     let stopped = insist(|| {
         let stopped = root.performer.run(&CommandLine::stop_unit(&unit));
-        match Mounted::at(root, name)? {
-            None => Ok(()),
-            Some(_) => {
-                stopped?;
-                let text = format!("systemd stopped {unit}, and it is mounted still");
-                Err(Refusal::new(Code::Failed, text))
-            }
+        if Mounted::at(root, name)?.is_none() {
+            return Ok(());
         }
+        stopped?;
+        let text = format!("systemd stopped {unit}, and it is mounted still");
+        Err(Refusal::new(Code::Failed, text))
     });
     let Err(stopped) = stopped else {
         return Ok(());

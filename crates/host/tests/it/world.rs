@@ -15,6 +15,8 @@ use felhom_host::{
 /// A host.
 pub(crate) struct World {
     root: PathBuf,
+    #[expect(dead_code, reason = "it is removed with the world")]
+    dir: Option<tempfile::TempDir>,
     asked: AtomicU32,
 }
 
@@ -23,6 +25,7 @@ impl World {
     pub(crate) fn at(root: &Path, transports: &str) -> Self {
         let world = Self {
             root: root.to_owned(),
+            dir: None,
             asked: AtomicU32::new(0),
         };
         let uid = rustix::process::geteuid().as_raw();
@@ -35,6 +38,18 @@ impl World {
         );
         let config = format!("[usb]\ntransports = [{transports}]\n");
         world.write("etc/felhom/hostd.toml", &config);
+        world
+    }
+
+    /// A host in a directory of its own, which takes only USB disks, with stand-ins for its programs.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut world = Self::at(dir.path(), "\"usb\"");
+        let root = dir.path().display();
+        world.program("lsblk", &format!("exec /bin/cat {root}/run/lsblk.json"));
+        let script = format!("echo \"$*\" >> {root}/run/systemctl.log\n[ ! -e {root}/run/broken ]");
+        world.program("systemctl", &script);
+        world.dir = Some(dir);
         world
     }
 
@@ -116,6 +131,18 @@ impl World {
         match self.ask(operation)? {
             Report::Target(target) => Ok(*target),
             other => panic!("not of a target: {other:?}"),
+        }
+    }
+}
+
+impl Drop for World {
+    /// An immutable directory would outlive the test.
+    fn drop(&mut self) {
+        let points = fs::read_dir(self.path("mnt/felhom"));
+        for point in points.into_iter().flatten().flatten() {
+            if let Ok(dir) = fs::File::open(point.path()) {
+                let _cannot = rustix::fs::ioctl_setflags(&dir, rustix::fs::IFlags::empty());
+            }
         }
     }
 }

@@ -181,3 +181,150 @@ fn mounts(value: &Value) -> Vec<String> {
     mounts.truncate(MOST_DEVICES);
     mounts
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// See `tests/it/lsblk/README.md` for where each comes from.
+    macro_rules! recorded {
+        ($name:literal) => {
+            parse(include_bytes!(concat!("../../../tests/it/lsblk/", $name))).unwrap()
+        };
+    }
+
+    fn named<'a>(devices: &'a [BlockDevice], name: &str) -> &'a BlockDevice {
+        let mut found = devices.iter().filter(|device| device.name == name);
+        let device = found.next().unwrap();
+        assert!(found.next().is_none(), "{name} is told twice");
+        device
+    }
+
+    #[test]
+    fn recordings_are_read() {
+        for devices in [recorded!("2.38-tree.json"), recorded!("2.38-all.json")] {
+            let looped = named(&devices, "loop0");
+            assert_eq!((looped.kind.as_str(), looped.size), ("loop", 67_108_864));
+            assert_eq!(looped.serial.as_deref(), Some("0123456789AB"));
+            assert_eq!((&looped.transport, &looped.fstype), (&None, &None));
+            let disk = named(&devices, "vda");
+            assert_eq!(disk.mounts, ["/", "/mnt/m2"]);
+            assert_eq!((disk.size, disk.in_use), (274_877_906_944, false));
+            assert_eq!(named(&devices, "zram0").size, 0);
+        }
+        // Sizes for people are no sizes.
+        let devices = recorded!("2.38-human.json");
+        assert_eq!(named(&devices, "vda").size, 0);
+        assert_eq!(named(&devices, "vda").mounts.len(), 1);
+    }
+
+    #[test]
+    fn a_host_with_lvm_a_mirror_and_a_usb_disk_is_read() {
+        let devices = recorded!("hand-pve.json");
+        let part = named(&devices, "sdc1");
+        assert_eq!(part.disk, "sdc");
+        assert_eq!(part.serial.as_deref(), Some("WX12A34"));
+        assert_eq!(part.transport.as_deref(), Some("usb"));
+        assert!(part.removable && !part.in_use && part.mounts.is_empty());
+        assert!(!named(&devices, "sdc").in_use);
+        for used in ["sda", "sda3", "sdb", "sdb1", "sdd", "sdd1"] {
+            assert!(named(&devices, used).in_use, "{used}");
+        }
+        assert!(!named(&devices, "sda1").in_use);
+        assert_eq!(named(&devices, "pve-root").disk, "pve-root");
+        assert_eq!(named(&devices, "pve-root").transport, None);
+        assert_eq!(named(&devices, "md0").mounts, ["/srv"]);
+    }
+
+    #[test]
+    fn a_list_and_an_old_list_say_the_same() {
+        let of_tree = recorded!("hand-pve.json");
+        let mut of_old = recorded!("hand-old.json");
+        for name in ["sdc", "sdc1"] {
+            let of_list = recorded!("hand-pve-list.json");
+            assert_eq!(named(&of_list, name), named(&of_tree, name));
+        }
+        assert_eq!(named(&of_old, "sdc1").mounts, ["/media/old"]);
+        assert!(named(&of_old, "sdc").in_use);
+        for device in &mut of_old {
+            device.mounts.clear();
+            device.in_use = false;
+            assert_eq!(device, named(&of_tree, &device.name));
+        }
+    }
+
+    #[test]
+    fn what_is_hostile_is_cut_or_refused() {
+        let label = "a\nb\u{7}\u{1b}[0m".to_owned() + &"é".repeat(600);
+        let label = serde_json::to_string(&label).unwrap();
+        let text = format!(r#"{{"blockdevices":[{{"name":"sdx","label":{label}}}]}}"#);
+        let devices = parse(text.as_bytes()).unwrap();
+        let label = named(&devices, "sdx").label.clone().unwrap();
+        assert!(label.len() <= LONGEST && !label.chars().any(char::is_control));
+        assert!(label.starts_with("a?b??[0m"));
+
+        let deep = (0..20).fold(r#"{"name":"x"}"#.to_owned(), |inner, count| {
+            format!(r#"{{"name":"d{count}","children":[{inner}]}}"#)
+        });
+        let many = vec![r#"{"name":"x"}"#; MOST_DEVICES + 1].join(",");
+        for (list, why) in [
+            (deep.as_str(), "deeper"),
+            (many.as_str(), "more than"),
+            (r#"{"size":1}"#, "no name"),
+        ] {
+            let text = format!(r#"{{"blockdevices":[{list}]}}"#);
+            assert!(parse(text.as_bytes()).unwrap_err().contains(why));
+        }
+        for nothing in [
+            "",
+            "[]",
+            "{}",
+            r#"{"blockdevices":{}}"#,
+            "\0",
+            "{\"blockdevices\":[",
+        ] {
+            assert!(parse(nothing.as_bytes()).is_err(), "{nothing:?}");
+        }
+        // A device that is its own parent, and one that is its parent's.
+        let ring = r#"{"blockdevices":[{"name":"a","pkname":"a","type":"part"},
+            {"name":"b","pkname":"c","type":"part"},{"name":"c","pkname":"b","type":"part"}]}"#;
+        assert_eq!(parse(ring.as_bytes()).unwrap().len(), 3);
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let key = prop_oneof!["name|pkname|type|size|rm|ro|mountpoints|mountpoint|children|label"];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::String),
+        ];
+        leaf.prop_recursive(6, 64, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
+                proptest::collection::btree_map(key.clone(), inner, 0..8)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(value in value(), bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _odd = parse(&bytes);
+            let whole = serde_json::json!({ "blockdevices": value });
+            let list = serde_json::json!({ "blockdevices": [value] });
+            for text in [whole, list] {
+                if let Ok(devices) = parse(&serde_json::to_vec(&text).unwrap()) {
+                    for device in devices {
+                        prop_assert!(device.name.len() <= LONGEST);
+                        prop_assert!(!device.name.chars().any(char::is_control));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -100,14 +100,13 @@ pub(super) fn renew(
     let text = toml::to_string(&canary).map_err(|error| place::failed(FILE, error))?;
     let mut bytes = format!("{HEAD}{text}").into_bytes();
     bytes.resize(LENGTH, b'\n');
-    let file = match existing(dir.as_fd()) {
-        Some(file) => file,
-        None => {
-            record.settle(root, false)?;
-            match make(dir.as_fd()) {
-                Ok(file) => file,
-                Err(error) => return Ok(Err(error)),
-            }
+    let file = if let Some(file) = existing(dir.as_fd()) {
+        file
+    } else {
+        record.settle(root, false)?;
+        match make(dir.as_fd()) {
+            Ok(file) => file,
+            Err(error) => return Ok(Err(error)),
         }
     };
     let written = file.write_all_at(&bytes, 0).and_then(|()| {
