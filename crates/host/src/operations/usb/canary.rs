@@ -138,3 +138,171 @@ fn make(dir: impl AsFd) -> io::Result<File> {
     rustix::fs::fsync(dir)?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::layout::Layout;
+    use crate::perform::Performer;
+
+    struct Host {
+        dir: tempfile::TempDir,
+        config: Config,
+        performer: Performer,
+        layout: Layout,
+    }
+
+    impl Host {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let layout = Layout::under(dir.path(), rustix::process::geteuid().as_raw());
+            std::fs::create_dir(dir.path().join("disk")).unwrap();
+            Self {
+                config: Config::parse("").unwrap(),
+                performer: Performer::new(layout.clone(), false),
+                layout,
+                dir,
+            }
+        }
+
+        fn root(&self) -> Root<'_> {
+            Root {
+                layout: &self.layout,
+                config: &self.config,
+                performer: &self.performer,
+            }
+        }
+
+        fn disk(&self) -> OwnedFd {
+            File::open(self.dir.path().join("disk")).unwrap().into()
+        }
+
+        /// The record as it is on the host's disk.
+        fn record(&self) -> Record {
+            Record::load(self.root(), &"usb1".parse().unwrap())
+                .unwrap()
+                .unwrap()
+        }
+    }
+
+    fn record() -> Record {
+        let text =
+            "name = \"usb1\"\nuuid = \"6A1C-93D0\"\nfstype = \"vfat\"\nsize = 1\nid = \"mine\"\n";
+        toml::from_str(text).unwrap()
+    }
+
+    fn says(target: &str, nonce: &str) -> Canary {
+        Canary {
+            target: target.to_owned(),
+            nonce: nonce.to_owned(),
+        }
+    }
+
+    #[test]
+    fn either_number_of_a_cut_off_writing_is_accepted_and_no_other() {
+        let mut record = record();
+        check(&record, None).unwrap();
+        check(&record, Some(&says("other", "a"))).unwrap();
+        record.current = Some("a".to_owned());
+        record.next = Some("b".to_owned());
+        check(&record, Some(&says("mine", "a"))).unwrap();
+        check(&record, Some(&says("mine", "b"))).unwrap();
+        let wrong = |found: Option<&Canary>| check(&record, found).unwrap_err();
+        assert!(wrong(Some(&says("mine", "older"))).contains("earlier time"));
+        assert!(wrong(Some(&says("other", "a"))).contains("another target"));
+        assert!(wrong(None).contains("has no"));
+    }
+
+    #[test]
+    fn every_renewal_draws_a_number_and_remembers_it() {
+        let (host, mut record) = (Host::new(), record());
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            renew(host.root(), &mut record, host.disk())
+                .unwrap()
+                .unwrap();
+            let found = read(host.disk()).unwrap().unwrap();
+            assert_eq!(host.record(), record);
+            assert_eq!(
+                (&record.current, &record.next),
+                (&Some(found.nonce.clone()), &None)
+            );
+            check(&record, Some(&found)).unwrap();
+            assert!(!seen.contains(&found), "{found:?}");
+            seen.push(found);
+        }
+        for old in seen.iter().rev().skip(1) {
+            assert!(check(&record, Some(old)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_death_between_two_steps_leaves_the_disk_the_right_one() {
+        let (host, mut record) = (Host::new(), record());
+        renew(host.root(), &mut record, host.disk())
+            .unwrap()
+            .unwrap();
+        let before = read(host.disk()).unwrap().unwrap();
+        let old = record.clone();
+        renew(host.root(), &mut record, host.disk())
+            .unwrap()
+            .unwrap();
+        let after = read(host.disk()).unwrap().unwrap();
+
+        // The record had the next number, and the disk the old one, or the new one already.
+        let mut cut = old;
+        cut.next.clone_from(&record.current);
+        cut.save(host.root()).unwrap();
+        check(&host.record(), Some(&before)).unwrap();
+        check(&host.record(), Some(&after)).unwrap();
+
+        // The next renewal begins with what the disk has, and both numbers are old after it.
+        let disk = host.disk();
+        let mut record = host.record();
+        renew(host.root(), &mut record, &disk).unwrap().unwrap();
+        assert!(check(&record, Some(&before)).is_err());
+        assert!(check(&record, Some(&after)).is_err());
+        check(&record, read(&disk).unwrap().as_ref()).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_keeps_its_number() {
+        let (host, mut record) = (Host::new(), record());
+        renew(host.root(), &mut record, host.disk())
+            .unwrap()
+            .unwrap();
+        let before = read(host.disk()).unwrap().unwrap();
+        // A directory cannot be written over; it stands for whatever may fail.
+        let file = host.dir.path().join("disk").join(FILE);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        renew(host.root(), &mut record, host.disk())
+            .unwrap()
+            .unwrap_err();
+        let record = host.record();
+        assert!(record.next.is_some());
+        check(&record, Some(&before)).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_canary_is_none_and_is_made_anew() {
+        let (host, mut record) = (Host::new(), record());
+        let path = host.dir.path().join("disk").join(FILE);
+        let other = host.dir.path().join("other");
+        for text in ["", "target = 1", "\0", &"x".repeat(LENGTH + 1)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(read(host.disk()).unwrap(), None, "{text:?}");
+        }
+        // One with a second name elsewhere is not written over.
+        std::fs::write(&path, "x".repeat(LENGTH)).unwrap();
+        std::fs::hard_link(&path, &other).unwrap();
+        renew(host.root(), &mut record, host.disk())
+            .unwrap()
+            .unwrap();
+        assert_eq!(std::fs::read_to_string(other).unwrap(), "x".repeat(LENGTH));
+        assert!(read(host.disk()).unwrap().is_some());
+    }
+}

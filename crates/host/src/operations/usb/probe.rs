@@ -105,3 +105,95 @@ fn read_all(dir: &OwnedFd, seed: &[u8; BLOCK]) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::fs::{CWD, ResolveFlags};
+
+    use super::*;
+
+    fn open(path: &std::path::Path) -> OwnedFd {
+        openat2(
+            CWD,
+            path,
+            OFlags::DIRECTORY,
+            Mode::empty(),
+            ResolveFlags::empty(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn what_is_written_comes_back_and_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), "of an earlier probe").unwrap();
+        write_and_read_back(&open(dir.path())).unwrap();
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_directory_in_its_place_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join(FILE)).unwrap();
+        write_and_read_back(&open(dir.path())).unwrap_err();
+    }
+
+    #[test]
+    fn blocks_that_came_back_swapped_are_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let fd = open(dir.path());
+        let seed: [u8; BLOCK] = random().unwrap();
+        write_all(&fd, &seed).unwrap();
+        read_all(&fd, &seed).unwrap();
+        let path = dir.path().join(FILE);
+        let mut bytes = std::fs::read(&path).unwrap();
+        let (first, rest) = bytes.split_at_mut(BLOCK);
+        first.swap_with_slice(rest.get_mut(..BLOCK).unwrap());
+        std::fs::write(&path, bytes).unwrap();
+        let error = read_all(&fd, &seed).unwrap_err();
+        assert!(error.to_string().contains("block 0"), "{error}");
+    }
+
+    /// Somebody puts links in place of the files and of their directory all the while.
+    #[test]
+    fn links_put_in_between_check_and_use_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, victim) = (dir.path().join("disk"), dir.path().join("victim"));
+        let outside = dir.path().join("outside");
+        for path in [&disk, &victim, &outside] {
+            std::fs::create_dir(path).unwrap();
+        }
+        let secret = victim.join("secret");
+        std::fs::write(&secret, "untouched").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("link")).unwrap();
+        let fd = open(&disk);
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let new = outside.join("new");
+                while !is_done.load(Ordering::SeqCst) {
+                    for name in [FILE, ".felhom-target", ".felhom-target.new"] {
+                        let _raced = std::os::unix::fs::symlink(&secret, &new);
+                        let _raced = std::fs::rename(&new, disk.join(name));
+                    }
+                    let moved = dir.path().join("moved");
+                    let _raced = std::fs::rename(&disk, &moved);
+                    let _raced = std::fs::rename(dir.path().join("link"), &disk);
+                    let _raced = std::fs::rename(&disk, dir.path().join("link"));
+                    let _raced = std::fs::rename(&moved, &disk);
+                }
+            });
+            for _ in 0..200 {
+                let _raced = write_and_read_back(&fd);
+                let _raced = canary::read(&fd).map(|found| assert!(found.is_none()));
+                let _raced = place::write(&fd, ".felhom-target", "x", 0o600);
+            }
+            is_done.store(true, Ordering::SeqCst);
+        });
+        assert_eq!(std::fs::read_to_string(&secret).unwrap(), "untouched");
+        let names: Vec<_> = std::fs::read_dir(&victim).unwrap().flatten().collect();
+        assert_eq!(names.len(), 1, "nothing was made outside: {names:?}");
+    }
+}
