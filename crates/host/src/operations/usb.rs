@@ -112,8 +112,11 @@ pub(super) fn mount(root: Root<'_>, name: &TargetName) -> Result<Report, Refusal
         Standing::Mounted => Ok(after.report(root, &record, Written::Unasked)),
         Standing::Wrong => {
             // The disks were changed after the look. Nothing of ours was written.
-            let refusal = after.refusal(&record);
-            stop(root, &record, after)?;
+            let mut refusal = after.refusal(&record);
+            if let Err(stopped) = stop(root, &record, after) {
+                let more = format!("; and what is mounted now stays: {}", stopped.text);
+                refusal.text.push_str(&more);
+            }
             Err(refusal)
         }
         Standing::Detached => Err(after.refusal(&record)),
@@ -149,7 +152,7 @@ pub(super) fn unmount(root: Root<'_>, name: &TargetName) -> Result<Report, Refus
     if seen.is_settled {
         record.settle(root, true)?;
     }
-    if !elsewhere.is_empty() && seen.reason.is_none() {
+    if !elsewhere.is_empty() && seen.standing == Standing::Present {
         let holders = told(&elsewhere);
         seen.reason = Some(format!(
             "it is unmounted here, but mounted in the namespace of {holders}; do not pull it out"

@@ -294,7 +294,7 @@ mod tests {
     }
 
     fn value() -> impl Strategy<Value = Value> {
-        let key = prop_oneof!["name|pkname|type|size|rm|ro|mountpoints|mountpoint|children|label"];
+        let key = "name|pkname|type|size|rm|ro|mountpoints|mountpoint|children|label";
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::Bool),
@@ -305,7 +305,7 @@ mod tests {
         leaf.prop_recursive(6, 64, 6, move |inner| {
             prop_oneof![
                 proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
-                proptest::collection::btree_map(key.clone(), inner, 0..8)
+                proptest::collection::btree_map(key, inner, 0..8)
                     .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })

@@ -37,6 +37,8 @@ pub(super) enum Look {
     /// Nothing: whoever mounts this file system writes to it. ext4 clears away what was deleted while it was open, read-only
     /// mounts and `noload` notwithstanding (seen on Linux 6.18).
     Impossible,
+    /// Nothing: somebody else has it, perhaps a container that has it mounted.
+    Busy,
 }
 
 /// Looks for the canary on a device.
@@ -62,6 +64,7 @@ pub(super) fn at_canary(
                 let read = canary::read(&dir).map(Look::Canary);
                 return read.map_err(|error| unreadable(&name, fstype, &error));
             }
+            Err(Errno::BUSY) => return Ok(Look::Busy),
             Err(Errno::INVAL) => {}
             Err(error) => {
                 last = error;
@@ -107,10 +110,6 @@ fn mount(
 
 fn unreadable(name: &str, fstype: FileSystem, error: &io::Error) -> Refusal {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::BUSY) => {
-            let text = format!("{name} is in use elsewhere, perhaps mounted in a container");
-            Refusal::new(Code::InUse, text)
-        }
         Some(Errno::NODEV) => {
             let text = format!("the kernel of this host mounts no {fstype}: modprobe {fstype}");
             Refusal::new(Code::Failed, text)

@@ -150,7 +150,7 @@ mod tests {
         let path = dir.path().join(FILE);
         let mut bytes = std::fs::read(&path).unwrap();
         let (first, rest) = bytes.split_at_mut(BLOCK);
-        first.swap_with_slice(rest.get_mut(..BLOCK).unwrap());
+        first.swap_with_slice(&mut rest[..BLOCK]);
         std::fs::write(&path, bytes).unwrap();
         let error = read_all(&fd, &seed).unwrap_err();
         assert!(error.to_string().contains("block 0"), "{error}");

@@ -193,6 +193,15 @@ fn without_mount(
         Look::Canary(found) => found,
         // What is mounted is looked at again.
         Look::Impossible => return Ok(right(device, Standing::Present)),
+        Look::Busy => {
+            let mut seen = right(device, Standing::Present);
+            let why = format!(
+                "/dev/{} is in use elsewhere, perhaps in a container",
+                device.name
+            );
+            seen.reason = Some(why);
+            return Ok(seen);
+        }
     };
     Ok(match canary::check(record, found.as_ref()) {
         Ok(()) => {
