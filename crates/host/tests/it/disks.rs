@@ -40,7 +40,8 @@ macro_rules! cases {
 macro_rules! on_each {
     ($($fstype:ident)*) => {
         $(cases! { $fstype:
-            a_disk_is_adopted_written_and_removed
+            a_disk_is_adopted_and_mounted
+            a_disk_is_written_to_and_taken_away
             a_disk_that_vanishes_is_detached_and_comes_back
             another_disk_at_its_place_is_detached
             a_copy_from_before_the_last_probe_is_wrong

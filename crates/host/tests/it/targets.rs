@@ -6,7 +6,8 @@ mod trust;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use felhom_host::{Code, Report, Standing};
+use felhom_host::Code::{self, Detached, ReadOnly, Unsuitable};
+use felhom_host::{Report, Standing};
 use serde_json::{Value, json};
 
 use crate::world::{World, refused};
@@ -116,7 +117,7 @@ fn what_a_crash_left_undone_is_done_when_it_is_asked_again() {
     let (record, unit) = (world.read(RECORD), world.read(UNIT));
     let point = || fs::File::open(world.path(POINT)).unwrap();
     let open = || {
-        let _cannot = rustix::fs::ioctl_setflags(&point(), rustix::fs::IFlags::empty());
+        let _cannot = rustix::fs::ioctl_setflags(point(), rustix::fs::IFlags::empty());
     };
     for step in 0..4 {
         match step {
@@ -192,15 +193,17 @@ fn what_is_in_the_mount_point_is_not_lost() {
     assert_eq!(world.read("mnt/felhom/usb1/photos"), "precious");
 }
 
+/// A disk that is otherwise in one thing is refused, and nothing is left of the attempt.
+#[track_caller]
+fn refuse(change: fn(&mut Value), code: Code, part: &str) {
+    let world = with(change);
+    refused(world.install("usb1", UUID), code, part);
+    assert!(!world.path(RECORD).exists() && !world.path(UNIT).exists());
+    assert!(!world.path(POINT).exists());
+}
+
 #[test]
 fn a_disk_that_cannot_be_a_target_is_refused() {
-    let refuse = |change: fn(&mut Value), code, part| {
-        let world = with(change);
-        refused(world.install("usb1", UUID), code, part);
-        assert!(!world.path(RECORD).exists() && !world.path(UNIT).exists());
-        assert!(!world.path(POINT).exists());
-    };
-    use Code::{Detached, ReadOnly, Unsuitable};
     refuse(|disk| disk["tran"] = json!("sata"), Unsuitable, "by sata");
     refuse(
         |disk| disk["tran"] = json!(null),
@@ -243,7 +246,10 @@ fn a_disk_that_cannot_be_a_target_is_refused() {
         Unsuitable,
         "/media/x",
     );
-    // Nor any disk of which another part is the host's.
+}
+
+#[test]
+fn a_disk_of_which_another_part_is_the_hosts_is_refused() {
     refuse(
         |disk| {
             let mut root = disk["children"][0].clone();
@@ -278,7 +284,7 @@ fn a_disk_that_cannot_be_a_target_is_refused() {
 fn what_the_kernel_built_on_a_disk_counts() {
     let world = with(|_| {});
     fs::create_dir_all(world.path("sys/class/block/sdb1/holders/dm-0")).unwrap();
-    refused(world.install("usb1", UUID), Code::Unsuitable, "in use");
+    refused(world.install("usb1", UUID), Unsuitable, "in use");
 }
 
 #[test]
@@ -290,7 +296,7 @@ fn two_disks_with_one_uuid_are_told_apart_by_nobody() {
     );
     refused(
         world.install("usb1", UUID),
-        Code::Unsuitable,
+        Unsuitable,
         "/dev/sdb1, /dev/sdc1",
     );
     let world = adopted();
@@ -316,7 +322,7 @@ fn a_disk_that_differs_in_anything_is_wrong() {
         refused(world.mount("usb1"), Code::Wrong, "has its UUID and");
         assert_eq!(world.probe("usb1", true).unwrap().standing, Standing::Wrong);
         attach(&world, &[]);
-        refused(world.mount("usb1"), Code::Detached, UUID);
+        refused(world.mount("usb1"), Detached, UUID);
         assert_eq!(world.unmount("usb1").unwrap().standing, Standing::Detached);
         assert_eq!(world.read("run/systemctl.log").matches("start").count(), 0);
     }

@@ -15,7 +15,6 @@ use felhom_host::{
 /// A host.
 pub(crate) struct World {
     root: PathBuf,
-    #[expect(dead_code, reason = "it is removed with the world")]
     dir: Option<tempfile::TempDir>,
     asked: AtomicU32,
 }

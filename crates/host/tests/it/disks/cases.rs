@@ -43,7 +43,7 @@ fn is_mounted(host: &Host) -> bool {
         .any(|line| line.split(' ').nth(4) == Some(&point))
 }
 
-pub(crate) fn a_disk_is_adopted_written_and_removed(host: &mut Host) {
+pub(crate) fn a_disk_is_adopted_and_mounted(host: &mut Host) {
     let mut disk = host.disk("usb1");
     refused(
         host.world.install("usb1", &disk.uuid),
@@ -91,21 +91,20 @@ pub(crate) fn a_disk_is_adopted_written_and_removed(host: &mut Host) {
         Standing::Mounted
     );
     assert_eq!(host.systemctl().matches("start --").count(), 1);
+}
 
-    assert_eq!(
-        host.world.probe("usb1", false).unwrap().written,
-        Written::Unasked
-    );
+pub(crate) fn a_disk_is_written_to_and_taken_away(host: &mut Host) {
+    let mut disk = host.disk("usb1");
+    host.attach(&mut disk, SERIAL, false);
+    host.world.install("usb1", &disk.uuid).unwrap();
+    host.world.mount("usb1").unwrap();
+    let write = || host.world.probe("usb1", true).unwrap().written;
+    let probed = host.world.probe("usb1", false).unwrap();
+    assert_eq!(probed.written, Written::Unasked);
     assert!(!host.point(CANARY).exists());
-    assert_eq!(
-        host.world.probe("usb1", true).unwrap().written,
-        Written::ReadBack
-    );
+    assert_eq!(write(), Written::ReadBack);
     let first = fs::read_to_string(host.point(CANARY)).unwrap();
-    assert_eq!(
-        host.world.probe("usb1", true).unwrap().written,
-        Written::ReadBack
-    );
+    assert_eq!(write(), Written::ReadBack);
     let second = fs::read_to_string(host.point(CANARY)).unwrap();
     assert_ne!(first, second, "the canary's number is drawn anew");
     assert!(!host.point(".felhom-probe").exists());
@@ -133,10 +132,6 @@ pub(crate) fn a_disk_is_adopted_written_and_removed(host: &mut Host) {
     host.world.remove("usb1").unwrap();
     assert!(!host.world.path("mnt/felhom/usb1").exists());
     assert!(!host.world.path("etc/felhom/targets/usb1.toml").exists());
-    assert!(
-        !host
-            .world
-            .path("etc/systemd/system/mnt-felhom-usb1.mount")
-            .exists()
-    );
+    let unit = "etc/systemd/system/mnt-felhom-usb1.mount";
+    assert!(!host.world.path(unit).exists());
 }

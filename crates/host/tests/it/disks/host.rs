@@ -12,7 +12,8 @@ use crate::world::World;
 
 /// Prints a line that is seen though the test passes.
 pub(crate) fn tell(line: &str) {
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    let mut errors = std::io::stderr();
+    writeln!(errors, "{line}").unwrap();
 }
 
 /// Whether this process can have disks with this file system.
@@ -198,7 +199,9 @@ impl Host {
         }
         let device = run("losetup", &arguments).unwrap();
         self.attached.push(device.clone());
-        disk.name = device.trim_start_matches("/dev/").to_owned();
+        device
+            .trim_start_matches("/dev/")
+            .clone_into(&mut disk.name);
         self.announce(disk, serial);
     }
 
@@ -213,9 +216,10 @@ impl Host {
             rustix::fs::mknodat(rustix::fs::CWD, &node, kind, mode, number).unwrap();
         }
         let found = run("blkid", &["-p", "-o", "udev", &device]).unwrap_or_default();
-        let mut entry: String = found.lines().map(|line| format!("E:{line}\n")).collect();
-        entry.push_str(&format!("E:ID_SERIAL_SHORT={serial}\n"));
-        fs::write(database(&disk.name), entry).unwrap();
+        let serial = format!("ID_SERIAL_SHORT={serial}\n");
+        let lines = found.lines().chain([serial.as_str()]);
+        let entry: Vec<String> = lines.map(|line| format!("E:{line}")).collect();
+        fs::write(database(&disk.name), entry.join("\n")).unwrap();
         let uuid = found
             .lines()
             .find_map(|line| line.strip_prefix("ID_FS_UUID="));
@@ -296,10 +300,7 @@ impl Drop for Host {
 }
 
 /// A process of another program.
-pub(crate) struct Holder(
-    #[expect(clippy::disallowed_types, reason = "a disk is held by another process")]
-    std::process::Child,
-);
+pub(crate) struct Holder(std::process::Child);
 
 /// Starts a script, which prints a line when it holds what it is to hold.
 #[expect(clippy::disallowed_types, reason = "a disk is held by another process")]

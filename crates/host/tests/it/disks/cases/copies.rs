@@ -81,7 +81,7 @@ pub(crate) fn a_copy_of_a_disk_in_use_is_not_kept_mounted(host: &mut Host) {
     host.world.mount("usb1").unwrap();
     // Copied while it is mounted, with a file open that was deleted.
     let mut nameless = fs::File::create(host.point("nameless")).unwrap();
-    nameless.write_all(&[3; 100_000]).unwrap();
+    nameless.write_all(&vec![3; 100_000]).unwrap();
     fs::remove_file(host.point("nameless")).unwrap();
     nameless.sync_all().unwrap();
     let mut copy = host.copy(&disk, "copy");

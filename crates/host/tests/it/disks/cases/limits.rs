@@ -38,8 +38,7 @@ pub(crate) fn a_read_only_disk_says_so(host: &mut Host) {
 pub(crate) fn a_full_disk_says_so(host: &mut Host) {
     adopted(host);
     let mut big = fs::File::create(host.point("big")).unwrap();
-    while big.write_all(&[0x5a; 1 << 20]).is_ok() {}
-    for length in [64 << 10, 4 << 10, 512] {
+    for length in [1 << 20, 64 << 10, 4 << 10, 512] {
         while big.write_all(&vec![0x5a; length]).is_ok() {}
     }
     let _full = big.sync_all();
@@ -70,7 +69,7 @@ pub(crate) fn nobody_writes_below_a_bare_mount_point(host: &mut Host) {
     fs::write(host.point("archive"), "on the disk").unwrap();
     host.world.unmount("usb1").unwrap();
     let free = || {
-        let found = rustix::fs::statvfs(&host.world.path("mnt")).unwrap();
+        let found = rustix::fs::statvfs(host.world.path("mnt")).unwrap();
         found.f_bfree
     };
     let before = free();

@@ -13,9 +13,11 @@ pub(crate) fn a_disk_that_vanishes_is_detached_and_comes_back(host: &mut Host) {
     let mut disk = adopted(host);
     // In the middle of a write: an open file, data that is not on the disk.
     let mut open = fs::File::create(host.point("archive")).unwrap();
-    open.write_all(&[7; 1 << 20]).unwrap();
+    open.write_all(&vec![7; 1 << 20]).unwrap();
     host.pull(&mut disk);
-    let error = open.write_all(&[8; 1 << 20]).and_then(|()| open.sync_all());
+    let error = open
+        .write_all(&vec![8; 1 << 20])
+        .and_then(|()| open.sync_all());
     assert!(error.is_err(), "the disk is gone, and takes data");
 
     let probed = host.world.probe("usb1", true).unwrap();
@@ -98,7 +100,7 @@ pub(crate) fn a_look_writes_nothing(host: &mut Host) {
     }
     // And a file that has no name any more, which the next mount would clear away.
     let mut nameless = fs::File::create(host.point("nameless")).unwrap();
-    nameless.write_all(&[3; 100_000]).unwrap();
+    nameless.write_all(&vec![3; 100_000]).unwrap();
     fs::remove_file(host.point("nameless")).unwrap();
     nameless.sync_all().unwrap();
     let root = fs::File::open(host.point("")).unwrap();
