@@ -5,7 +5,7 @@
 //! them. A disk is pulled out by taking its backing file away from under its loop device, so that everything on it is an I/O error.
 
 mod cases;
-mod host;
+pub(crate) mod host;
 
 use self::host::Host;
 

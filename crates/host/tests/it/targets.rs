@@ -5,11 +5,13 @@ mod trust;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use felhom_host::Code::{self, Detached, ReadOnly, Unsuitable};
 use felhom_host::{Report, Standing};
 use serde_json::{Value, json};
 
+use crate::disks::host::{run, tell};
 use crate::world::{World, refused};
 
 const UUID: &str = "0b7a9a0e-7a35-4f2c-8d0b-2c6f9c1e0a11";
@@ -90,6 +92,31 @@ fn a_target_is_a_record_a_mount_point_and_a_unit() {
         .unwrap()
         .collect();
     assert_eq!(left.len(), 1, "nothing else is left: {left:?}");
+}
+
+#[test]
+fn systemd_takes_the_unit() {
+    let name = "systemd_takes_the_unit";
+    let world = adopted();
+    let path = world.path(UNIT).display().to_string();
+    let escaped = run(
+        "systemd-escape",
+        &["--path", "--suffix=mount", "/mnt/felhom/usb1"],
+    );
+    match escaped {
+        Ok(escaped) => assert_eq!(escaped, "mnt-felhom-usb1.mount"),
+        Err(why) => return tell(&format!("skipped: {name}: {why}")),
+    }
+    if !Path::new("/usr/bin/systemd-analyze").exists() {
+        return tell(&format!("skipped: {name}: there is no systemd-analyze"));
+    }
+    run("systemd-analyze", &["verify", "--man=no", &path]).unwrap();
+    // It would tell of a unit that is wrong.
+    let odd = world
+        .read(UNIT)
+        .replace("Where=/mnt/felhom/usb1", "Where=/elsewhere");
+    world.write(UNIT, &odd);
+    run("systemd-analyze", &["verify", "--man=no", &path]).unwrap_err();
 }
 
 #[test]

@@ -20,7 +20,9 @@ const MEMBERS: [&str; 3] = ["LVM2_member", "linux_raid_member", "zfs_member"];
 
 /// The devices, each after the one that it is on.
 pub(super) fn parse(text: &[u8]) -> Result<Vec<BlockDevice>, String> {
-    let whole: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    // A label may be of any bytes, and lsblk prints them as they are.
+    let text = String::from_utf8_lossy(text);
+    let whole: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     let list = whole.get("blockdevices").and_then(Value::as_array);
     let list = list.ok_or("it has no list `blockdevices`")?;
     let mut found = Vec::new();
@@ -287,6 +289,12 @@ mod tests {
         ] {
             assert!(parse(nothing.as_bytes()).is_err(), "{nothing:?}");
         }
+        let label = b"{\"blockdevices\":[{\"name\":\"sdx\",\"label\":\"\xff\xfe!\"}]}";
+        let devices = parse(label).unwrap();
+        assert_eq!(
+            named(&devices, "sdx").label.as_deref(),
+            Some("\u{fffd}\u{fffd}!")
+        );
         // A device that is its own parent, and one that is its parent's.
         let ring = r#"{"blockdevices":[{"name":"a","pkname":"a","type":"part"},
             {"name":"b","pkname":"c","type":"part"},{"name":"c","pkname":"b","type":"part"}]}"#;
