@@ -182,7 +182,7 @@ impl Host {
     /// A copy of a disk, as `dd` makes it. The disk must not be mounted.
     pub(crate) fn copy(&mut self, disk: &Disk, label: &str) -> Disk {
         let image = self.dir.path().join(format!("{label}.img"));
-        fs::copy(&disk.image, &image).unwrap();
+        duplicate(&disk.image, &image);
         Disk {
             image,
             name: String::new(),
@@ -242,7 +242,7 @@ impl Host {
     pub(crate) fn pull(&mut self, disk: &mut Disk) {
         let count = fs::read_dir(self.dir.path()).unwrap().count();
         let kept = disk.image.with_extension(format!("kept{count}"));
-        fs::copy(&disk.image, &kept).unwrap();
+        duplicate(&disk.image, &kept);
         fs::OpenOptions::new()
             .write(true)
             .open(&disk.image)
@@ -273,6 +273,12 @@ impl Host {
     pub(crate) fn systemctl(&self) -> String {
         self.world.read("run/systemctl.log")
     }
+}
+
+/// Copies a disk's file, without what was never written to it.
+fn duplicate(from: &Path, to: &Path) {
+    let (from, to) = (from.to_str().unwrap(), to.to_str().unwrap());
+    run("cp", &["--sparse=always", from, to]).unwrap();
 }
 
 fn database(name: &str) -> PathBuf {
