@@ -141,7 +141,7 @@ pub struct TargetReport {
     pub unit: String,
     /// How it stands.
     pub standing: Standing,
-    /// Why, when it is detached or wrong.
+    /// Why, when it is detached or wrong, or what else somebody has to see to.
     pub reason: Option<String>,
     /// What writing came to.
     pub written: Written,
