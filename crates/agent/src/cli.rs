@@ -8,6 +8,7 @@ mod doctor;
 mod enroll;
 mod findings;
 mod guests;
+mod host;
 mod jobs;
 mod pbs;
 mod restore;
@@ -95,6 +96,9 @@ enum Command {
     /// Storages: which stands under a name, whether it is there, and how full it is.
     #[command(subcommand)]
     Storage(storage::StorageCommand),
+    /// What root sees of the box for us: disks, sensors, and the root helper's configuration.
+    #[command(subcommand)]
+    Host(host::HostCommand),
     /// Tasks of the node.
     #[command(subcommand)]
     Task(TaskCommand),
@@ -403,6 +407,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Pbs(command) => Box::pin(pbs::run(&context, command)).await,
         Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Storage(command) => storage::run(&context, command).await,
+        Command::Host(command) => host::run(&context, command).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,

@@ -6,6 +6,7 @@ mod records;
 mod retention;
 mod storages;
 mod suppressions;
+mod targets;
 mod verifications;
 mod volumes;
 
@@ -13,6 +14,7 @@ pub use kits::{KeptKit, Stored};
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use storages::KnownStorage;
 pub use suppressions::Suppression;
+pub use targets::KnownTarget;
 pub use verifications::VerifyRow;
 pub use volumes::KeptReport;
 

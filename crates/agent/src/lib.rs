@@ -21,4 +21,5 @@ pub mod progress;
 pub mod remote;
 pub mod runner;
 pub mod storages;
+pub mod targets;
 pub mod volumes;

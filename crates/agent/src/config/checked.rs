@@ -66,6 +66,8 @@ pub struct Config {
     pub pbs: BTreeMap<StorageId, PbsConfig>,
     /// Where the root helper listens, when there is one.
     pub host_socket: PathBuf,
+    /// For how many days the disk of a target may be away before somebody is told.
+    pub away_days: u16,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
 }
@@ -95,6 +97,8 @@ mod default {
     pub(super) const SETTLE: Duration = Duration::from_secs(25);
     /// pveproxy gives up on pvedaemon after 30 s; our own deadline is later, so that its answer is heard.
     pub(super) const REQUEST: Duration = Duration::from_secs(45);
+    /// Two disks that take turns every week, and a few days for who forgets.
+    pub(super) const AWAY_DAYS: u16 = 10;
     pub(super) const STABLE_FOR: Duration = Duration::from_secs(5);
     pub(super) const EVIDENCE_TIMEOUT: Duration = Duration::from_mins(2);
 }
@@ -169,6 +173,10 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
                 .and_then(|host| host.socket)
                 .unwrap_or_else(|| PathBuf::from(felhom_host::SOCKET)),
         ),
+        away_days: raw
+            .targets
+            .and_then(|targets| targets.away_days)
+            .unwrap_or(default::AWAY_DAYS),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
     })
 }

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 54] = [
+const COMMANDS: [&str; 59] = [
     "",
     "backup",
     "backup list",
@@ -28,6 +28,10 @@ const COMMANDS: [&str; 54] = [
     "findings explain",
     "findings suppress",
     "guests",
+    "host",
+    "host config",
+    "host devices",
+    "host sensors",
     "pbs",
     "pbs audit",
     "pbs kit",
@@ -60,6 +64,7 @@ const COMMANDS: [&str; 54] = [
     "task watch",
     "trust",
     "trust repin",
+    "trust rotate",
     "trust show",
     "volumes",
     "volumes import",
