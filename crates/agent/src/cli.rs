@@ -17,6 +17,7 @@ mod selftest;
 mod snapshot;
 mod status;
 mod storage;
+mod targets;
 mod task;
 mod terminal;
 mod text;

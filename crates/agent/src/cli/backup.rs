@@ -6,6 +6,7 @@ mod prune;
 mod text;
 mod witnesses;
 
+use felhom_engine::storages::Attachment;
 use felhom_engine::{
     BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict, FormerBackup,
     InstallationId, Job, JobId, JobKind, KnownVolumes, Mark, Principal, PruneReport,
@@ -16,6 +17,7 @@ use serde_json::json;
 
 use super::context::{Context, engine_failure, journal_failure, parse, require_guest};
 use super::findings::{self, Suppressed};
+use super::targets::{Use, admit, vanished};
 use super::text::plan_text;
 use super::{BackupRunArgs, arrears, jobs};
 use crate::config::Config;
@@ -36,6 +38,16 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let id = jobs::new_job_id()?;
     if args.dry_run {
         let journal = context.read_journal(config).await?;
+        let storage = &policy.storage;
+        admit(
+            context,
+            &performer,
+            journal.as_ref(),
+            storage,
+            Use::Backup,
+            true,
+        )
+        .await?;
         let (installation, known) = match &journal {
             Some(journal) => (
                 journal.installation().clone(),
@@ -51,6 +63,16 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
         .open_journal(config, &format!("backup of guest {vmid}"))
         .await?;
     arrears::settle(context, &journal, &performer).await?;
+    let storage = policy.storage.clone();
+    admit(
+        context,
+        &performer,
+        Some(&journal),
+        &storage,
+        Use::Backup,
+        false,
+    )
+    .await?;
     journal.say(&format!("backup of guest {vmid}, job {id}"));
     let known = known(&journal, config, vmid).await?;
     let job = make(vmid, policy, id, journal.installation().clone(), known);
@@ -61,6 +83,12 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let Some(report) = backup.report() else {
         return Ok(Exit::Unexpected);
     };
+    let gone = match report.verdict {
+        BackupVerdict::Good => None,
+        BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => {
+            vanished(&performer, &journal, &storage).await
+        }
+    };
     // Nothing is pruned in a run that did not produce a good backup.
     let pruned = match report.verdict {
         BackupVerdict::Good => prune::after(context, &journal, &performer, report).await,
@@ -70,16 +98,18 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let view = BackupView {
         pruned: pruned.as_ref(),
         suppressed,
+        target: gone.as_ref().map(|gone| gone.standing),
         ..BackupView::new(&job, report)
     };
     context.printer.document("felhom.backup", &view, || {
         let mut lines = vec![text::text(report)];
         lines.extend(findings::suppressed_lines(suppressed));
         lines.extend(pruned.iter().flat_map(prune::lines));
+        lines.extend(gone.iter().map(|gone| gone.line.clone()));
         lines.join("\n")
     });
     let unpruned = pruned.is_some_and(|pruned| !pruned.findings.is_empty());
-    let exit = exit(report);
+    let exit = gone.as_ref().map_or_else(|| exit(report), |gone| gone.exit);
     Ok(if exit == Exit::Done && unpruned {
         Exit::Findings
     } else {
@@ -193,6 +223,9 @@ pub(super) struct BackupView<'a> {
     /// What was removed after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<&'a PruneReport>,
+    /// How the target stands that it was to be written to, when that is why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Attachment>,
     /// What was found and does not count.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     suppressed: &'a [Suppressed],
@@ -207,6 +240,7 @@ impl<'a> BackupView<'a> {
             vmid: report.vmid.get(),
             verdict: report.verdict,
             pruned: None,
+            target: None,
             suppressed: &[],
             report,
         }

@@ -11,10 +11,11 @@ use felhom_ids::Vmid;
 use serde_json::{Value, json};
 
 use super::context::{Context, journal_failure, pve_failure};
-use super::storage;
+use super::storage::{self, target};
 use super::text::findings_text;
 use crate::clock;
 use crate::config::ConfigError;
+use crate::doctor::fence::{self, Helper};
 use crate::doctor::pbs::{Look, Looked};
 use crate::doctor::probe::{self, Asked};
 use crate::doctor::reach::{self, Reach};
@@ -22,6 +23,7 @@ use crate::doctor::{Examined, examine};
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, Suppression};
 use crate::output::size;
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArgs {
@@ -39,6 +41,10 @@ pub(super) struct DoctorArgs {
 struct More {
     /// The backup servers of the configuration.
     servers: Vec<Looked>,
+    /// The root helper.
+    helper: Option<Helper>,
+    /// Targets on removable disks.
+    targets: Targets,
     probed: Option<Vec<Asked>>,
     reaches: Option<Vec<Reach>>,
 }
@@ -55,16 +61,23 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         None => (BTreeSet::new(), Vec::new()),
     };
     let remotes = performer.remotes();
-    let storages = storage::look_and_note(&performer, journal.as_ref()).await?;
-    let mut examined = examine(config, remotes, journal.as_ref(), guests, &storages)
+    let seen = storage::look_and_note(&performer, journal.as_ref()).await?;
+    let mut examined = examine(config, remotes, journal.as_ref(), guests, &seen.all)
         .await
         .map_err(|error| pve_failure(&error))?;
     let look = Look::begin(config, remotes, journal.as_ref()).await;
     let servers = look.all().await.map_err(|error| journal_failure(&error))?;
     let of_servers = servers.iter().flat_map(|one| one.findings.iter().cloned());
     examined.findings.extend(of_servers);
+    let helper = fence::look(config).await;
+    let needed = (!seen.targets.all.is_empty()).then_some("targets on removable disks");
+    examined.findings.extend(helper.finding(config, needed));
+    let of_targets = seen.targets.findings(config, clock::now());
+    examined.findings.extend(of_targets);
     let mut more = More {
         servers,
+        helper: Some(helper),
+        targets: seen.targets,
         ..More::default()
     };
     if args.probe {
@@ -90,6 +103,8 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     }
     context.printer.document("felhom.doctor", &data, || {
         let mut lines: Vec<String> = more.servers.iter().map(pbs::line).collect();
+        lines.extend(more.helper.iter().flat_map(Helper::lines));
+        lines.extend(more.targets.all.iter().map(target::line));
         lines.push(text(&examined, &loud, &quiet, &suppressions));
         lines.extend(more.lines());
         lines.join("\n")
@@ -285,6 +300,12 @@ impl More {
         }
         if let Some(all) = &self.reaches {
             fields.push(("blast_radius".to_owned(), json!(all)));
+        }
+        if let Some(helper) = &self.helper {
+            fields.push(("root_helper".to_owned(), json!(helper)));
+        }
+        if !self.targets.all.is_empty() {
+            fields.push(("targets".to_owned(), target::views(&self.targets)));
         }
         if !self.servers.is_empty() {
             let views: Vec<Value> = self.servers.iter().map(pbs::view).collect();

@@ -1,7 +1,7 @@
 //! `host`: what root sees of the box for us, and the configuration that root writes for its helper.
 
 mod config;
-mod devices;
+pub(super) mod devices;
 
 use clap::Subcommand;
 use felhom_host::{Operation, Report, Sensors, Temperature};

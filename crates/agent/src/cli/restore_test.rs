@@ -4,11 +4,12 @@ mod choose;
 mod reap;
 
 use felhom_engine::{Job, JobKind, RestoreTestJob, RestoreTestReport, RestoreTestRequest, Verdict};
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{StorageId, Vmid, VolumeId};
 use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, parse};
+use super::targets::{Use, admit};
 use super::text::{findings_text, plan_text};
 use super::{RestoreTestRunArgs, arrears, jobs};
 use crate::clock;
@@ -23,6 +24,17 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
     let performer = context.performer()?;
     let config = performer.config();
     let read = context.read_journal(config).await?;
+    if let Some(storage) = named_storage(args.subject.as_deref()) {
+        admit(
+            context,
+            &performer,
+            read.as_ref(),
+            &storage,
+            Use::Change,
+            args.dry_run,
+        )
+        .await?;
+    }
     let chosen = choose::subject(args.subject.as_deref(), &performer, read.as_ref()).await?;
     drop(read);
     let Some(volid) = chosen else {
@@ -47,6 +59,18 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
             "make one with `felhom-agent backup run VMID`; `--allow-empty` makes this no error",
         ));
     };
+    let read = context.read_journal(config).await?;
+    let storage = volid.storage();
+    admit(
+        context,
+        &performer,
+        read.as_ref(),
+        storage,
+        Use::Change,
+        args.dry_run,
+    )
+    .await?;
+    drop(read);
     if args.dry_run {
         let journal = context.read_journal(config).await?;
         let job = make(&volid, &performer, journal.as_ref()).await?;
@@ -77,6 +101,12 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
             text(report)
         });
     Ok(exit(report))
+}
+
+/// The storage of an archive that is named.
+fn named_storage(subject: Option<&str>) -> Option<StorageId> {
+    let volid: VolumeId = subject?.parse().ok()?;
+    Some(volid.storage().clone())
 }
 
 /// A file takes whole blocks, however small it is.

@@ -10,6 +10,7 @@ use felhom_ids::{StorageId, Vmid};
 use serde_json::json;
 
 use crate::cli::context::{Context, journal_failure, parse};
+use crate::cli::targets::{Use, admit};
 use crate::cli::text::findings_text;
 use crate::cli::{arrears, jobs};
 use crate::config::Config;
@@ -49,6 +50,15 @@ pub(in crate::cli) async fn prune(
     arrears::settle(context, &journal, &performer).await?;
     let mut reports = Vec::new();
     for target in targets(&journal, vmid).await? {
+        admit(
+            context,
+            &performer,
+            Some(&journal),
+            &target.1,
+            Use::Change,
+            false,
+        )
+        .await?;
         reports.extend(apply(context, &journal, &performer, &target).await?);
     }
     context
