@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, parse};
-use super::targets::{Use, admit};
+use super::targets::{Use, admit, mount_present};
 use super::text::{findings_text, plan_text};
 use super::{RestoreTestRunArgs, arrears, jobs};
 use crate::clock;
@@ -24,16 +24,21 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
     let performer = context.performer()?;
     let config = performer.config();
     let read = context.read_journal(config).await?;
-    if let Some(storage) = named_storage(args.subject.as_deref()) {
-        admit(
-            context,
-            &performer,
-            read.as_ref(),
-            &storage,
-            Use::Change,
-            args.dry_run,
-        )
-        .await?;
+    match named_storage(args.subject.as_deref()) {
+        // Whether it may be used is asked of the archive that is chosen.
+        None => mount_present(context, &performer, read.as_ref(), args.dry_run).await?,
+        Some(storage) => {
+            let journal = read.as_ref();
+            admit(
+                context,
+                &performer,
+                journal,
+                &storage,
+                Use::Change,
+                args.dry_run,
+            )
+            .await?;
+        }
     }
     let chosen = choose::subject(args.subject.as_deref(), &performer, read.as_ref()).await?;
     drop(read);

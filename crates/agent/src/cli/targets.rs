@@ -111,6 +111,45 @@ pub(super) async fn admit(
     Ok(())
 }
 
+/// Mounts every target whose disk is there, so that what lies on them is seen. What cannot be mounted is told, and missed.
+pub(super) async fn mount_present(
+    context: &Context,
+    performer: &Performer,
+    journal: Option<&Journal>,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let Some(journal) = journal else {
+        return Ok(());
+    };
+    let known = journal
+        .targets()
+        .await
+        .map_err(|error| journal_failure(&error))?;
+    let config = performer.config();
+    let seen = targets::look(config, known).await;
+    targets::note(&config.state_dir, &seen.all, clock::now()).await;
+    for target in &seen.all {
+        let name = &target.known.name;
+        let line = match target.look.admission(false) {
+            Admission::Ready => continue,
+            Admission::Mount if dry_run => format!("target `{name}` would be mounted first"),
+            Admission::Mount => {
+                let mount = Operation::MountUsb { name: name.clone() };
+                match Fence::new(config).ask(mount, fence::DISK).await {
+                    Ok(_) => format!("target `{name}` is mounted"),
+                    Err(error) => format!("target `{name}` is not mounted: {error}"),
+                }
+            }
+            Admission::Away(why)
+            | Admission::Wrong(why)
+            | Admission::Unwritable(why)
+            | Admission::Unknown(why) => format!("what is on target `{name}` is not seen: {why}"),
+        };
+        context.printer.narrate(&line);
+    }
+    Ok(())
+}
+
 struct Gate<'a> {
     context: &'a Context,
     config: &'a Config,

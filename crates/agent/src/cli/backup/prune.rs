@@ -48,18 +48,31 @@ pub(in crate::cli) async fn prune(
     jobs::single_node(&performer).await?;
     let journal = context.open_journal(config, "pruning of backups").await?;
     arrears::settle(context, &journal, &performer).await?;
-    let mut reports = Vec::new();
+    let (mut reports, mut passed_over) = (Vec::new(), Vec::new());
     for target in targets(&journal, vmid).await? {
-        admit(
+        let storage = &target.1;
+        match admit(
             context,
             &performer,
             Some(&journal),
-            &target.1,
+            storage,
             Use::Change,
             false,
         )
-        .await?;
-        reports.extend(apply(context, &journal, &performer, &target).await?);
+        .await
+        {
+            Ok(()) => reports.extend(apply(context, &journal, &performer, &target).await?),
+            // A disk that is not here now keeps nobody from the others.
+            Err(failure) => passed_over.push(failure),
+        }
+    }
+    if reports.is_empty()
+        && let Some(failure) = passed_over.pop()
+    {
+        return Err(failure);
+    }
+    for failure in &passed_over {
+        context.printer.narrate(&failure.message);
     }
     context
         .printer
@@ -71,7 +84,8 @@ pub(in crate::cli) async fn prune(
                 all.join("\n")
             }
         });
-    let exits = reports.iter().map(exit);
+    let exits = passed_over.iter().map(|failure| failure.exit);
+    let exits = reports.iter().map(exit).chain(exits);
     Ok(exits.max_by_key(|exit| exit.code()).unwrap_or(Exit::Done))
 }
 
