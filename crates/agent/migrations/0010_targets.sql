@@ -12,6 +12,7 @@ CREATE TABLE targets (
 ) STRICT;
 
 -- Pins of the certificate that were learned over a connection pinned to the one before, and what became of them.
+-- `taken_ms`: since when it is the pin; `written`: whether the configuration names it, or a later one.
 CREATE TABLE pins (
     seq INTEGER PRIMARY KEY,
     former TEXT NOT NULL,
@@ -19,5 +20,5 @@ CREATE TABLE pins (
     learned_ms INTEGER NOT NULL,
     how TEXT NOT NULL,
     taken_ms INTEGER,
-    UNIQUE (former, next)
+    written INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -121,6 +121,32 @@ enum Command {
     Config(ConfigCommand),
 }
 
+impl Command {
+    /// Whether a prepared pin may be taken before it: not where a person decides about trust, only looks, or nobody is asked.
+    fn may_take_a_pin(&self) -> bool {
+        match self {
+            Self::Trust(TrustCommand::Rotate { dry_run }) => !dry_run,
+            Self::Trust(TrustCommand::Show | TrustCommand::Repin { .. })
+            | Self::Enroll(_)
+            | Self::Findings(_)
+            | Self::Config(_)
+            | Self::Host(_) => false,
+            Self::Status
+            | Self::Guests
+            | Self::Backup(_)
+            | Self::Restore(_)
+            | Self::RestoreTest(_)
+            | Self::Volumes(_)
+            | Self::Pbs(_)
+            | Self::Snapshot(_)
+            | Self::Storage(_)
+            | Self::Task(_)
+            | Self::Doctor(_)
+            | Self::Selftest(_) => true,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum BackupCommand {
     /// Back one guest up, and prove what is in the archive.
@@ -274,6 +300,13 @@ enum TaskCommand {
 enum TrustCommand {
     /// Show what is trusted, and what the server shows.
     Show,
+    /// Prepare the pin of the certificate that the node shows next, and say how that stands. It is
+    /// taken by itself when the node shows exactly that.
+    Rotate {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Trust another certificate, after looking at it.
     Repin {
         /// The fingerprint that you have checked, as `trust show` prints it.
@@ -375,10 +408,12 @@ impl Cli {
 }
 
 async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
-    let context = Context {
+    let mut context = Context {
         path: cli.config,
         printer,
+        followed: None,
     };
+    context.followed = trust::follow(&context, cli.command.may_take_a_pin()).await;
     match cli.command {
         Command::Status => status::run(&context).await,
         Command::Guests => guests::run(&context).await,
@@ -417,6 +452,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Trust(TrustCommand::Repin { accept, dry_run }) => {
             trust::repin(&context, accept.as_deref(), dry_run).await
         }
+        Command::Trust(TrustCommand::Rotate { dry_run }) => trust::rotate(&context, dry_run).await,
         Command::Selftest(args) => selftest::run(&context, args.exercise).await,
         Command::Config(ConfigCommand::Check) => config::check(&context),
         Command::Config(ConfigCommand::Show) => config::show(&context),

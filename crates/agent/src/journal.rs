@@ -2,6 +2,7 @@
 
 mod guards;
 mod kits;
+mod pins;
 mod records;
 mod retention;
 mod storages;
@@ -11,6 +12,7 @@ mod verifications;
 mod volumes;
 
 pub use kits::{KeptKit, Stored};
+pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use storages::KnownStorage;
 pub use suppressions::Suppression;

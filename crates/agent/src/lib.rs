@@ -16,6 +16,7 @@ pub mod lock;
 pub mod observe;
 pub mod output;
 pub mod perform;
+pub mod pins;
 pub mod privilege;
 pub mod progress;
 pub mod remote;

@@ -89,6 +89,11 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             sim.lock().node.certificate_until = Some(at.ok_or("`at` is missing")?);
             Ok(json!({}))
         }
+        "place-certificate" => sim
+            .place_certificate()
+            .map(|fingerprint| json!({ "fingerprint": fingerprint }))
+            .map_err(|error| error.to_string()),
+        "restart-proxy" => Ok(json!({ "fingerprint": sim.restart_proxy() })),
         "renew-certificate" => sim
             .renew_certificate()
             .map(|fingerprint| json!({ "fingerprint": fingerprint }))

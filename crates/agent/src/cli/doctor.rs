@@ -4,9 +4,9 @@ mod pbs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_engine::Finding;
 use felhom_engine::codes;
 use felhom_engine::privileges::{Damage, Effect, Lack, Setting};
+use felhom_engine::{Finding, Principal};
 use felhom_ids::Vmid;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::context::{Context, journal_failure, pve_failure};
 use super::storage::{self, target};
 use super::text::findings_text;
 use crate::clock;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, TrustConfig};
 use crate::doctor::fence::{self, Helper};
 use crate::doctor::pbs::{Look, Looked};
 use crate::doctor::probe::{self, Asked};
@@ -23,6 +23,8 @@ use crate::doctor::{Examined, examine};
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, Suppression};
 use crate::output::size;
+use crate::perform::Performer;
+use crate::pins::{self, Learned};
 use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
@@ -69,6 +71,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     let servers = look.all().await.map_err(|error| journal_failure(&error))?;
     let of_servers = servers.iter().flat_map(|one| one.findings.iter().cloned());
     examined.findings.extend(of_servers);
+    examined.findings.extend(next_pin(&performer).await);
     let helper = fence::look(config).await;
     let needed = (!seen.targets.all.is_empty()).then_some("targets on removable disks");
     examined.findings.extend(helper.finding(config, needed));
@@ -114,6 +117,25 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     } else {
         Exit::Findings
     })
+}
+
+/// Prepares the pin of the certificate that the node shows next, and tells of it.
+async fn next_pin(performer: &Performer) -> Option<Finding> {
+    let config = performer.config();
+    let TrustConfig::Fingerprint(pin) = &config.trust else {
+        return None;
+    };
+    let pve = performer.remotes().of(Principal::Agent);
+    let learned = pins::learn(&config.state_dir, pin, pve, true, clock::now()).await;
+    let Ok(Learned::Next(next)) = learned else {
+        return None;
+    };
+    let detail = format!(
+        "{next} stands in the node's file and is shown from pveproxy's next start on; it was read over the pinned connection, \
+         is prepared, and taken when the node shows exactly that"
+    );
+    let finding = Finding::new(codes::CERTIFICATE_CHANGES, "pinned certificate", detail);
+    Some(finding.hint("nothing has to be done; `felhom-agent trust rotate` says how it stands"))
 }
 
 fn is_unconfigured(context: &Context) -> bool {

@@ -1,7 +1,7 @@
 //! Whether the root helper is there, answers us, and allows what our configuration names. Asks only what changes nothing.
 
 use felhom_engine::{Finding, codes};
-use felhom_host::{Code, Operation};
+use felhom_host::{Code, Operation, Refusal};
 use felhom_ids::{Upid, Vmid};
 use serde::Serialize;
 
@@ -67,7 +67,7 @@ pub async fn look(config: &Config) -> Helper {
             let what = operation.subject();
             match fence.ask(operation, patience).await {
                 Ok(_) => {}
-                Err(FenceError::Refused(refusal)) if is_of_the_configuration(refusal.code) => {
+                Err(FenceError::Refused(refusal)) if is_of_the_configuration(&refusal) => {
                     detail.push(format!("{what}: {refusal}"));
                 }
                 Err(FenceError::Refused(_)) => {}
@@ -113,8 +113,10 @@ fn in_the_way(error: &FenceError) -> Option<HelperState> {
     }
 }
 
-fn is_of_the_configuration(code: Code) -> bool {
-    matches!(code, Code::OutsideRange | Code::NotConfigured)
+/// Whose token it is, is a matter of proof for root: such a refusal names the file.
+fn is_of_the_configuration(refusal: &Refusal) -> bool {
+    matches!(refusal.code, Code::OutsideRange | Code::NotConfigured)
+        || refusal.text.contains("scratch.tokens")
 }
 
 /// The release of a task that never was, at both ends of our scratch range: root refuses it in any case, and says first

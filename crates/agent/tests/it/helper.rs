@@ -51,7 +51,7 @@ pub(crate) struct Desk {
     /// The disk is pulled out as soon as it was written to.
     pub(crate) pulled_after_write: bool,
     /// What the release of a restore is refused with.
-    pub(crate) release: Option<Code>,
+    pub(crate) release: Option<(Code, &'static str)>,
 }
 
 #[derive(Debug, Clone)]
@@ -182,8 +182,8 @@ impl Desk {
                 Ok(report)
             }
             Operation::ReleaseUnfinishedRestore { .. } => {
-                let code = self.release.unwrap_or(Code::NotFound);
-                Err(refused(code, "no such task"))
+                let (code, text) = self.release.unwrap_or((Code::NotFound, "no such task"));
+                Err(refused(code, text))
             }
             other => Err(refused(Code::NotConfigured, other.name())),
         }

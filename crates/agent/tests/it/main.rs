@@ -24,6 +24,7 @@ mod helper;
 mod keep;
 mod machines;
 mod pbs;
+mod pin_rotation;
 mod power_cut;
 mod restore;
 mod scene;
