@@ -150,12 +150,22 @@ fn pin(left: i64) -> Option<Finding> {
     } else {
         format!("expires in {} days", left / DAY_S)
     };
+    let renewal = match left / DAY_S {
+        ..=3 => {
+            "it should have been replaced long ago: on the node, `systemctl status pve-daily-update` says why it was not"
+        }
+        4..=14 => "Proxmox replaces its own with its next daily update",
+        15..=30 => {
+            "one by ACME is replaced with the next daily update, Proxmox's own two weeks before the end"
+        }
+        _ => "Proxmox replaces its own two weeks before the end and one by ACME thirty days before",
+    };
     let detail = format!(
-        "it {when}; Proxmox replaces its own two weeks before the end and one by ACME thirty days before, and from then on it \
-         is not the pinned one: every job waits"
+        "it {when}; {renewal}; a replacement that was not prepared while the old one was shown makes every job wait"
     );
-    let hint = "after the renewal compare, on the node: openssl x509 -noout -fingerprint -sha256 -in \
-                /etc/pve/local/pve-ssl.pem; then: felhom-agent trust repin";
+    let hint = "felhom-agent trust rotate prepares what follows as soon as it stands in the node's file; after a renewal that \
+                nobody saw compare, on the node: openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem; \
+                then: felhom-agent trust repin";
     Some(Finding::new(codes::CERTIFICATE_EXPIRES, "pinned certificate", detail).hint(hint))
 }
 

@@ -84,20 +84,9 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             sim.clock.shift(seconds.ok_or("`seconds` is missing")?);
             Ok(json!({ "shown": sim.clock.shown() }))
         }
-        "certificate-until" => {
-            let at = body.get("at").and_then(Value::as_i64);
-            sim.lock().node.certificate_until = Some(at.ok_or("`at` is missing")?);
-            Ok(json!({}))
+        "certificate-until" | "place-certificate" | "restart-proxy" | "renew-certificate" => {
+            certificate(sim, name, body)
         }
-        "place-certificate" => sim
-            .place_certificate()
-            .map(|fingerprint| json!({ "fingerprint": fingerprint }))
-            .map_err(|error| error.to_string()),
-        "restart-proxy" => Ok(json!({ "fingerprint": sim.restart_proxy() })),
-        "renew-certificate" => sim
-            .renew_certificate()
-            .map(|fingerprint| json!({ "fingerprint": fingerprint }))
-            .map_err(|error| error.to_string()),
         "power-cut" => {
             let cutting = Arc::clone(sim);
             let down = span(body, "down").unwrap_or_default();
@@ -118,6 +107,24 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
         other => scenario::control(sim, other, body)
             .or_else(|| pbs::control(sim, other, body))
             .unwrap_or_else(|| Err(format!("no command `{other}`"))),
+    }
+}
+
+/// Commands about what the node shows who connects.
+fn certificate(sim: &Sim, name: &str, body: &Value) -> Result<Value, String> {
+    let told = |made: std::io::Result<String>| {
+        made.map(|fingerprint| json!({ "fingerprint": fingerprint }))
+            .map_err(|error| error.to_string())
+    };
+    match name {
+        "place-certificate" => told(sim.place_certificate()),
+        "restart-proxy" => told(Ok(sim.restart_proxy())),
+        "renew-certificate" => told(sim.renew_certificate()),
+        _ => {
+            let at = body.get("at").and_then(Value::as_i64);
+            sim.lock().node.certificate_until = Some(at.ok_or("`at` is missing")?);
+            Ok(json!({}))
+        }
     }
 }
 

@@ -125,7 +125,7 @@ async fn another_certificate_than_the_prepared_one_is_not_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_prepared_and_taken_back_is_not_taken() {
+async fn one_at_a_time_is_prepared_and_looking_takes_nothing() {
     let bench = Bench::new().await;
     placed(&bench).await;
     bench.run(&["trust", "rotate"]).await;
