@@ -32,10 +32,10 @@ pub fn current(configured: &Fingerprint, changes: &[PinChange]) -> Fingerprint {
     let taken = changes
         .iter()
         .filter(|change| change.taken.is_some() && !change.written);
-    let mut pin = configured.clone();
+    let mut pin = *configured;
     for change in taken {
         if change.former == pin {
-            pin = change.next.clone();
+            pin = change.next;
         }
     }
     pin
@@ -99,7 +99,7 @@ async fn took(config: &Config, journal: &Journal, next: &PinChange) -> Option<Fi
         .await
     {
         // When it was somebody else, it is taken all the same.
-        Ok(_) => Some(next.next.clone()),
+        Ok(_) => Some(next.next),
         Err(error) => {
             tracing::warn!(%error, "the prepared pin is shown, and cannot be taken");
             None
@@ -137,7 +137,7 @@ pub async fn learn(
     if prepare && let Err(error) = write(directory, pin, next, now).await {
         tracing::debug!(%error, "what follows the pin is not remembered");
     }
-    Ok(next.map_or(Learned::Nothing, |next| Learned::Next(next.clone())))
+    Ok(next.map_or(Learned::Nothing, |next| Learned::Next(*next)))
 }
 
 async fn write(

@@ -17,12 +17,13 @@ use serde_json::json;
 
 use super::context::{Context, engine_failure, journal_failure, parse, require_guest};
 use super::findings::{self, Suppressed};
-use super::targets::{Use, admit, vanished};
+use super::targets::{Door, Use, Vanished, vanished};
 use super::text::plan_text;
 use super::{BackupRunArgs, arrears, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
+use crate::perform::Performer;
 use crate::volumes::inventory;
 
 pub(super) use list::list;
@@ -35,44 +36,22 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let config = performer.config();
     let policy = policy(args, &config.backup)?;
     require_guest(performer.remotes().of(Principal::Agent), vmid).await?;
-    let id = jobs::new_job_id()?;
     if args.dry_run {
-        let journal = context.read_journal(config).await?;
-        let storage = &policy.storage;
-        admit(
-            context,
-            &performer,
-            journal.as_ref(),
-            storage,
-            Use::Backup,
-            true,
-        )
-        .await?;
-        let (installation, known) = match &journal {
-            Some(journal) => (
-                journal.installation().clone(),
-                known(journal, config, vmid).await?,
-            ),
-            None => (jobs::no_installation(), Known::default()),
-        };
-        let job = make(vmid, policy, id, installation, known);
-        let job = jobs::rehearse(context, &performer, job).await?;
-        return rehearsed(context, &job);
+        return rehearse(context, &performer, vmid, policy).await;
     }
     let mut journal = context
         .open_journal(config, &format!("backup of guest {vmid}"))
         .await?;
     arrears::settle(context, &journal, &performer).await?;
     let storage = policy.storage.clone();
-    admit(
+    let door = Door {
         context,
-        &performer,
-        Some(&journal),
-        &storage,
-        Use::Backup,
-        false,
-    )
-    .await?;
+        performer: &performer,
+        journal: Some(&journal),
+        dry_run: false,
+    };
+    door.admit(&storage, Use::Backup).await?;
+    let id = jobs::new_job_id()?;
     journal.say(&format!("backup of guest {vmid}, job {id}"));
     let known = known(&journal, config, vmid).await?;
     let job = make(vmid, policy, id, journal.installation().clone(), known);
@@ -83,23 +62,33 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let Some(report) = backup.report() else {
         return Ok(Exit::Unexpected);
     };
-    let gone = match report.verdict {
-        BackupVerdict::Good => None,
-        BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => {
-            vanished(&performer, &journal, &storage).await
+    match report.verdict {
+        // Nothing is pruned in a run that did not produce a good backup.
+        BackupVerdict::Good => {
+            let pruned = prune::after(context, &journal, &performer, report).await;
+            tell(context, &journal, &job, report, pruned, None).await
         }
-    };
-    // Nothing is pruned in a run that did not produce a good backup.
-    let pruned = match report.verdict {
-        BackupVerdict::Good => prune::after(context, &journal, &performer, report).await,
-        BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => None,
-    };
-    let (report, suppressed) = &heard(&journal, report).await?;
+        BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => {
+            let gone = vanished(&performer, &journal, &storage).await;
+            tell(context, &journal, &job, report, None, gone).await
+        }
+    }
+}
+
+async fn tell(
+    context: &Context,
+    journal: &Journal,
+    job: &Job,
+    report: &BackupReport,
+    pruned: Option<PruneReport>,
+    gone: Option<Vanished>,
+) -> Result<Exit, Failure> {
+    let (report, suppressed) = &heard(journal, report).await?;
     let view = BackupView {
         pruned: pruned.as_ref(),
         suppressed,
         target: gone.as_ref().map(|gone| gone.standing),
-        ..BackupView::new(&job, report)
+        ..BackupView::new(job, report)
     };
     context.printer.document("felhom.backup", &view, || {
         let mut lines = vec![text::text(report)];
@@ -115,6 +104,34 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     } else {
         exit
     })
+}
+
+/// Only as far as reading goes.
+async fn rehearse(
+    context: &Context,
+    performer: &Performer,
+    vmid: Vmid,
+    policy: BackupPolicy,
+) -> Result<Exit, Failure> {
+    let config = performer.config();
+    let journal = context.read_journal(config).await?;
+    let door = Door {
+        context,
+        performer,
+        journal: journal.as_ref(),
+        dry_run: true,
+    };
+    door.admit(&policy.storage, Use::Backup).await?;
+    let (installation, known) = match &journal {
+        Some(journal) => (
+            journal.installation().clone(),
+            known(journal, config, vmid).await?,
+        ),
+        None => (jobs::no_installation(), Known::default()),
+    };
+    let job = make(vmid, policy, jobs::new_job_id()?, installation, known);
+    let job = jobs::rehearse(context, performer, job).await?;
+    rehearsed(context, &job)
 }
 
 /// The report with the findings that count, and those that somebody has accepted for a while.

@@ -14,7 +14,7 @@ use super::context::{Context, journal_failure, pve_failure};
 use super::storage::{self, target};
 use super::text::findings_text;
 use crate::clock;
-use crate::config::{ConfigError, TrustConfig};
+use crate::config::{Config, ConfigError, TrustConfig};
 use crate::doctor::fence::{self, Helper};
 use crate::doctor::pbs::{Look, Looked};
 use crate::doctor::probe::{self, Asked};
@@ -69,18 +69,15 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         .map_err(|error| pve_failure(&error))?;
     let look = Look::begin(config, remotes, journal.as_ref()).await;
     let servers = look.all().await.map_err(|error| journal_failure(&error))?;
-    let of_servers = servers.iter().flat_map(|one| one.findings.iter().cloned());
-    examined.findings.extend(of_servers);
-    examined.findings.extend(next_pin(&performer).await);
-    let helper = fence::look(config).await;
-    let needed = (!seen.targets.all.is_empty()).then_some("targets on removable disks");
-    examined.findings.extend(helper.finding(config, needed));
-    let of_targets = seen.targets.findings(config, clock::now());
-    examined.findings.extend(of_targets);
+    let found = &mut examined.findings;
+    found.extend(servers.iter().flat_map(|one| one.findings.iter().cloned()));
+    found.extend(next_pin(&performer).await);
+    let helper = helper(config, &seen.targets, found).await;
+    let (helper, targets) = (Some(helper), seen.targets);
     let mut more = More {
         servers,
-        helper: Some(helper),
-        targets: seen.targets,
+        helper,
+        targets,
         ..More::default()
     };
     if args.probe {
@@ -96,10 +93,9 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     examined
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let (quiet, loud): (Vec<&Finding>, Vec<&Finding>) = examined
-        .findings
-        .iter()
-        .partition(|finding| suppressions.iter().any(|one| one.covers(finding)));
+    let is_quiet = |finding: &&Finding| suppressions.iter().any(|one| one.covers(finding));
+    let (quiet, loud): (Vec<&Finding>, Vec<&Finding>) =
+        examined.findings.iter().partition(is_quiet);
     let mut data = data(&examined, &loud, &quiet, &suppressions);
     if let Value::Object(fields) = &mut data {
         fields.extend(more.fields());
@@ -117,6 +113,15 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     } else {
         Exit::Findings
     })
+}
+
+/// The root helper, and what is wrong with it and with the targets.
+async fn helper(config: &Config, targets: &Targets, findings: &mut Vec<Finding>) -> Helper {
+    let helper = fence::look(config).await;
+    let needed = (!targets.all.is_empty()).then_some("targets on removable disks");
+    findings.extend(helper.finding(config, needed));
+    findings.extend(targets.findings(config, clock::now()));
+    helper
 }
 
 /// Prepares the pin of the certificate that the node shows next, and tells of it.

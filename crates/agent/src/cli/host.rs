@@ -50,7 +50,7 @@ async fn list_devices(context: &Context) -> Result<Exit, Failure> {
             .map_err(|error| journal_failure(&error))?,
         None => Vec::new(),
     };
-    let judged = devices::judge(found, &targets);
+    let judged = devices::judge(&found, &targets);
     context
         .printer
         .document("felhom.block-devices", &judged, || devices::text(&judged));

@@ -12,7 +12,7 @@ use felhom_proxmox::Pve;
 
 use super::context::{Context, engine_failure, journal_failure, parse, parse_backup, pve_failure};
 use super::restore_test::require_archive;
-use super::targets::{Use, admit};
+use super::targets::{Door, Use};
 use super::{RestoreChoices, RestorePlanArgs, RestoreRunArgs, arrears, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -101,15 +101,13 @@ async fn admitted(
     dry_run: bool,
 ) -> Result<(), Failure> {
     let read = context.read_journal(performer.config()).await?;
-    admit(
+    let door = Door {
         context,
         performer,
-        read.as_ref(),
-        volid.storage(),
-        Use::Read,
+        journal: read.as_ref(),
         dry_run,
-    )
-    .await
+    };
+    door.admit(volid.storage(), Use::Read).await
 }
 
 /// The token that is given for the occasion must be there now.

@@ -9,13 +9,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, parse};
-use super::targets::{Use, admit, mount_present};
+use super::targets::{Door, Use};
 use super::text::{findings_text, plan_text};
 use super::{RestoreTestRunArgs, arrears, jobs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::output::{seconds, table};
+use crate::perform::Performer;
 
 pub(super) use choose::require_archive;
 pub(super) use reap::reap;
@@ -23,59 +24,9 @@ pub(super) use reap::reap;
 pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<Exit, Failure> {
     let performer = context.performer()?;
     let config = performer.config();
-    let read = context.read_journal(config).await?;
-    match named_storage(args.subject.as_deref()) {
-        // Whether it may be used is asked of the archive that is chosen.
-        None => mount_present(context, &performer, read.as_ref(), args.dry_run).await?,
-        Some(storage) => {
-            let journal = read.as_ref();
-            admit(
-                context,
-                &performer,
-                journal,
-                &storage,
-                Use::Change,
-                args.dry_run,
-            )
-            .await?;
-        }
-    }
-    let chosen = choose::subject(args.subject.as_deref(), &performer, read.as_ref()).await?;
-    drop(read);
-    let Some(volid) = chosen else {
-        if args.allow_empty {
-            context
-                .printer
-                .document("felhom.restore-test", &json!({ "nothing": true }), || {
-                    "nothing to test".into()
-                });
-            return Ok(Exit::Done);
-        }
-        let of = match &args.subject {
-            Some(vmid) => format!(" of guest {vmid}"),
-            None => String::new(),
-        };
-        return Err(Failure::new(
-            Exit::NoSuchThing,
-            "nothing",
-            format!("there is no backup{of} that could be tested, or none that the token may see"),
-        )
-        .hint(
-            "make one with `felhom-agent backup run VMID`; `--allow-empty` makes this no error",
-        ));
+    let Some(volid) = chosen(context, &performer, args).await? else {
+        return nothing(context, args);
     };
-    let read = context.read_journal(config).await?;
-    let storage = volid.storage();
-    admit(
-        context,
-        &performer,
-        read.as_ref(),
-        storage,
-        Use::Change,
-        args.dry_run,
-    )
-    .await?;
-    drop(read);
     if args.dry_run {
         let journal = context.read_journal(config).await?;
         let job = make(&volid, &performer, journal.as_ref()).await?;
@@ -108,6 +59,51 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
     Ok(exit(report))
 }
 
+/// The archive that is tested, within reach.
+async fn chosen(
+    context: &Context,
+    performer: &Performer,
+    args: &RestoreTestRunArgs,
+) -> Result<Option<VolumeId>, Failure> {
+    let read = context.read_journal(performer.config()).await?;
+    let door = Door {
+        context,
+        performer,
+        journal: read.as_ref(),
+        dry_run: args.dry_run,
+    };
+    let subject = args.subject.as_deref();
+    if let Some(storage) = named_storage(subject) {
+        door.admit(&storage, Use::Change).await?;
+        return choose::subject(subject, performer, read.as_ref()).await;
+    }
+    door.mount_present().await?;
+    let chosen = choose::subject(subject, performer, read.as_ref()).await?;
+    if let Some(volid) = &chosen {
+        door.admit(volid.storage(), Use::Change).await?;
+    }
+    Ok(chosen)
+}
+
+fn nothing(context: &Context, args: &RestoreTestRunArgs) -> Result<Exit, Failure> {
+    if args.allow_empty {
+        context
+            .printer
+            .document("felhom.restore-test", &json!({ "nothing": true }), || {
+                "nothing to test".into()
+            });
+        return Ok(Exit::Done);
+    }
+    let of = match &args.subject {
+        Some(vmid) => format!(" of guest {vmid}"),
+        None => String::new(),
+    };
+    let message =
+        format!("there is no backup{of} that could be tested, or none that the token may see");
+    Err(Failure::new(Exit::NoSuchThing, "nothing", message)
+        .hint("make one with `felhom-agent backup run VMID`; `--allow-empty` makes this no error"))
+}
+
 /// The storage of an archive that is named.
 fn named_storage(subject: Option<&str>) -> Option<StorageId> {
     let volid: VolumeId = subject?.parse().ok()?;
@@ -119,7 +115,7 @@ const BLOCK: u64 = 4096;
 
 async fn make(
     volid: &VolumeId,
-    performer: &crate::perform::Performer,
+    performer: &Performer,
     journal: Option<&Journal>,
 ) -> Result<Job, Failure> {
     let id = jobs::new_job_id()?;

@@ -78,11 +78,8 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         .all()
         .await
         .map_err(|error| journal_failure(&error))?;
-    let storage::Seen {
-        all: storages,
-        targets,
-    } = storage::look_and_note(&performer, journal.as_ref()).await?;
-    let backups = storage::archives(&performer, &storages).await?;
+    let seen = storage::look_and_note(&performer, journal.as_ref()).await?;
+    let backups = storage::archives(&performer, &seen.all).await?;
     let look = Look {
         pve,
         config,
@@ -108,8 +105,7 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
     };
     let mut found = found(journal.as_ref(), &guards).await?;
     found.extend(servers.iter().flat_map(|one| one.findings.iter().cloned()));
-    found.extend(storages.iter().flat_map(Observed::findings));
-    found.extend(targets.findings(config, clock::now()));
+    found.extend(seen.findings(config));
     let heard = findings::heard(journal.as_ref(), found).await?;
     Ok(Page {
         node: config.node.clone(),
@@ -122,8 +118,8 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
             .node_status()
             .await
             .map_err(|error| pve_failure(&error))?,
-        storages,
-        targets,
+        storages: seen.all,
+        targets: seen.targets,
         servers: pbs::lines(config, journal.as_ref(), &servers).await?,
         guests,
         guards,

@@ -77,6 +77,15 @@ pub(super) async fn run(context: &Context, command: StorageCommand) -> Result<Ex
     }
 }
 
+impl Seen {
+    /// What a person should know of them.
+    pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
+        let mut found: Vec<Finding> = self.all.iter().flat_map(Observed::findings).collect();
+        found.extend(self.targets.findings(config, clock::now()));
+        found
+    }
+}
+
 /// Looks at all storages beside what the journal remembers.
 pub(super) async fn look(
     performer: &Performer,
@@ -147,8 +156,7 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
     let journal = context.read_journal(performer.config()).await?;
     let seen = look_and_note(&performer, journal.as_ref()).await?;
     let (all, targets) = (&seen.all, &seen.targets);
-    let mut found: Vec<Finding> = all.iter().flat_map(Observed::findings).collect();
-    found.extend(targets.findings(performer.config(), clock::now()));
+    let found = seen.findings(performer.config());
     let heard = findings::heard(journal.as_ref(), found).await?;
     let data: Vec<_> = all.iter().map(shown::data).collect();
     context

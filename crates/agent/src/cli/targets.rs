@@ -55,99 +55,91 @@ pub(super) async fn of_storage(
     Ok(known.into_iter().find(holds))
 }
 
-/// Looks at the target that a storage lies on, and mounts it when its disk is there. Refuses what may not be used now; for a
-/// rehearsal nothing is mounted or written.
-pub(super) async fn admit(
-    context: &Context,
-    performer: &Performer,
-    journal: Option<&Journal>,
-    storage: &StorageId,
-    purpose: Use,
-    dry_run: bool,
-) -> Result<(), Failure> {
-    let Some(known) = of_storage(performer, journal, storage).await? else {
-        return Ok(());
-    };
-    let config = performer.config();
-    let gate = Gate {
-        context,
-        config,
-        fence: Fence::new(config),
-        known,
-        purpose,
-    };
-    let looked = targets::probe(&gate.fence, &gate.known.name, targets::patience(config)).await;
-    let Some(target) = gate.judged(looked).await? else {
-        return Ok(());
-    };
-    let name = &gate.known.name;
-    if target.look.admission(gate.writes()) == Admission::Mount {
-        if dry_run {
-            let line = format!(
-                "target `{name}` would be mounted first; until then its storage is not active"
-            );
-            context.printer.narrate(&line);
-            return Ok(());
-        }
-        let mount = Operation::MountUsb { name: name.clone() };
-        let mounted = gate.fence.ask(mount, fence::DISK).await;
-        gate.judged(mounted).await?;
-        context
-            .printer
-            .narrate(&format!("target `{name}` is mounted"));
-    }
-    if purpose == Use::Backup && !dry_run {
-        let write = Operation::ProbeUsb {
-            name: name.clone(),
-            write: true,
-        };
-        let written = gate.fence.ask(write, fence::DISK).await;
-        let target = gate.judged(written).await?;
-        if target.is_none_or(|target| target.look.takes != Takes::Data) {
-            let message = format!("target `{name}`: what is written to it does not come back");
-            return Err(Failure::new(Exit::Refused, "target-unproven", message));
-        }
-    }
-    Ok(())
+/// Stands before a command that uses storages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Door<'a> {
+    pub(super) context: &'a Context,
+    pub(super) performer: &'a Performer,
+    pub(super) journal: Option<&'a Journal>,
+    /// Nothing is mounted or written.
+    pub(super) dry_run: bool,
 }
 
-/// Mounts every target whose disk is there, so that what lies on them is seen. What cannot be mounted is told, and missed.
-pub(super) async fn mount_present(
-    context: &Context,
-    performer: &Performer,
-    journal: Option<&Journal>,
-    dry_run: bool,
-) -> Result<(), Failure> {
-    let Some(journal) = journal else {
-        return Ok(());
-    };
-    let known = journal
-        .targets()
-        .await
-        .map_err(|error| journal_failure(&error))?;
-    let config = performer.config();
-    let seen = targets::look(config, known).await;
-    targets::note(&config.state_dir, &seen.all, clock::now()).await;
-    for target in &seen.all {
-        let name = &target.known.name;
-        let line = match target.look.admission(false) {
-            Admission::Ready => continue,
-            Admission::Mount if dry_run => format!("target `{name}` would be mounted first"),
-            Admission::Mount => {
-                let mount = Operation::MountUsb { name: name.clone() };
-                match Fence::new(config).ask(mount, fence::DISK).await {
-                    Ok(_) => format!("target `{name}` is mounted"),
-                    Err(error) => format!("target `{name}` is not mounted: {error}"),
-                }
-            }
-            Admission::Away(why)
-            | Admission::Wrong(why)
-            | Admission::Unwritable(why)
-            | Admission::Unknown(why) => format!("what is on target `{name}` is not seen: {why}"),
+impl Door<'_> {
+    /// Looks at the target that a storage lies on, and mounts it when its disk is there. Refuses what may not be used now.
+    pub(super) async fn admit(&self, storage: &StorageId, purpose: Use) -> Result<(), Failure> {
+        let Some(known) = of_storage(self.performer, self.journal, storage).await? else {
+            return Ok(());
         };
-        context.printer.narrate(&line);
+        let config = self.performer.config();
+        let gate = Gate {
+            context: self.context,
+            config,
+            fence: Fence::new(config),
+            known,
+            purpose,
+        };
+        let name = gate.known.name.clone();
+        let looked = targets::probe(&gate.fence, &name, targets::patience(config)).await;
+        let Some(target) = gate.judged(looked).await? else {
+            return Ok(());
+        };
+        if target.look.admission(gate.writes()) == Admission::Mount {
+            if self.dry_run {
+                self.context.printer.narrate(&format!(
+                    "target `{name}` would be mounted first; until then its storage is not active"
+                ));
+                return Ok(());
+            }
+            let mount = Operation::MountUsb { name: name.clone() };
+            let mounted = gate.fence.ask(mount, fence::DISK).await;
+            gate.judged(mounted).await?;
+            let line = format!("target `{name}` is mounted");
+            self.context.printer.narrate(&line);
+        }
+        if purpose == Use::Backup && !self.dry_run {
+            gate.tried().await?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Mounts every target whose disk is there, so that what lies on them is seen. What cannot be mounted is told, and missed.
+    pub(super) async fn mount_present(&self) -> Result<(), Failure> {
+        let Some(journal) = self.journal else {
+            return Ok(());
+        };
+        let known = journal
+            .targets()
+            .await
+            .map_err(|error| journal_failure(&error))?;
+        let config = self.performer.config();
+        let seen = targets::look(config, known).await;
+        targets::note(&config.state_dir, &seen.all, clock::now()).await;
+        for target in &seen.all {
+            let name = &target.known.name;
+            let line = match target.look.admission(false) {
+                Admission::Ready => continue,
+                Admission::Mount if self.dry_run => {
+                    format!("target `{name}` would be mounted first")
+                }
+                Admission::Mount => {
+                    let mount = Operation::MountUsb { name: name.clone() };
+                    match Fence::new(config).ask(mount, fence::DISK).await {
+                        Ok(_) => format!("target `{name}` is mounted"),
+                        Err(error) => format!("target `{name}` is not mounted: {error}"),
+                    }
+                }
+                Admission::Away(why)
+                | Admission::Wrong(why)
+                | Admission::Unwritable(why)
+                | Admission::Unknown(why) => {
+                    format!("what is on target `{name}` is not seen: {why}")
+                }
+            };
+            self.context.printer.narrate(&line);
+        }
+        Ok(())
+    }
 }
 
 struct Gate<'a> {
@@ -161,6 +153,22 @@ struct Gate<'a> {
 impl Gate<'_> {
     fn writes(&self) -> bool {
         self.purpose == Use::Backup
+    }
+
+    /// Has root write to it, and read back from the disk.
+    async fn tried(&self) -> Result<(), Failure> {
+        let name = &self.known.name;
+        let write = Operation::ProbeUsb {
+            name: name.clone(),
+            write: true,
+        };
+        let written = self.fence.ask(write, fence::DISK).await;
+        let target = self.judged(written).await?;
+        if target.is_some_and(|target| target.look.takes == Takes::Data) {
+            return Ok(());
+        }
+        let message = format!("target `{name}`: what is written to it does not come back");
+        Err(Failure::new(Exit::Refused, "target-unproven", message))
     }
 
     /// What an answer means for the purpose. `None`: nobody can say, and it is only to be read.

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::pbs::PbsConfig;
 use super::peer::{self, PrincipalConfig, RawTrust, TrustConfig};
 use super::problems::Problems;
-use super::raw::{RawConfig, RawFloors};
+use super::raw::{RawConfig, RawFloors, RawHost, RawTargets};
 use super::span::Span;
 
 /// A directory whose archives the agent may read.
@@ -168,17 +168,20 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         archives: archives?,
         volumes: volumes?,
         pbs: pbs?,
-        host_socket: base.join(
-            raw.host
-                .and_then(|host| host.socket)
-                .unwrap_or_else(|| PathBuf::from(felhom_host::SOCKET)),
-        ),
-        away_days: raw
-            .targets
-            .and_then(|targets| targets.away_days)
-            .unwrap_or(default::AWAY_DAYS),
+        host_socket: base.join(host_socket(raw.host)),
+        away_days: away_days(raw.targets.as_ref()),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
     })
+}
+
+fn host_socket(raw: Option<RawHost>) -> PathBuf {
+    let named = raw.and_then(|host| host.socket);
+    named.unwrap_or_else(|| PathBuf::from(felhom_host::SOCKET))
+}
+
+fn away_days(raw: Option<&RawTargets>) -> u16 {
+    let said = raw.and_then(|targets| targets.away_days);
+    said.unwrap_or(default::AWAY_DAYS)
 }
 
 fn backup(raw: &RawConfig, problems: &mut Problems) -> Option<BackupPolicy> {

@@ -66,11 +66,10 @@ pub async fn look(config: &Config) -> Helper {
         for operation in questions(config) {
             let what = operation.subject();
             match fence.ask(operation, patience).await {
-                Ok(_) => {}
                 Err(FenceError::Refused(refusal)) if is_of_the_configuration(&refusal) => {
                     detail.push(format!("{what}: {refusal}"));
                 }
-                Err(FenceError::Refused(_)) => {}
+                Ok(_) | Err(FenceError::Refused(_)) => {}
                 Err(error) => detail.push(format!("{what}: {error}")),
             }
         }

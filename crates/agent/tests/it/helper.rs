@@ -32,6 +32,10 @@ pub(crate) enum Manner {
 }
 
 /// What lies on the desk.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch that a test turns"
+)]
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Desk {
     pub(crate) manner: Manner,

@@ -200,6 +200,11 @@ async fn what_cannot_be_adopted_is_refused_and_not_remembered() {
         let ran = site.bench.run(&ADOPT).await;
         assert_eq!(ran.exit, Exit::Refused, "{ran:?}");
         assert!(ran.text().contains(expected), "{ran:?}");
+        // What failed leaves nothing behind.
+        assert!(
+            site.helper
+                .get(|desk| desk.adopted.is_empty() && !desk.mounted)
+        );
     }
     site.helper.pull();
     let ran = site.bench.run(&ADOPT).await;
@@ -263,7 +268,7 @@ async fn another_disk_read_only_and_full_are_told_each_by_its_own_word() {
     site.pve_sees("online").await;
     assert_eq!(site.told().await, ["target-full"]);
     site.helper.set(|desk| {
-        (desk.full, desk.manner) = (false, Manner::Refuses(felhom_host::Code::ReadOnly))
+        (desk.full, desk.manner) = (false, Manner::Refuses(felhom_host::Code::ReadOnly));
     });
     let listed = site.bench.run(&["storage", "list"]).await;
     assert!(listed.text().contains("READ-ONLY"), "{listed:?}");

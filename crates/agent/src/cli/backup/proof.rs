@@ -11,7 +11,7 @@ use serde_json::json;
 use super::witnesses::{listed_line, untold_lines, witness_table};
 use crate::archive::ArchiveError;
 use crate::cli::context::{Context, archived_config, journal_failure, parse_backup};
-use crate::cli::targets::{Use, admit};
+use crate::cli::targets::{Door, Use};
 use crate::cli::terminal::Terminal;
 use crate::exit::{Exit, Failure};
 use crate::journal::{BackupRow, Journal, KeptReport};
@@ -24,15 +24,13 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
     let journal = context.read_journal(performer.config()).await?;
-    admit(
+    let door = Door {
         context,
-        &performer,
-        journal.as_ref(),
-        volid.storage(),
-        Use::Read,
-        false,
-    )
-    .await?;
+        performer: &performer,
+        journal: journal.as_ref(),
+        dry_run: false,
+    };
+    door.admit(volid.storage(), Use::Read).await?;
     let archived = archived_config(pve, &volid).await?;
     let config = performer.config();
     let (record, told) = match journal {

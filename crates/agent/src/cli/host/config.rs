@@ -69,7 +69,7 @@ fn text(config: &Config) -> String {
         "#[golden]".to_owned(),
         format!("#vmids = {}", quote(&golden.to_string())),
         "#templates = [\"local\"]".to_owned(),
-        format!("#storage = {}", quote(&config.restore_test_policy.target.to_string())),
+        format!("#storage = {}", quote(config.restore_test_policy.target.as_ref())),
         String::new(),
         "# Targets on removable disks.".to_owned(),
         "[usb]".to_owned(),

@@ -41,7 +41,7 @@ pub(in crate::cli) async fn ask(fence: &Fence) -> Result<Vec<BlockDevice>, Failu
 }
 
 /// Says of each what stands in its way.
-pub(in crate::cli) fn judge(all: Vec<BlockDevice>, targets: &[KnownTarget]) -> Vec<Judged> {
+pub(in crate::cli) fn judge(all: &[BlockDevice], targets: &[KnownTarget]) -> Vec<Judged> {
     let of = |device: &BlockDevice| {
         let uuid = device.uuid.as_deref()?;
         targets
@@ -55,7 +55,7 @@ pub(in crate::cli) fn judge(all: Vec<BlockDevice>, targets: &[KnownTarget]) -> V
                 target: known.map(|target| target.name.to_string()),
                 unsuitable: match known {
                     Some(_) => None,
-                    None => unsuitable(device, &all),
+                    None => unsuitable(device, all),
                 },
                 device: device.clone(),
             }
@@ -81,7 +81,7 @@ fn unsuitable(device: &BlockDevice, all: &[BlockDevice]) -> Option<String> {
         return Some("another device has the same UUID: one is a copy of the other".to_owned());
     }
     let disk = all.iter().filter(|one| one.disk == device.disk);
-    if let Some(mount) = disk.flat_map(|one| one.mounts.first()).next() {
+    if let Some(mount) = disk.find_map(|one| one.mounts.first()) {
         return Some(format!("`{mount}` is mounted from this disk"));
     }
     if device.in_use {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn why(all: &[BlockDevice], name: &str) -> Option<String> {
-        let judged = judge(all.to_vec(), &[]);
+        let judged = judge(all, &[]);
         let one = judged.into_iter().find(|one| one.device.name == name);
         one.unwrap().unsuitable
     }
