@@ -38,7 +38,10 @@ pub fn equip(world: &Running, directory: &Path, extra: &str) -> anyhow::Result<P
             "credentials/restore-test".to_owned(),
         ),
         archives: vec![("local".to_owned(), dump.display().to_string())],
-        extra: extra.to_owned(),
+        extra: format!(
+            "[host]\nsocket = \"{}\"\n\n{extra}",
+            world.host_socket().display()
+        ),
     };
     let path = directory.join("agent.toml");
     std::fs::write(&path, template.to_toml())

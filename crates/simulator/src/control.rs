@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::call::object;
 use crate::faults::{Fault, simulated};
+use crate::hostd;
 use crate::pbs;
 use crate::persist;
 use crate::scenario;
@@ -61,19 +62,7 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
         "counts" => Ok(json!(sim.lock().counts)),
         "faults" => Ok(json!(sim.faults.list())),
         "clock" => Ok(json!({ "now": sim.clock.now_f64() })),
-        "fault" => {
-            sim.faults.inject(parsed::<Fault>(body)?);
-            Ok(json!({ "faults": sim.faults.list() }))
-        }
-        "clear-faults" => {
-            sim.faults.clear();
-            Ok(json!({}))
-        }
-        "release" => {
-            let held = sim.faults.held_answers();
-            sim.faults.release();
-            Ok(json!({ "released": held }))
-        }
+        "fault" | "clear-faults" | "release" => trouble(sim, name, body),
         "advance" => {
             sim.clock
                 .advance(span(body, "seconds").ok_or("`seconds` is missing")?);
@@ -104,9 +93,32 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
         "save" => persist::save(sim)
             .map(|()| json!({}))
             .map_err(|error| error.to_string()),
-        other => scenario::control(sim, other, body)
-            .or_else(|| pbs::control(sim, other, body))
-            .unwrap_or_else(|| Err(format!("no command `{other}`"))),
+        other => {
+            let done = scenario::control(sim, other, body);
+            match done.or_else(|| pbs::control(sim, other, body)) {
+                Some(done) => done,
+                None => hostd::control(sim, other, body).await,
+            }
+        }
+    }
+}
+
+/// Commands about injected faults.
+fn trouble(sim: &Sim, name: &str, body: &Value) -> Result<Value, String> {
+    match name {
+        "fault" => {
+            sim.faults.inject(parsed::<Fault>(body)?);
+            Ok(json!({ "faults": sim.faults.list() }))
+        }
+        "clear-faults" => {
+            sim.faults.clear();
+            Ok(json!({}))
+        }
+        _ => {
+            let held = sim.faults.held_answers();
+            sim.faults.release();
+            Ok(json!({ "released": held }))
+        }
     }
 }
 
@@ -149,6 +161,7 @@ pub(crate) fn state(sim: &Sim) -> Value {
         "running_tasks": running,
         "faults": sim.faults.list(),
         "held_answers": sim.faults.held_answers(),
+        "host": hostd::state(sim),
         "world": scenario::state(sim),
     }));
     state.extend(world.map(|(key, value)| (key.to_owned(), value)));

@@ -14,7 +14,7 @@ pub struct Fault {
     #[serde(default)]
     pub method: Option<String>,
     /// Hits only API paths that match, without `/api2/json`; `*` stands for anything. Those of the backup server begin
-    /// with `/pbs`: `/pbs/admin/datastore/*/verify`.
+    /// with `/pbs`: `/pbs/admin/datastore/*/verify`. Those of the root helper are `/host/OPERATION` with the method `ASK`.
     #[serde(default)]
     pub path: Option<String>,
     /// Hits a task type (`vzrestore`, before it does anything; `vzrestore:end`, after it has done everything) or a named

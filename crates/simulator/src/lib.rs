@@ -13,6 +13,7 @@ mod control;
 mod faults;
 mod guest;
 mod hex;
+mod hostd;
 mod pbs;
 mod persist;
 mod pool;

@@ -18,7 +18,7 @@ use crate::faults::Fault;
 use crate::scenario::{self, Scenario};
 use crate::server::Server;
 use crate::sim::Sim;
-use crate::{access, control, pbs, persist, tls};
+use crate::{access, control, hostd, pbs, persist, tls};
 
 /// A new world looks as if its node had been up for so long.
 const UP_BEFORE: Duration = Duration::from_mins(10);
@@ -124,6 +124,7 @@ impl Simulator {
             fill(&sim, &options.scenario)?;
         }
         persist::save(&sim).map_err(in_state)?;
+        hostd::begin(&sim).map_err(in_state)?;
         let stop = CancellationToken::new();
         let server = Server::new(Arc::clone(&sim), stop.clone());
         let serving = tokio::spawn(server.run(listener));
@@ -231,6 +232,11 @@ impl Running {
     /// Seconds since the epoch as the backup server's clock shows them.
     pub fn pbs_now(&self) -> i64 {
         self.sim.pbs_now()
+    }
+
+    /// The socket of the root helper, whether or not it listens.
+    pub fn host_socket(&self) -> PathBuf {
+        hostd::socket(&self.sim)
     }
 
     /// The node's name.
@@ -373,6 +379,7 @@ impl Running {
         self.stop.cancel();
         self.sim.power().cancel();
         self.sim.tasks.kill_all().await;
+        hostd::stop(&self.sim).await?;
         for job in [self.serving, self.serving_pbs, self.saving] {
             job.await.map_err(io::Error::other)?;
         }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::faults::Faults;
+use crate::hostd;
 use crate::pbs;
 use crate::tasks::Tasks;
 use crate::tls::{self, Identity};
@@ -25,6 +26,8 @@ pub(crate) struct Sim {
     pub(crate) faults: Faults,
     /// The backup server beside the node.
     pub(crate) pbs: pbs::Runtime,
+    /// The root helper on the node.
+    pub(crate) host: hostd::Runtime,
     pub(crate) state_dir: PathBuf,
     /// What clients see of the node.
     identity: Mutex<Identity>,
@@ -74,6 +77,7 @@ impl Sim {
             clock,
             faults: Faults::default(),
             pbs: pbs::Runtime::default(),
+            host: hostd::Runtime::default(),
             state_dir,
             identity: Mutex::new(identity),
             placed: Mutex::new(None),

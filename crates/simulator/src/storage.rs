@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::call::ApiError;
+use crate::hostd::{Removable, on_host};
 use crate::pool::ThinPool;
 use crate::world::World;
 
@@ -14,6 +15,7 @@ pub(crate) mod access;
 pub(crate) mod backups;
 pub(crate) mod content;
 pub(crate) mod exports;
+mod mounted;
 pub(crate) mod retention;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,8 @@ pub(crate) struct Storages {
     pub(crate) exports: Vec<exports::Export>,
     /// File systems with a mount unit below `/mnt/pve`: the UUID of each by the name of its directory.
     pub(crate) mounts: BTreeMap<String, String>,
+    /// Disks that come and go, and the targets on them.
+    pub(crate) removable: Removable,
     /// Storages that do not behave as they should.
     pub(crate) reach: BTreeMap<String, exports::Reach>,
     /// Guests' volumes on all storages by their volume id.
@@ -142,14 +146,19 @@ impl Storages {
             return Err(ApiError::die(format!("storage '{id}' is disabled")));
         }
         match self.reach.get(id) {
-            None | Some(exports::Reach::Online) => Ok(definition),
-            Some(_) => Err(ApiError::die(exports::refusal(id, definition))),
+            None | Some(exports::Reach::Online) => {}
+            Some(_) => return Err(ApiError::die(exports::refusal(id, definition))),
         }
+        let there = self.check_mount(id, definition);
+        there.map(|()| definition).map_err(ApiError::die)
     }
 
     /// The folder of the state directory that stands for a directory storage's path.
     pub(crate) fn folder(&self, id: &str) -> Option<PathBuf> {
         let path = self.definitions.get(id)?.path()?;
+        if self.removable.target_at(path).is_some() {
+            return Some(on_host(&self.state, path));
+        }
         Some(self.state.join("storage").join(self.folders.get(path)?))
     }
 
@@ -225,6 +234,13 @@ impl World {
         if let Some(space) = self.export_space(id) {
             return space;
         }
+        let path = self.storage.definitions.get(id).and_then(Definition::path);
+        let target = path.and_then(|path| self.storage.removable.target_at(path));
+        // A mount whose disk was pulled still answers with what it knew.
+        if let Some(mount) = target.and_then(|(_, target)| target.mount.as_ref()) {
+            let disks = &self.storage.removable;
+            return disks.space(&self.storage.state, &mount.disk);
+        }
         let elsewhere: Vec<&str> = self.storage.mounted_exports().collect();
         let folders: u64 = self
             .storage
@@ -255,7 +271,8 @@ impl World {
     /// Whether the node could use it now.
     fn is_active(&self, id: &str, definition: &Definition) -> bool {
         let answers = definition.kind != "pbs" || self.pbs_space(id).is_some();
-        definition.enabled() && self.reach(id) == exports::Reach::Online && answers
+        let mounted = self.storage.check_mount(id, definition).is_ok();
+        definition.enabled() && self.reach(id) == exports::Reach::Online && answers && mounted
     }
 
     /// A storage's row as the node's list and its status answer it.

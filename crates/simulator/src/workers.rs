@@ -27,6 +27,10 @@ pub(crate) mod vzdump;
 pub(crate) fn power_cut(world: &mut World) {
     world.guests.vzdump_lock = None;
     world.guests.lock_files.clear();
+    let state = world.storage.state.clone();
+    if let Err(error) = world.storage.removable.power_cut(&state) {
+        tracing::warn!(%error, "the mount points of the simulated host could not be emptied");
+    }
     for guest in world.guests.lxc.values_mut() {
         guest.run = None;
         guest.frozen = false;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::access::{self, Pool};
 use crate::api::jobs::Jobs;
 use crate::guest::Guests;
+use crate::hostd;
 use crate::pbs;
 use crate::qemu::Qemu;
 use crate::storage::Storages;
@@ -28,6 +29,8 @@ pub(crate) struct World {
     pub(crate) jobs: Jobs,
     /// The backup server beside the node.
     pub(crate) pbs: pbs::State,
+    /// What root's own configuration allows.
+    pub(crate) rules: hostd::Rules,
     /// How often each kind of mutation took effect: `vzrestore 9100`, `POST /nodes/{node}/vzdump`.
     pub(crate) counts: BTreeMap<String, u64>,
     /// What the node's statistics daemon collected last.

@@ -233,11 +233,20 @@ pub(crate) fn equip(world: &Running, directory: &Path, extra: &str) -> PathBuf {
         agent: (AGENT.into(), "agent".into()),
         restore_test: (TESTER.into(), "tester".into()),
         archives: vec![("local".into(), dump)],
-        extra: extra.into(),
+        extra: with_host(world, extra),
     };
     let path = directory.join("agent.toml");
     std::fs::write(&path, template.to_toml()).unwrap();
     path
+}
+
+/// Further sections with that of the world's root helper, unless they name another.
+fn with_host(world: &Running, extra: &str) -> String {
+    if extra.contains("[host]") {
+        return extra.to_owned();
+    }
+    let socket = world.host_socket();
+    format!("[host]\nsocket = \"{}\"\n\n{extra}", socket.display())
 }
 
 pub(crate) fn secret(path: &Path, text: &str, mode: u32) {

@@ -9,6 +9,7 @@ use crate::access::Pool;
 use crate::guest::config::Config;
 use crate::guest::tree::put;
 use crate::guest::{Lxc, Run, init};
+use crate::hostd::Disk;
 use crate::qemu::Qemu;
 use crate::sim::Sim;
 use crate::storage::volumes;
@@ -20,6 +21,10 @@ const ISLAND: &str = "vmbr9";
 /// Bytes a second that each production guest writes.
 const WRITES: u64 = 4096;
 const GIB: u64 = 1 << 30;
+/// The file system of the disk that hangs on the node's USB port.
+const USB_UUID: &str = "0b7a9a0e-7a35-4f2c-8d0b-2c6f9c1e0a11";
+/// From which golden containers are made.
+const GOLDEN_TEMPLATE: &str = "debian-13-standard_13.1-2_amd64.tar.zst";
 
 const CT_9001: &str = "\
 arch: amd64
@@ -102,10 +107,32 @@ pub(crate) fn build(sim: &Sim) -> io::Result<()> {
         );
     }
     backup_server(sim);
+    plugged_in(sim)?;
     files_9001(sim)?;
     files_9010(sim)?;
     container(sim, 9001, CT_9001, &[2 * GIB], 3600.0)?;
     container(sim, 9010, CT_9010, &[2 * GIB, GIB, GIB], 3540.0)
+}
+
+/// A disk that nobody has taken for anything yet, and a template of today.
+fn plugged_in(sim: &Sim) -> io::Result<()> {
+    let mut world = sim.lock();
+    let disk = Disk {
+        uuid: USB_UUID.into(),
+        serial: "SIM-USB-0001".into(),
+        label: "BACKUP".into(),
+        ..Disk::default()
+    };
+    let disks = &mut world.storage.removable;
+    disks.disks.insert("usb1".into(), disk);
+    disks.attach(&sim.state_dir, "usb1")?;
+    let cache = world.storage.folder("local").unwrap_or_default();
+    let cache = cache.join("template/cache");
+    let wanted = cache.join(GOLDEN_TEMPLATE);
+    if wanted.exists() {
+        return Ok(());
+    }
+    std::fs::copy(cache.join(files::TEMPLATE), wanted).map(drop)
 }
 
 /// Another box that stores backups: one datastore, and one token that may work with it.

@@ -4,6 +4,7 @@
 mod guest;
 mod inclusion;
 mod machine;
+mod medium;
 mod target;
 mod upload;
 
@@ -144,6 +145,7 @@ fn permitted(worker: &Worker, job: &Job) -> Result<Vec<u32>, String> {
 pub(crate) async fn run(worker: Worker, job: Job) -> Result<(), String> {
     check_storage(&worker, &job)?;
     worker.point("vzdump:lock", "").await?;
+    let _open = medium::open(&worker, &job.storage);
     let _lock = global_lock(&worker, job.lockwait).await?;
     worker.log(format!("INFO: starting new backup job: {}", job.command));
     worker.sleep(seconds(timing::PREPARE)).await?;

@@ -15,6 +15,7 @@ mod confined;
 mod faults;
 mod guests;
 mod hands;
+mod hostd;
 mod http;
 mod machines;
 mod matrix;

@@ -90,7 +90,7 @@ fn given(params: &Params) -> Vec<String> {
 fn activate(world: &World, id: &str, definition: &Definition) -> Result<(), String> {
     let option = |key: &str| definition.options.get(key).map_or("", String::as_str);
     match definition.kind.as_str() {
-        "dir" => Ok(()),
+        "dir" => world.storage.check_mount(id, definition),
         "nfs" | "cifs" => world.mount(id, definition),
         "lvmthin" => {
             let pool = &world.storage.pool;

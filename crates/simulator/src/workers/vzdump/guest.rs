@@ -6,6 +6,7 @@ use std::fs;
 
 use super::Job;
 use super::inclusion::{self, Inclusion};
+use super::medium;
 use super::target::{self, Target};
 use super::upload;
 use crate::archive::{self, Compression, Plan, Source};
@@ -314,6 +315,11 @@ impl Run<'_> {
             (Err(error), _) => return Err(error),
             (Ok(()), Err(error)) => {
                 tracing::debug!(%error, "archive not written");
+                let lost = self.worker.sim.lock().storage.takes_data(&self.job.storage);
+                if let Err(reason) = lost {
+                    self.say(medium::last_words(reason));
+                    return Err(self.command_failure(70));
+                }
                 return Err(self.command_failure(2));
             }
             (Ok(()), Ok(bytes)) => bytes,
@@ -324,9 +330,11 @@ impl Run<'_> {
         {
             rate = rate.min(f64::from(limit));
         }
-        self.worker
-            .sleep(seconds(timing::transfer(timing::ARCHIVE, bytes, rate)))
-            .await?;
+        let span = seconds(timing::transfer(timing::ARCHIVE, bytes, rate));
+        if let Some(reason) = medium::transfer(self.worker, &self.job.storage, span).await? {
+            self.say(medium::last_words(reason));
+            return Err(self.command_failure(70));
+        }
         let took = self.worker.sim.clock.now_f64() - begun;
         self.say(format!("Total bytes written: {}", totals(bytes, took)));
         fs::rename(&unfinished, &self.target.path).map_err(|error| error.to_string())?;

@@ -8,6 +8,7 @@ use std::fs;
 
 use super::Job;
 use super::guest::file_size;
+use super::medium;
 use super::target::{self, Target};
 use super::upload;
 use crate::archive::Compression;
@@ -426,7 +427,10 @@ impl Run<'_> {
         }
         let begun = self.worker.sim.clock.now();
         let span = seconds(timing::transfer(timing::ARCHIVE, held, rate));
-        self.worker.sleep(span).await?;
+        if let Some(reason) = medium::transfer(self.worker, &self.job.storage, span).await? {
+            self.say(medium::last_words(reason));
+            return Err("vma_queue_write: write error - Broken pipe".into());
+        }
         let took = self.worker.sim.clock.now() - begun;
         let a_second = |bytes: u64| bytes / u64::try_from(took).unwrap_or(1).max(1);
         let (total, read, wrote) = (

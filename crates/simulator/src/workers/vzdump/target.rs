@@ -48,7 +48,15 @@ impl Target {
             .dump_dir(&job.storage)
             .ok_or_else(|| format!("storage '{}' does not exist", job.storage))?;
         let shown = world.dump_path_shown(&job.storage, &file);
-        fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let full = "No space left on device";
+        let takes = world.storage.takes_data(&job.storage);
+        // What vzdump copies to first is made beside the archive (pve-manager `VZDump.pm`, `exec_backup_task`).
+        if takes.is_err_and(|reason| reason != full) || fs::create_dir_all(&folder).is_err() {
+            let beside = shown.replace(&format!(".{format}{extension}"), ".tmp");
+            return Err(format!(
+                "unable to create temporary directory '{beside}' at /usr/share/perl5/PVE/VZDump.pm line 1048."
+            ));
+        }
         Ok(Self {
             vmid,
             kind,
