@@ -80,7 +80,7 @@ fn unsuitable(device: &BlockDevice, all: &[BlockDevice]) -> Option<String> {
     if same.count() > 1 {
         return Some("another device has the same UUID: one is a copy of the other".to_owned());
     }
-    let disk = all.iter().filter(|one| one.disk == device.disk);
+    let mut disk = all.iter().filter(|one| one.disk == device.disk);
     if let Some(mount) = disk.find_map(|one| one.mounts.first()) {
         return Some(format!("`{mount}` is mounted from this disk"));
     }
