@@ -1,6 +1,7 @@
 //! Targets on removable disks: adopted, away, back, another one, read-only, full, and a root helper in trouble.
 
 mod used;
+mod world;
 
 use felhom_agent::exit::Exit;
 use felhom_agent::journal::KnownTarget;
@@ -54,7 +55,7 @@ impl Site {
         let create = CreateStorage {
             storage: "usb1".parse().unwrap(),
             place: StoragePlace::Dir {
-                path: "/mnt/felhom/usb1".to_owned(),
+                path: "/mnt/stick/usb1".to_owned(),
                 is_mountpoint,
             },
             content: vec!["backup".to_owned()],
@@ -140,7 +141,7 @@ async fn a_disk_is_adopted_by_uuid_and_the_definition_is_printed() {
         site.helper.asked(),
         ["install-usb-mount", "mount-usb", "probe-usb with write"]
     );
-    let command = "pvesm add dir usb1 --path /mnt/felhom/usb1 --content backup --is_mountpoint yes \
+    let command = "pvesm add dir usb1 --path /mnt/stick/usb1 --content backup --is_mountpoint yes \
                    --nodes demo-felhom --prune-backups keep-all=1";
     assert_eq!(ran.data()["commands"], json!([command]));
     assert!(ran.text().contains(command), "{ran:?}");
