@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use felhom_engine::storages::{
     Answer, Attachment, Backing, Sample, Samples, StorageLook, ThinMetadata, attachment,
-    durable_id, storage_findings,
+    durable_id, mount_unchecked, storage_findings,
 };
 use felhom_engine::{Finding, Timestamp};
 use felhom_ids::{NodeName, StorageId};
@@ -203,7 +203,19 @@ impl Observed {
 
     /// What a person should know of it.
     pub fn findings(&self) -> Vec<Finding> {
-        storage_findings(&self.look)
+        let mut found = storage_findings(&self.look);
+        let unchecked = self
+            .config
+            .as_ref()
+            .filter(|config| config.kind == "dir" && !config.disable && !config.must_be_mounted());
+        found.extend(unchecked.and_then(|config| {
+            mount_unchecked(
+                &self.look.id,
+                config.path.as_deref()?,
+                self.target.is_some(),
+            )
+        }));
+        found
     }
 
     /// What is to be remembered of it now; `None` where nothing new was learned.

@@ -31,10 +31,6 @@ pub struct StorageSeen {
     pub fits: bool,
     /// Its own retention.
     pub retention: Retention,
-    /// The directory that it lies in.
-    pub path: Option<String>,
-    /// Whether PVE checks that the directory is a mount.
-    pub is_mountpoint: bool,
 }
 
 /// What stands under the name of the isolated bridge.
@@ -89,8 +85,6 @@ const DAY_S: i64 = 24 * 3600;
 
 /// A node whose clock differs by more is no longer explained by a slow answer.
 const CLOCK_TOLERANCE_S: i64 = 30;
-/// Where disks are mounted by hand and by the installer of file systems.
-const MOUNT_PARENTS: [&str; 3] = ["/mnt/", "/media/", "/run/media/"];
 
 /// What a person should know of it.
 pub fn health(seen: &Health) -> Vec<Finding> {
@@ -210,17 +204,6 @@ fn storage(storage: &StorageHealth) -> Vec<Finding> {
         let detail = "its own retention counts our archives and deletes old ones; the agent sets `protected` against that, as far as the storage's quota goes";
         let hint = format!("pvesm set {id} --prune-backups keep-all=1");
         found.push(Finding::new(codes::RETENTION_PRUNES, &subject, detail).hint(hint));
-    }
-    let by_hand = seen
-        .path
-        .as_deref()
-        .filter(|path| MOUNT_PARENTS.iter().any(|parent| path.starts_with(parent)));
-    if let Some(path) = by_hand.filter(|_| !seen.is_mountpoint) {
-        let detail = format!(
-            "`{path}` looks like a mount; when it is not mounted, Proxmox fills the root file system instead"
-        );
-        let hint = format!("pvesm set {id} --is_mountpoint yes");
-        found.push(Finding::new(codes::MOUNT_UNCHECKED, &subject, detail).hint(hint));
     }
     found
 }

@@ -3,7 +3,7 @@
 use felhom_engine::storages::Attachment;
 use felhom_engine::targets::{Admission, Takes};
 use felhom_engine::{Principal, Timestamp};
-use felhom_host::{Operation, Report};
+use felhom_host::{Code, Operation, Report};
 use felhom_ids::StorageId;
 
 use super::context::{Context, journal_failure};
@@ -189,7 +189,13 @@ impl Gate<'_> {
             Ok(_) | Err(FenceError::Refused(_) | FenceError::Lost(_)) => {}
         }
         let said = match &answer {
-            Err(FenceError::Refused(_)) => answer.as_ref().err().map(FenceError::failure),
+            Err(error @ FenceError::Refused(refusal)) if refusal.code == Code::NotFound => {
+                Some(error.failure().hint(format!(
+                    "root has forgotten it: felhom-agent storage adopt UUID={} --name {name} takes it again",
+                    self.known.uuid
+                )))
+            }
+            Err(error @ FenceError::Refused(_)) => Some(error.failure()),
             Ok(_) | Err(_) => None,
         };
         let target = Target::new(self.known.clone(), answer);
