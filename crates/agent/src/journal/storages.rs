@@ -29,8 +29,6 @@ pub struct KnownStorage {
     pub samples: Samples,
 }
 
-/// The table that came last: where it is, all are.
-const NEWEST: &str = "pins";
 const TABLE: &str = "SELECT 1 FROM sqlite_master WHERE name = 'storages'";
 
 impl Journal {
@@ -41,7 +39,9 @@ impl Journal {
     /// When it can neither be opened nor made.
     pub async fn to_note(directory: &Path) -> Result<Option<Self>> {
         match Self::read(directory).await {
-            Ok(journal) if journal.has_table(NEWEST).await? => return Ok(Some(journal)),
+            Ok(journal) if journal.has_storages().await? && journal.has_table("pins").await? => {
+                return Ok(Some(journal));
+            }
             Ok(_) | Err(JournalError::Absent(_)) => {}
             Err(error) => return Err(error),
         }
