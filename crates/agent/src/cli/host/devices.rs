@@ -151,7 +151,7 @@ mod tests {
             size: 1 << 30,
             fstype: fstype.map(str::to_owned),
             label: None,
-            uuid: fstype.map(|_| format!("0b7a9a0e-7a35-4f2c-8d0b-{:>012}", name.len())),
+            uuid: fstype.map(|_| format!("uuid-of-{name}")),
             serial: None,
             model: None,
             transport: (name == disk).then(|| "usb".to_owned()),
