@@ -25,6 +25,7 @@ use crate::journal::{Journal, Suppression};
 use crate::output::size;
 use crate::perform::Performer;
 use crate::pins::{self, Learned};
+use crate::remote::Remotes;
 use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
@@ -80,16 +81,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         targets,
         ..More::default()
     };
-    if args.probe {
-        let asked = probe::ask(config, remotes, &examined.setting).await;
-        let asked = asked.map_err(|error| pve_failure(&error))?;
-        examined.findings.extend(probe::findings(&asked));
-        more.probed = Some(asked);
-    }
-    if args.blast_radius {
-        let reaches = reach::of_every_secret(config, remotes).await;
-        more.reaches = Some(reaches.map_err(|error| pve_failure(&error))?);
-    }
+    more.ask(args, config, remotes, &mut examined).await?;
     examined
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -320,6 +312,27 @@ fn optional(lacks: &[Lack]) -> Vec<String> {
 }
 
 impl More {
+    /// What is asked for beyond the usual.
+    async fn ask(
+        &mut self,
+        args: &DoctorArgs,
+        config: &Config,
+        remotes: &Remotes,
+        examined: &mut Examined,
+    ) -> Result<(), Failure> {
+        if args.probe {
+            let asked = probe::ask(config, remotes, &examined.setting).await;
+            let asked = asked.map_err(|error| pve_failure(&error))?;
+            examined.findings.extend(probe::findings(&asked));
+            self.probed = Some(asked);
+        }
+        if args.blast_radius {
+            let reaches = reach::of_every_secret(config, remotes).await;
+            self.reaches = Some(reaches.map_err(|error| pve_failure(&error))?);
+        }
+        Ok(())
+    }
+
     fn fields(&self) -> Vec<(String, Value)> {
         let mut fields = Vec::new();
         if let Some(all) = &self.probed {

@@ -102,7 +102,7 @@ async fn another_disk_and_a_copy_of_it_are_wrong_and_stay_as_they_are() {
     detach(&bench).await;
     for swapped in [
         json!({ "id": "copy" }),
-        json!({ "id": "other", "uuid": crate::helper::UUID }),
+        json!({ "id": "other", "uuid": UUID }),
     ] {
         world("disk-attach", swapped.clone(), &bench).await;
         let counts = bench.mutations();
