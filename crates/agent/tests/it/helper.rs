@@ -46,6 +46,8 @@ pub(crate) struct Desk {
     /// Who holds the mount.
     pub(crate) held_by: Option<String>,
     pub(crate) mounted: bool,
+    /// What keeps the disk in use though it is unmounted.
+    pub(crate) kept_by: Option<String>,
     /// What was adopted: by name the disk's UUID and serial.
     pub(crate) adopted: BTreeMap<TargetName, (String, String)>,
     /// What was asked, in order.
@@ -212,7 +214,7 @@ impl Desk {
         let (uuid, serial) = self.adopted[name].clone();
         let (standing, reason) = match self.present(name) {
             Ok(()) if self.mounted => (Standing::Mounted, None),
-            Ok(()) => (Standing::Present, None),
+            Ok(()) => (Standing::Present, self.kept_by.clone()),
             Err(refusal) if refusal.code == Code::Wrong => (Standing::Wrong, Some(refusal.text)),
             Err(refusal) => (Standing::Detached, Some(refusal.text)),
         };

@@ -291,7 +291,14 @@ async fn an_ejected_target_can_be_unplugged_and_is_used_again_when_it_was_away()
     let ran = site.bench.run(&["storage", "eject", "usb1"]).await;
     assert_eq!(ran.exit, Exit::Busy, "{ran:?}");
     assert!(ran.text().contains("12 (cp) holds it"), "{ran:?}");
-    site.helper.set(|desk| desk.held_by = None);
+    let kept =
+        "it is unmounted here, but mounted in the namespace of 7 (lxc-start); do not pull it out";
+    site.helper
+        .set(|desk| (desk.held_by, desk.kept_by) = (None, Some(kept.into())));
+    let ran = site.bench.run(&["storage", "eject", "usb1"]).await;
+    assert_eq!(ran.exit, Exit::Busy, "{ran:?}");
+    assert!(ran.text().contains("do not pull it out") && !ran.text().contains("unplugged now"));
+    site.helper.set(|desk| desk.kept_by = None);
     let ran = site.bench.run(&["storage", "eject", "usb1"]).await;
     assert_eq!(ran.exit, Exit::Done, "{ran:?}");
     assert!(ran.text().contains("can be unplugged now"), "{ran:?}");

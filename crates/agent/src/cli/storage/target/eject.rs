@@ -51,7 +51,7 @@ pub(in crate::cli::storage) async fn eject(
         return Ok(Exit::Done);
     }
     let fence = Fence::new(config);
-    let standing = unmount(&fence, &name).await?;
+    let (standing, held) = unmount(&fence, &name).await?;
     let now = clock::now();
     let away = standing == Attachment::Detached;
     let known = KnownTarget {
@@ -64,6 +64,11 @@ pub(in crate::cli::storage) async fn eject(
             .remember_target(&known)
             .await
             .map_err(|error| journal_failure(&error))?;
+    }
+    if let Some(why) = held {
+        let message = format!("target `{name}`: {why}");
+        return Err(Failure::new(Exit::Busy, "target-in-use", message)
+            .hint("end what holds it before the disk is unplugged, then eject it again"));
     }
     if args.forget {
         forget(&fence, journal.as_ref(), &name).await?;
@@ -130,13 +135,17 @@ async fn at_work(
     }
 }
 
-async fn unmount(fence: &Fence, name: &TargetName) -> Result<Attachment, Failure> {
+/// How it stands when it is unmounted, and why it must not be unplugged all the same.
+async fn unmount(
+    fence: &Fence,
+    name: &TargetName,
+) -> Result<(Attachment, Option<String>), Failure> {
     let unmount = Operation::UnmountUsb { name: name.clone() };
     match fence.ask(unmount, fence::DISK).await {
         Err(FenceError::Refused(refusal))
             if matches!(refusal.code, Code::Detached | Code::NotFound) =>
         {
-            Ok(Attachment::Detached)
+            Ok((Attachment::Detached, None))
         }
         Err(FenceError::Refused(refusal)) if refusal.code == Code::InUse => {
             let message = format!("target `{name}` is in use: {refusal}");
@@ -146,9 +155,10 @@ async fn unmount(fence: &Fence, name: &TargetName) -> Result<Attachment, Failure
         answer => {
             let known = report(answer)?;
             Ok(match known.standing {
-                Standing::Detached => Attachment::Detached,
-                Standing::Wrong => Attachment::Wrong,
-                Standing::Present => Attachment::Attached,
+                Standing::Detached => (Attachment::Detached, None),
+                Standing::Wrong => (Attachment::Wrong, None),
+                // Root says so of a mount that somebody else's namespace kept.
+                Standing::Present => (Attachment::Attached, known.reason),
                 Standing::Mounted => {
                     let message = format!("target `{name}` is still mounted");
                     return Err(
