@@ -216,13 +216,18 @@ impl Config {
 /// Reads a small file that nobody but the trusted owner can have written: it, and the directory that it lies in.
 pub(crate) fn read_trusted(layout: &Layout, path: &Path) -> Result<String, ConfigError> {
     use std::io::Read;
-    let unreadable = |error: std::io::Error| match error.kind() {
-        std::io::ErrorKind::NotFound => ConfigError::Missing(path.to_owned()),
-        _ => ConfigError::Unreadable(path.to_owned(), error),
+    let unreadable = |error: std::io::Error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            ConfigError::Missing(path.to_owned())
+        } else {
+            ConfigError::Unreadable(path.to_owned(), error)
+        }
     };
     let untrusted = |why| ConfigError::Untrusted(path.to_owned(), why);
-    let flags =
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::CLOEXEC;
+    let flags = rustix::fs::OFlags::RDONLY
+        | rustix::fs::OFlags::NOFOLLOW
+        | rustix::fs::OFlags::NONBLOCK
+        | rustix::fs::OFlags::CLOEXEC;
     let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
     let file = std::fs::File::from(file.map_err(|error| unreadable(error.into()))?);
     let found = file.metadata().map_err(unreadable)?;
@@ -244,7 +249,7 @@ pub(crate) fn read_trusted(layout: &Layout, path: &Path) -> Result<String, Confi
     file.take(LONGEST + 1)
         .read_to_string(&mut text)
         .map_err(unreadable)?;
-    if text.len() as u64 > LONGEST {
+    if u64::try_from(text.len()).unwrap_or(u64::MAX) > LONGEST {
         return Err(ConfigError::Invalid(
             path.to_owned(),
             "it is too long".to_owned(),

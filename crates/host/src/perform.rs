@@ -34,6 +34,7 @@ const LOOK: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct Performer {
     layout: Layout,
+    longest: Duration,
     turn: Mutex<()>,
     is_reaper: bool,
 }
@@ -46,12 +47,13 @@ pub(crate) struct Output {
 }
 
 impl Performer {
-    /// Runs programs of this layout. `is_reaper` says that this process is the reaper of its descendants, and has no child
+    /// Runs programs of this layout, none for more than `longest`. `is_reaper` says that this process is the reaper of its descendants, and has no child
     /// besides those that it starts here.
-    pub(crate) fn new(layout: Layout, is_reaper: bool) -> Self {
+    pub(crate) fn new(layout: Layout, longest: Duration, is_reaper: bool) -> Self {
         let turn = Mutex::new(());
         Self {
             layout,
+            longest,
             turn,
             is_reaper,
         }
@@ -66,7 +68,8 @@ impl Performer {
             Refusal::new(Code::Failed, text)
         };
         let mut child = self.start(line).map_err(failed)?;
-        let ended = follow(&mut child, line.deadline);
+        let deadline = line.deadline.min(self.longest);
+        let ended = follow(&mut child, deadline);
         self.end(&mut child);
         let (status, output) = ended.map_err(failed)?;
         match status {
@@ -76,8 +79,7 @@ impl Performer {
                 Err(Refusal::new(Code::Failed, text))
             }
             Ended::TooSlow => {
-                let seconds = line.deadline.as_secs();
-                let text = format!("{name} did not end within {seconds} s, and was killed");
+                let text = format!("{name} did not end within {deadline:?}, and was killed");
                 Err(Refusal::new(Code::TimedOut, text))
             }
             Ended::TooMuch => {

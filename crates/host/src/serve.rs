@@ -34,6 +34,8 @@ pub struct Limits {
     pub request: Duration,
     /// How long an operation may take before its caller is told that it has not ended.
     pub operation: Duration,
+    /// No program runs longer, whatever the table allows it.
+    pub program: Duration,
     /// How many connections are served at a time; others are told to come back.
     pub connections: usize,
     /// After that long without a connection the daemon ends; its socket starts it again.
@@ -46,13 +48,18 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request: Duration::from_secs(5),
-            operation: Duration::from_secs(16 * 60),
+            operation: Duration::from_mins(16),
+            program: Duration::from_mins(15),
             connections: 8,
-            idle: Duration::from_secs(60),
+            idle: Duration::from_mins(1),
             is_reaper: true,
         }
     }
 }
+
+/// How long an operation waits for another on the same thing.
+const SOON: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Takes one line of audit.
 type Audit = dyn Fn(&str) + Send + Sync;
@@ -72,7 +79,6 @@ struct Daemon {
 pub fn serve() -> ExitCode {
     let mut errors = io::stderr();
     let ended = listener().and_then(|listener| {
-        set_child_subreaper(rustix::process::Pid::from_raw(1))?;
         restrain()?;
         let say = |line: &str| {
             let _deaf = writeln!(io::stderr(), "{line}");
@@ -119,7 +125,11 @@ pub fn serve_on(
     limits: Limits,
     audit: impl Fn(&str) + Send + Sync + 'static,
 ) -> io::Result<()> {
-    let performer = Performer::new(layout.clone(), limits.is_reaper);
+    if limits.is_reaper {
+        // Whatever number stands there, it only has to be one.
+        set_child_subreaper(rustix::process::Pid::from_raw(1))?;
+    }
+    let performer = Performer::new(layout.clone(), limits.program, limits.is_reaper);
     let daemon = Arc::new(Daemon {
         layout,
         limits,
@@ -131,7 +141,7 @@ pub fn serve_on(
     listener.set_nonblocking(true)?;
     loop {
         if !wait_for_caller(listener, limits.idle)? {
-            if daemon.open.load(Ordering::SeqCst) == 0 {
+            if daemon.is_idle() {
                 return Ok(());
             }
             continue;
@@ -141,17 +151,15 @@ pub fn serve_on(
             Err(error) if is_passing(&error) => continue,
             Err(error) => return Err(error),
         };
-        let daemon = Arc::clone(&daemon);
-        let before = daemon.open.fetch_add(1, Ordering::SeqCst);
-        let started = std::thread::Builder::new().spawn(move || {
-            daemon.converse(&stream, before);
-            daemon.open.fetch_sub(1, Ordering::SeqCst);
-        });
+        let open = Open::new(&daemon);
+        let started =
+            std::thread::Builder::new().spawn(move || open.daemon.converse(&stream, open.before));
         // Without a thread the closure is dropped, and the connection with it.
-        started.map(drop).or_else(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => Ok(()),
-            _ => Err(error),
-        })?;
+        if let Err(error) = started
+            && error.kind() != io::ErrorKind::WouldBlock
+        {
+            return Err(error);
+        }
     }
 }
 
@@ -171,7 +179,60 @@ fn wait_for_caller(listener: &UnixListener, idle: Duration) -> io::Result<bool> 
     }
 }
 
+/// A connection that is open for as long as this is there.
+struct Open {
+    daemon: Arc<Daemon>,
+    /// How many were open before it.
+    before: usize,
+}
+
+impl Open {
+    fn new(daemon: &Arc<Daemon>) -> Self {
+        let before = daemon.open.fetch_add(1, Ordering::SeqCst);
+        Self {
+            daemon: Arc::clone(daemon),
+            before,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.daemon.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What an operation works on, which no other may touch for as long as this is there.
+struct Subject {
+    daemon: Arc<Daemon>,
+    name: String,
+}
+
+impl Subject {
+    /// `None` when another operation works on it, and does not end soon.
+    fn take(daemon: &Arc<Daemon>, name: &str) -> Option<Self> {
+        let watch = Watch::start();
+        while !daemon.subjects().insert(name.to_owned()) {
+            watch.left_of(SOON)?;
+            std::thread::sleep(LOOK);
+        }
+        let (daemon, name) = (Arc::clone(daemon), name.to_owned());
+        Some(Self { daemon, name })
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        self.daemon.subjects().remove(&self.name);
+    }
+}
+
 impl Daemon {
+    /// Whether nobody asks and nothing is done. What hangs in the kernel keeps the daemon alive, and would anyway.
+    fn is_idle(&self) -> bool {
+        self.open.load(Ordering::SeqCst) == 0 && self.subjects().is_empty()
+    }
+
     /// One connection, from its peer's credentials to the line of audit.
     fn converse(self: &Arc<Self>, stream: &UnixStream, before: usize) {
         let watch = Watch::start();
@@ -226,29 +287,25 @@ impl Daemon {
         config: Config,
         operation: Operation,
     ) -> Result<Report, Refusal> {
-        let subject = operation.subject();
-        if !self.subjects().insert(subject.clone()) {
-            let text = format!("another operation on {subject} has not ended");
+        let name = operation.subject();
+        let Some(subject) = Subject::take(self, &name) else {
+            let text = format!("another operation on {name} has not ended");
             return Err(Refusal::new(Code::Busy, text));
-        }
+        };
         let (sender, receiver) = channel();
-        let daemon = Arc::clone(self);
         let started = std::thread::Builder::new().spawn(move || {
             let root = Root {
-                layout: &daemon.layout,
+                layout: &subject.daemon.layout,
                 config: &config,
-                performer: &daemon.performer,
+                performer: &subject.daemon.performer,
             };
             let result = carry_out(root, &operation);
-            daemon.subjects().remove(&operation.subject());
+            drop(subject);
             let _gone = sender.send(result);
         });
         if let Err(error) = started {
-            self.subjects().remove(&subject);
-            return Err(Refusal::new(
-                Code::Busy,
-                format!("no thread for it: {error}"),
-            ));
+            let text = format!("no thread for it: {error}");
+            return Err(Refusal::new(Code::Busy, text));
         }
         receiver
             .recv_timeout(self.limits.operation)
@@ -258,13 +315,10 @@ impl Daemon {
                     let text = format!("it has not ended within {seconds} s, and goes on");
                     Err(Refusal::new(Code::TimedOut, text))
                 }
-                RecvTimeoutError::Disconnected => {
-                    self.subjects().remove(&subject);
-                    Err(Refusal::new(
-                        Code::Failed,
-                        "it broke off by a fault of felhom-hostd",
-                    ))
-                }
+                RecvTimeoutError::Disconnected => Err(Refusal::new(
+                    Code::Failed,
+                    "it broke off by a fault of felhom-hostd",
+                )),
             })
     }
 
@@ -308,11 +362,12 @@ impl Read for Timed<'_> {
         let late = || io::Error::new(io::ErrorKind::TimedOut, "it did not come in time");
         let left = self.watch.left_of(self.whole).ok_or_else(late)?;
         self.stream.set_read_timeout(Some(left))?;
-        (&*self.stream)
-            .read(buffer)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => late(),
-                _ => error,
-            })
+        (&*self.stream).read(buffer).map_err(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                late()
+            } else {
+                error
+            }
+        })
     }
 }

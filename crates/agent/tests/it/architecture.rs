@@ -1,5 +1,7 @@
 //! Who may depend on whom, and the shape of the house: read from the manifests and the tree, so that it stays true.
 
+mod fences;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
