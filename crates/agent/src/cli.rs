@@ -9,6 +9,7 @@ mod enroll;
 mod findings;
 mod golden;
 mod guests;
+mod host;
 mod jobs;
 mod pbs;
 mod provision;
@@ -18,6 +19,7 @@ mod selftest;
 mod snapshot;
 mod status;
 mod storage;
+mod targets;
 mod task;
 mod terminal;
 mod text;
@@ -102,6 +104,9 @@ enum Command {
     /// Storages: which stands under a name, whether it is there, and how full it is.
     #[command(subcommand)]
     Storage(storage::StorageCommand),
+    /// What root sees of the box for us: disks, sensors, and the root helper's configuration.
+    #[command(subcommand)]
+    Host(host::HostCommand),
     /// Tasks of the node.
     #[command(subcommand)]
     Task(TaskCommand),
@@ -121,6 +126,34 @@ enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+impl Command {
+    /// Whether a prepared pin may be taken before it: not where a person decides about trust, only looks, or nobody is asked.
+    fn may_take_a_pin(&self) -> bool {
+        match self {
+            Self::Trust(TrustCommand::Rotate { dry_run }) => !dry_run,
+            Self::Trust(TrustCommand::Show | TrustCommand::Repin { .. })
+            | Self::Enroll(_)
+            | Self::Findings(_)
+            | Self::Config(_)
+            | Self::Host(_) => false,
+            Self::Status
+            | Self::Guests
+            | Self::Backup(_)
+            | Self::Restore(_)
+            | Self::RestoreTest(_)
+            | Self::Volumes(_)
+            | Self::Pbs(_)
+            | Self::Snapshot(_)
+            | Self::Storage(_)
+            | Self::Task(_)
+            | Self::Doctor(_)
+            | Self::Golden(_)
+            | Self::Provision(_)
+            | Self::Selftest(_) => true,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -276,6 +309,13 @@ enum TaskCommand {
 enum TrustCommand {
     /// Show what is trusted, and what the server shows.
     Show,
+    /// Prepare the pin of the certificate that the node shows next, and say how that stands. It is
+    /// taken by itself when the node shows exactly that.
+    Rotate {
+        /// Only say what would be done.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Trust another certificate, after looking at it.
     Repin {
         /// The fingerprint that you have checked, as `trust show` prints it.
@@ -377,10 +417,12 @@ impl Cli {
 }
 
 async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
-    let context = Context {
+    let mut context = Context {
         path: cli.config,
         printer,
+        followed: None,
     };
+    context.followed = trust::follow(&context, cli.command.may_take_a_pin()).await;
     match cli.command {
         Command::Status => status::run(&context).await,
         Command::Guests => guests::run(&context).await,
@@ -412,6 +454,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Pbs(command) => Box::pin(pbs::run(&context, command)).await,
         Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Storage(command) => storage::run(&context, command).await,
+        Command::Host(command) => host::run(&context, command).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
@@ -420,6 +463,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Trust(TrustCommand::Repin { accept, dry_run }) => {
             trust::repin(&context, accept.as_deref(), dry_run).await
         }
+        Command::Trust(TrustCommand::Rotate { dry_run }) => trust::rotate(&context, dry_run).await,
         Command::Selftest(args) => selftest::run(&context, args.exercise).await,
         Command::Config(ConfigCommand::Check) => config::check(&context),
         Command::Config(ConfigCommand::Show) => config::show(&context),

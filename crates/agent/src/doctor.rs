@@ -1,5 +1,6 @@
 //! What the box looks like to each principal, gathered for the engine's judgement of rights and health. Only reads.
 
+pub mod fence;
 mod health;
 pub(crate) mod pbs;
 pub mod probe;

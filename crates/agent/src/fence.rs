@@ -53,8 +53,9 @@ impl Fence {
         let asked = tokio::task::spawn_blocking(move || connection.ask(&operation));
         match asked.await {
             Ok(Ok(answer)) => Ok(answer?),
-            Ok(Err(error @ ConnectError::Absent(..))) => Err(FenceError::Absent(error.to_string())),
-            Ok(Err(error @ ConnectError::Unsent(_))) => Err(FenceError::Absent(error.to_string())),
+            Ok(Err(error @ (ConnectError::Absent(..) | ConnectError::Unsent(_)))) => {
+                Err(FenceError::Absent(error.to_string()))
+            }
             Ok(Err(error @ ConnectError::Lost(_))) => Err(FenceError::Lost(error.to_string())),
             Err(error) => Err(FenceError::Lost(error.to_string())),
         }

@@ -3,18 +3,22 @@
 mod golden;
 mod guards;
 mod kits;
+mod pins;
 mod records;
 mod retention;
 mod storages;
 mod suppressions;
+mod targets;
 mod verifications;
 mod volumes;
 
 pub use golden::GoldenContainer;
 pub use kits::{KeptKit, Stored};
+pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use storages::KnownStorage;
 pub use suppressions::Suppression;
+pub use targets::KnownTarget;
 pub use verifications::VerifyRow;
 pub use volumes::KeptReport;
 

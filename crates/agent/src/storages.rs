@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use felhom_engine::storages::{
     Answer, Attachment, Backing, Sample, Samples, StorageLook, ThinMetadata, attachment,
-    durable_id, storage_findings,
+    durable_id, mount_unchecked, storage_findings,
 };
 use felhom_engine::{Finding, Timestamp};
 use felhom_ids::{NodeName, StorageId};
@@ -16,6 +16,7 @@ use felhom_proxmox::{Error, Pve};
 
 use crate::journal::{Journal, JournalError, KnownStorage};
 use crate::observe::storages::{self as seen, Storages};
+use crate::targets::{Target, Targets};
 
 /// No more samples are kept than one in this time.
 const BETWEEN_SAMPLES: Duration = Duration::from_hours(1);
@@ -35,6 +36,8 @@ pub struct Observed {
     pub pool: Option<ThinPool>,
     /// What is remembered.
     pub known: Option<KnownStorage>,
+    /// The target on a removable disk that it lies on.
+    pub target: Option<Target>,
 }
 
 /// Looks at the storages that are defined, and for those that were.
@@ -119,6 +122,7 @@ fn defined(
         status,
         pool,
         known,
+        target: None,
     }
 }
 
@@ -146,6 +150,7 @@ fn undefined(id: StorageId, known: KnownStorage, sees: bool) -> Observed {
         status: None,
         pool: None,
         known: Some(known),
+        target: None,
     }
 }
 
@@ -156,6 +161,20 @@ fn sample(status: &StorageStatus, at: Timestamp) -> Option<Sample> {
 }
 
 impl Observed {
+    /// Finds the target that it lies on. What root says of that is told as such, so the storage itself is not missed.
+    pub fn lies_on(&mut self, targets: &Targets) {
+        let path = self
+            .config
+            .as_ref()
+            .and_then(|config| config.path.as_deref());
+        self.target = path.and_then(|path| targets.of_path(path)).cloned();
+        let told = self
+            .target
+            .as_ref()
+            .is_some_and(|target| target.look.standing != Attachment::Unknown);
+        self.look.may_be_away |= told;
+    }
+
     /// Its state, against what is remembered.
     pub fn state(&self) -> Attachment {
         let look = &self.look;
@@ -184,7 +203,19 @@ impl Observed {
 
     /// What a person should know of it.
     pub fn findings(&self) -> Vec<Finding> {
-        storage_findings(&self.look)
+        let mut found = storage_findings(&self.look);
+        let unchecked = self
+            .config
+            .as_ref()
+            .filter(|config| config.kind == "dir" && !config.disable && !config.must_be_mounted());
+        found.extend(unchecked.and_then(|config| {
+            mount_unchecked(
+                &self.look.id,
+                config.path.as_deref()?,
+                self.target.is_some(),
+            )
+        }));
+        found
     }
 
     /// What is to be remembered of it now; `None` where nothing new was learned.

@@ -269,5 +269,21 @@ pub mod codes {
             "A storage is nearly full, or will be soon as it grows now.";
         THIN_METADATA_FILLS = "thin-metadata-fills", Critical,
             "The metadata of a thin pool is nearly full; when it is, every volume in the pool stops.";
+        TARGET_WRONG = "target-wrong", Critical,
+            "Another disk, or a copy of it, stands where a target's disk should be; nothing is written to it.";
+        TARGET_AWAY_TOO_LONG = "target-away-too-long", Warning,
+            "The disk of a target has been away for longer than is allowed.";
+        TARGET_UNKNOWN = "target-unknown", Warning,
+            "Nobody can say whether the disk of a target is there and the right one.";
+        TARGET_READ_ONLY = "target-read-only", Warning,
+            "The disk of a target is there and takes no data: it is read-only.";
+        TARGET_FULL = "target-full", Warning,
+            "The disk of a target is there and full.";
+        ROOT_HELPER_ABSENT = "root-helper-absent", Warning,
+            "Something that is set up needs the root helper, which is not there.";
+        ROOT_HELPER_UNUSABLE = "root-helper-unusable", Warning,
+            "The root helper is there, and does not do what is set up.";
+        CERTIFICATE_CHANGES = "certificate-changes", Warning,
+            "Another certificate than the pinned one is in place, and is shown from pveproxy's next start on.";
     }
 }

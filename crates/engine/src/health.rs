@@ -31,10 +31,6 @@ pub struct StorageSeen {
     pub fits: bool,
     /// Its own retention.
     pub retention: Retention,
-    /// The directory that it lies in.
-    pub path: Option<String>,
-    /// Whether PVE checks that the directory is a mount.
-    pub is_mountpoint: bool,
 }
 
 /// What stands under the name of the isolated bridge.
@@ -89,8 +85,6 @@ const DAY_S: i64 = 24 * 3600;
 
 /// A node whose clock differs by more is no longer explained by a slow answer.
 const CLOCK_TOLERANCE_S: i64 = 30;
-/// Where disks are mounted by hand and by the installer of file systems.
-const MOUNT_PARENTS: [&str; 3] = ["/mnt/", "/media/", "/run/media/"];
 
 /// What a person should know of it.
 pub fn health(seen: &Health) -> Vec<Finding> {
@@ -150,12 +144,22 @@ fn pin(left: i64) -> Option<Finding> {
     } else {
         format!("expires in {} days", left / DAY_S)
     };
+    let renewal = match left / DAY_S {
+        ..=3 => {
+            "it should have been replaced long ago: on the node, `systemctl status pve-daily-update` says why it was not"
+        }
+        4..=14 => "Proxmox replaces its own with its next daily update",
+        15..=30 => {
+            "one by ACME is replaced with the next daily update, Proxmox's own two weeks before the end"
+        }
+        _ => "Proxmox replaces its own two weeks before the end and one by ACME thirty days before",
+    };
     let detail = format!(
-        "it {when}; Proxmox replaces its own two weeks before the end and one by ACME thirty days before, and from then on it \
-         is not the pinned one: every job waits"
+        "it {when}; {renewal}; a replacement that was not prepared while the old one was shown makes every job wait"
     );
-    let hint = "after the renewal compare, on the node: openssl x509 -noout -fingerprint -sha256 -in \
-                /etc/pve/local/pve-ssl.pem; then: felhom-agent trust repin";
+    let hint = "felhom-agent trust rotate prepares what follows as soon as it stands in the node's file; after a renewal that \
+                nobody saw compare, on the node: openssl x509 -noout -fingerprint -sha256 -in /etc/pve/local/pve-ssl.pem; \
+                then: felhom-agent trust repin";
     Some(Finding::new(codes::CERTIFICATE_EXPIRES, "pinned certificate", detail).hint(hint))
 }
 
@@ -200,17 +204,6 @@ fn storage(storage: &StorageHealth) -> Vec<Finding> {
         let detail = "its own retention counts our archives and deletes old ones; the agent sets `protected` against that, as far as the storage's quota goes";
         let hint = format!("pvesm set {id} --prune-backups keep-all=1");
         found.push(Finding::new(codes::RETENTION_PRUNES, &subject, detail).hint(hint));
-    }
-    let by_hand = seen
-        .path
-        .as_deref()
-        .filter(|path| MOUNT_PARENTS.iter().any(|parent| path.starts_with(parent)));
-    if let Some(path) = by_hand.filter(|_| !seen.is_mountpoint) {
-        let detail = format!(
-            "`{path}` looks like a mount; when it is not mounted, Proxmox fills the root file system instead"
-        );
-        let hint = format!("pvesm set {id} --is_mountpoint yes");
-        found.push(Finding::new(codes::MOUNT_UNCHECKED, &subject, detail).hint(hint));
     }
     found
 }

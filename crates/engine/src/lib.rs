@@ -38,6 +38,7 @@ mod scratch;
 mod size;
 mod step;
 pub mod storages;
+pub mod targets;
 mod time;
 pub mod volumes;
 mod vzdump_log;

@@ -7,5 +7,5 @@ mod growth;
 
 pub use attachment::{Answer, Attachment, attachment};
 pub use durable::{Backing, durable_id};
-pub use findings::{StorageLook, storage_findings};
+pub use findings::{StorageLook, mount_unchecked, storage_findings};
 pub use growth::{Growth, Sample, Samples, ThinMetadata};

@@ -73,15 +73,9 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             sim.clock.shift(seconds.ok_or("`seconds` is missing")?);
             Ok(json!({ "shown": sim.clock.shown() }))
         }
-        "certificate-until" => {
-            let at = body.get("at").and_then(Value::as_i64);
-            sim.lock().node.certificate_until = Some(at.ok_or("`at` is missing")?);
-            Ok(json!({}))
+        "certificate-until" | "place-certificate" | "restart-proxy" | "renew-certificate" => {
+            certificate(sim, name, body)
         }
-        "renew-certificate" => sim
-            .renew_certificate()
-            .map(|fingerprint| json!({ "fingerprint": fingerprint }))
-            .map_err(|error| error.to_string()),
         "power-cut" => {
             let cutting = Arc::clone(sim);
             let down = span(body, "down").unwrap_or_default();
@@ -124,6 +118,24 @@ fn trouble(sim: &Sim, name: &str, body: &Value) -> Result<Value, String> {
             let held = sim.faults.held_answers();
             sim.faults.release();
             Ok(json!({ "released": held }))
+        }
+    }
+}
+
+/// Commands about what the node shows who connects.
+fn certificate(sim: &Sim, name: &str, body: &Value) -> Result<Value, String> {
+    let told = |made: std::io::Result<String>| {
+        made.map(|fingerprint| json!({ "fingerprint": fingerprint }))
+            .map_err(|error| error.to_string())
+    };
+    match name {
+        "place-certificate" => told(sim.place_certificate()),
+        "restart-proxy" => told(Ok(sim.restart_proxy())),
+        "renew-certificate" => told(sim.renew_certificate()),
+        _ => {
+            let at = body.get("at").and_then(Value::as_i64);
+            sim.lock().node.certificate_until = Some(at.ok_or("`at` is missing")?);
+            Ok(json!({}))
         }
     }
 }

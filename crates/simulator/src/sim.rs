@@ -31,6 +31,8 @@ pub(crate) struct Sim {
     pub(crate) state_dir: PathBuf,
     /// What clients see of the node.
     identity: Mutex<Identity>,
+    /// The certificate that stands in the file and is not shown yet.
+    placed: Mutex<Option<Identity>>,
     /// Cancelled when every connection is closed; a new one is made for those to come.
     lines: Mutex<CancellationToken>,
     /// Whether the world has changed since it was last written.
@@ -78,6 +80,7 @@ impl Sim {
             host: hostd::Runtime::default(),
             state_dir,
             identity: Mutex::new(identity),
+            placed: Mutex::new(None),
             lines: Mutex::new(CancellationToken::new()),
             dirty: AtomicBool::new(true),
             power: Mutex::new(CancellationToken::new()),
@@ -115,18 +118,45 @@ impl Sim {
         identity.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The node gets another certificate of its own, and `pveproxy` is restarted: every connection ends.
-    pub(crate) fn renew_certificate(&self) -> io::Result<String> {
+    /// What stands in the node's certificate file: what is shown from the next start of `pveproxy` on.
+    pub(crate) fn placed_fingerprint(&self) -> String {
+        let placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+        match placed.as_ref() {
+            Some(placed) => placed.fingerprint.clone(),
+            None => self.identity().fingerprint,
+        }
+    }
+
+    /// The node gets another certificate of its own, and `pveproxy` goes on to show the old one.
+    pub(crate) fn place_certificate(&self) -> io::Result<String> {
         let name = self.lock().node.name.clone();
         let identity = tls::renewed(&self.state_dir, &name)?;
         let fingerprint = identity.fingerprint.clone();
-        *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        *self.placed.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+        Ok(fingerprint)
+    }
+
+    /// The node gets another certificate of its own, and `pveproxy` is restarted.
+    pub(crate) fn renew_certificate(&self) -> io::Result<String> {
+        self.place_certificate()?;
+        Ok(self.restart_proxy())
+    }
+
+    /// `pveproxy` is restarted and shows what stands in the file: every connection ends.
+    pub(crate) fn restart_proxy(&self) -> String {
+        let placed = {
+            let mut placed = self.placed.lock().unwrap_or_else(PoisonError::into_inner);
+            placed.take()
+        };
+        if let Some(identity) = placed {
+            *self.identity.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        }
         let old = {
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *lines, CancellationToken::new())
         };
         old.cancel();
-        Ok(fingerprint)
+        self.identity().fingerprint
     }
 
     /// Cancelled when `pveproxy` closes every connection.

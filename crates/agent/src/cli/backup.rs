@@ -6,6 +6,7 @@ mod prune;
 mod text;
 mod witnesses;
 
+use felhom_engine::storages::Attachment;
 use felhom_engine::{
     BackupJob, BackupPolicy, BackupReport, BackupRequest, BackupVerdict, FormerBackup,
     InstallationId, Job, JobId, JobKind, KnownVolumes, Mark, Principal, PruneReport,
@@ -16,6 +17,7 @@ use serde_json::json;
 
 use super::context::{Context, engine_failure, journal_failure, parse, require_guest};
 use super::findings::{self, Suppressed};
+use super::targets::{Door, Use, Vanished, vanished};
 use super::text::plan_text;
 use super::{BackupRunArgs, arrears, jobs};
 use crate::config::Config;
@@ -35,24 +37,22 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let config = performer.config();
     let policy = policy(args, &config.backup)?;
     require_guest(performer.remotes().of(Principal::Agent), vmid).await?;
-    let id = jobs::new_job_id()?;
     if args.dry_run {
-        let journal = context.read_journal(config).await?;
-        let (installation, known) = match &journal {
-            Some(journal) => (
-                journal.installation().clone(),
-                known(journal, config, vmid).await?,
-            ),
-            None => (jobs::no_installation(), Known::default()),
-        };
-        let job = make(vmid, policy, id, installation, known);
-        let job = jobs::rehearse(context, &performer, job).await?;
-        return rehearsed(context, &job);
+        return rehearse(context, &performer, vmid, policy).await;
     }
     let mut journal = context
         .open_journal(config, &format!("backup of guest {vmid}"))
         .await?;
     arrears::settle(context, &journal, &performer).await?;
+    let storage = policy.storage.clone();
+    let door = Door {
+        context,
+        performer: &performer,
+        journal: Some(&journal),
+        dry_run: false,
+    };
+    door.admit(&storage, Use::Backup).await?;
+    let id = jobs::new_job_id()?;
     journal.say(&format!("backup of guest {vmid}, job {id}"));
     let known = known(&journal, config, vmid).await?;
     let job = make(vmid, policy, id, journal.installation().clone(), known);
@@ -63,25 +63,43 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
     let Some(report) = backup.report() else {
         return Ok(Exit::Unexpected);
     };
-    // Nothing is pruned in a run that did not produce a good backup.
-    let pruned = match report.verdict {
-        BackupVerdict::Good => prune::after(context, &journal, &performer, report).await,
-        BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => None,
-    };
-    let (report, suppressed) = &heard(&journal, report).await?;
+    match report.verdict {
+        // Nothing is pruned in a run that did not produce a good backup.
+        BackupVerdict::Good => {
+            let pruned = prune::after(context, &journal, &performer, report).await;
+            tell(context, &journal, &job, report, pruned, None).await
+        }
+        BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => {
+            let gone = vanished(&performer, &journal, &storage).await;
+            tell(context, &journal, &job, report, None, gone).await
+        }
+    }
+}
+
+async fn tell(
+    context: &Context,
+    journal: &Journal,
+    job: &Job,
+    report: &BackupReport,
+    pruned: Option<PruneReport>,
+    gone: Option<Vanished>,
+) -> Result<Exit, Failure> {
+    let (report, suppressed) = &heard(journal, report).await?;
     let view = BackupView {
         pruned: pruned.as_ref(),
         suppressed,
-        ..BackupView::new(&job, report)
+        target: gone.as_ref().map(|gone| gone.standing),
+        ..BackupView::new(job, report)
     };
     context.printer.document("felhom.backup", &view, || {
         let mut lines = vec![text(report)];
         lines.extend(findings::suppressed_lines(suppressed));
         lines.extend(pruned.iter().flat_map(prune::lines));
+        lines.extend(gone.iter().map(|gone| gone.line.clone()));
         lines.join("\n")
     });
     let unpruned = pruned.is_some_and(|pruned| !pruned.findings.is_empty());
-    let exit = exit(report);
+    let exit = gone.as_ref().map_or_else(|| exit(report), |gone| gone.exit);
     Ok(if exit == Exit::Done && unpruned {
         Exit::Findings
     } else {
@@ -97,6 +115,13 @@ pub(super) async fn image(
     vmid: Vmid,
 ) -> Result<Job, Failure> {
     let config = performer.config();
+    let door = Door {
+        context,
+        performer,
+        journal: Some(journal),
+        dry_run: false,
+    };
+    door.admit(&config.backup.storage, Use::Backup).await?;
     let id = jobs::new_job_id()?;
     let known = known(journal, config, vmid).await?;
     let installation = journal.installation().clone();
@@ -105,6 +130,34 @@ pub(super) async fn image(
         job.kind = JobKind::Backup(Box::new(backup.protecting()));
     }
     jobs::perform(context, journal, performer, job).await
+}
+
+/// Only as far as reading goes.
+async fn rehearse(
+    context: &Context,
+    performer: &Performer,
+    vmid: Vmid,
+    policy: BackupPolicy,
+) -> Result<Exit, Failure> {
+    let config = performer.config();
+    let journal = context.read_journal(config).await?;
+    let door = Door {
+        context,
+        performer,
+        journal: journal.as_ref(),
+        dry_run: true,
+    };
+    door.admit(&policy.storage, Use::Backup).await?;
+    let (installation, known) = match &journal {
+        Some(journal) => (
+            journal.installation().clone(),
+            known(journal, config, vmid).await?,
+        ),
+        None => (jobs::no_installation(), Known::default()),
+    };
+    let job = make(vmid, policy, jobs::new_job_id()?, installation, known);
+    let job = jobs::rehearse(context, performer, job).await?;
+    rehearsed(context, &job)
 }
 
 /// The report with the findings that count, and those that somebody has accepted for a while.
@@ -213,6 +266,9 @@ pub(super) struct BackupView<'a> {
     /// What was removed after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pruned: Option<&'a PruneReport>,
+    /// How the target stands that it was to be written to, when that is why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Attachment>,
     /// What was found and does not count.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     suppressed: &'a [Suppressed],
@@ -227,6 +283,7 @@ impl<'a> BackupView<'a> {
             vmid: report.vmid.get(),
             verdict: report.verdict,
             pruned: None,
+            target: None,
             suppressed: &[],
             report,
         }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use felhom_engine::RemoteError as EngineError;
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{Fingerprint, Vmid, VolumeId};
 use felhom_proxmox::Pve;
 
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, TrustConfig};
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, JournalError};
 use crate::lock::LockError;
@@ -20,11 +20,19 @@ use crate::remote::{RemoteError, Remotes};
 pub(crate) struct Context {
     pub(crate) path: PathBuf,
     pub(crate) printer: Printer,
+    /// The pin that followed the configured one, where the configuration does not name it yet: the former, and its successor.
+    pub(crate) followed: Option<(Fingerprint, Fingerprint)>,
 }
 
 impl Context {
     pub(crate) fn config(&self) -> Result<Config, Failure> {
-        config::load(&self.path).map_err(|error| config_failure(&error))
+        let mut config = config::load(&self.path).map_err(|error| config_failure(&error))?;
+        if let Some((former, next)) = &self.followed
+            && config.trust == TrustConfig::Fingerprint(*former)
+        {
+            config.trust = TrustConfig::Fingerprint(*next);
+        }
+        Ok(config)
     }
 
     pub(crate) fn performer(&self) -> Result<Performer, Failure> {

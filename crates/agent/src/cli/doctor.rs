@@ -4,17 +4,18 @@ mod pbs;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use felhom_engine::Finding;
 use felhom_engine::codes;
 use felhom_engine::privileges::{Damage, Effect, Lack, Setting};
+use felhom_engine::{Finding, Principal};
 use felhom_ids::Vmid;
 use serde_json::{Value, json};
 
 use super::context::{Context, journal_failure, pve_failure};
-use super::storage;
+use super::storage::{self, target};
 use super::text::findings_text;
 use crate::clock;
-use crate::config::ConfigError;
+use crate::config::{Config, ConfigError, TrustConfig};
+use crate::doctor::fence::{self, Helper};
 use crate::doctor::pbs::{Look, Looked};
 use crate::doctor::probe::{self, Asked};
 use crate::doctor::reach::{self, Reach};
@@ -22,6 +23,10 @@ use crate::doctor::{Examined, examine};
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, Suppression};
 use crate::output::size;
+use crate::perform::Performer;
+use crate::pins::{self, Learned};
+use crate::remote::Remotes;
+use crate::targets::Targets;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArgs {
@@ -39,6 +44,10 @@ pub(super) struct DoctorArgs {
 struct More {
     /// The backup servers of the configuration.
     servers: Vec<Looked>,
+    /// The root helper.
+    helper: Option<Helper>,
+    /// Targets on removable disks.
+    targets: Targets,
     probed: Option<Vec<Asked>>,
     reaches: Option<Vec<Reach>>,
 }
@@ -55,41 +64,38 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         None => (BTreeSet::new(), Vec::new()),
     };
     let remotes = performer.remotes();
-    let storages = storage::look_and_note(&performer, journal.as_ref()).await?;
-    let mut examined = examine(config, remotes, journal.as_ref(), guests, &storages)
+    let seen = storage::look_and_note(&performer, journal.as_ref()).await?;
+    let mut examined = examine(config, remotes, journal.as_ref(), guests, &seen.all)
         .await
         .map_err(|error| pve_failure(&error))?;
     let look = Look::begin(config, remotes, journal.as_ref()).await;
     let servers = look.all().await.map_err(|error| journal_failure(&error))?;
-    let of_servers = servers.iter().flat_map(|one| one.findings.iter().cloned());
-    examined.findings.extend(of_servers);
+    let found = &mut examined.findings;
+    found.extend(servers.iter().flat_map(|one| one.findings.iter().cloned()));
+    found.extend(next_pin(&performer).await);
+    let helper = helper(config, &seen.targets, found).await;
+    let (helper, targets) = (Some(helper), seen.targets);
     let mut more = More {
         servers,
+        helper,
+        targets,
         ..More::default()
     };
-    if args.probe {
-        let asked = probe::ask(config, remotes, &examined.setting).await;
-        let asked = asked.map_err(|error| pve_failure(&error))?;
-        examined.findings.extend(probe::findings(&asked));
-        more.probed = Some(asked);
-    }
-    if args.blast_radius {
-        let reaches = reach::of_every_secret(config, remotes).await;
-        more.reaches = Some(reaches.map_err(|error| pve_failure(&error))?);
-    }
+    more.ask(args, config, remotes, &mut examined).await?;
     examined
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    let (quiet, loud): (Vec<&Finding>, Vec<&Finding>) = examined
-        .findings
-        .iter()
-        .partition(|finding| suppressions.iter().any(|one| one.covers(finding)));
+    let is_quiet = |finding: &&Finding| suppressions.iter().any(|one| one.covers(finding));
+    let (quiet, loud): (Vec<&Finding>, Vec<&Finding>) =
+        examined.findings.iter().partition(is_quiet);
     let mut data = data(&examined, &loud, &quiet, &suppressions);
     if let Value::Object(fields) = &mut data {
         fields.extend(more.fields());
     }
     context.printer.document("felhom.doctor", &data, || {
         let mut lines: Vec<String> = more.servers.iter().map(pbs::line).collect();
+        lines.extend(more.helper.iter().flat_map(Helper::lines));
+        lines.extend(more.targets.all.iter().map(target::line));
         lines.push(text(&examined, &loud, &quiet, &suppressions));
         lines.extend(more.lines());
         lines.join("\n")
@@ -99,6 +105,34 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     } else {
         Exit::Findings
     })
+}
+
+/// The root helper, and what is wrong with it and with the targets.
+async fn helper(config: &Config, targets: &Targets, findings: &mut Vec<Finding>) -> Helper {
+    let helper = fence::look(config).await;
+    let needed = (!targets.all.is_empty()).then_some("targets on removable disks");
+    findings.extend(helper.finding(config, needed));
+    findings.extend(targets.findings(config, clock::now()));
+    helper
+}
+
+/// Prepares the pin of the certificate that the node shows next, and tells of it.
+async fn next_pin(performer: &Performer) -> Option<Finding> {
+    let config = performer.config();
+    let TrustConfig::Fingerprint(pin) = &config.trust else {
+        return None;
+    };
+    let pve = performer.remotes().of(Principal::Agent);
+    let learned = pins::learn(&config.state_dir, pin, pve, true, clock::now()).await;
+    let Ok(Learned::Next(next)) = learned else {
+        return None;
+    };
+    let detail = format!(
+        "{next} stands in the node's file and is shown from pveproxy's next start on; it was read over the pinned connection, \
+         is prepared, and taken when the node shows exactly that"
+    );
+    let finding = Finding::new(codes::CERTIFICATE_CHANGES, "pinned certificate", detail);
+    Some(finding.hint("nothing has to be done; `felhom-agent trust rotate` says how it stands"))
 }
 
 fn is_unconfigured(context: &Context) -> bool {
@@ -278,6 +312,27 @@ fn optional(lacks: &[Lack]) -> Vec<String> {
 }
 
 impl More {
+    /// What is asked for beyond the usual.
+    async fn ask(
+        &mut self,
+        args: &DoctorArgs,
+        config: &Config,
+        remotes: &Remotes,
+        examined: &mut Examined,
+    ) -> Result<(), Failure> {
+        if args.probe {
+            let asked = probe::ask(config, remotes, &examined.setting).await;
+            let asked = asked.map_err(|error| pve_failure(&error))?;
+            examined.findings.extend(probe::findings(&asked));
+            self.probed = Some(asked);
+        }
+        if args.blast_radius {
+            let reaches = reach::of_every_secret(config, remotes).await;
+            self.reaches = Some(reaches.map_err(|error| pve_failure(&error))?);
+        }
+        Ok(())
+    }
+
     fn fields(&self) -> Vec<(String, Value)> {
         let mut fields = Vec::new();
         if let Some(all) = &self.probed {
@@ -285,6 +340,12 @@ impl More {
         }
         if let Some(all) = &self.reaches {
             fields.push(("blast_radius".to_owned(), json!(all)));
+        }
+        if let Some(helper) = &self.helper {
+            fields.push(("root_helper".to_owned(), json!(helper)));
+        }
+        if !self.targets.all.is_empty() {
+            fields.push(("targets".to_owned(), target::views(&self.targets)));
         }
         if !self.servers.is_empty() {
             let views: Vec<Value> = self.servers.iter().map(pbs::view).collect();

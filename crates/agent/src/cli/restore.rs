@@ -12,6 +12,7 @@ use felhom_proxmox::Pve;
 
 use super::context::{Context, engine_failure, journal_failure, parse, parse_backup, pve_failure};
 use super::restore_test::require_archive;
+use super::targets::{Door, Use};
 use super::{RestoreChoices, RestorePlanArgs, RestoreRunArgs, arrears, jobs};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -36,6 +37,7 @@ pub(super) async fn plan(context: &Context, args: &RestorePlanArgs) -> Result<Ex
     let volid = parse_backup(&args.volid)?;
     let performer = context.performer()?;
     require_voice(&performer)?;
+    admitted(context, &performer, &volid, true).await?;
     require_archive(&performer, &volid).await?;
     let agent = performer.remotes().of(Principal::Agent);
     let gone = observe::archived_vmid_is_free(agent, &volid)
@@ -81,6 +83,7 @@ pub(super) async fn carry_out(
     dry_run: bool,
 ) -> Result<Exit, Failure> {
     require_voice(performer)?;
+    admitted(context, performer, &wish.volid, dry_run).await?;
     require_archive(performer, &wish.volid).await?;
     if dry_run {
         return rehearse(context, performer, wish).await;
@@ -102,6 +105,23 @@ pub(super) async fn carry_out(
         .printer
         .document("felhom.restore", &view, || view.text());
     Ok(exit(report))
+}
+
+/// An archive on a removable disk: it is mounted when it is there.
+async fn admitted(
+    context: &Context,
+    performer: &Performer,
+    volid: &VolumeId,
+    dry_run: bool,
+) -> Result<(), Failure> {
+    let read = context.read_journal(performer.config()).await?;
+    let door = Door {
+        context,
+        performer,
+        journal: read.as_ref(),
+        dry_run,
+    };
+    door.admit(volid.storage(), Use::Read).await
 }
 
 /// The token that is given for the occasion must be there now.

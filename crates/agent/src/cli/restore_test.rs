@@ -4,17 +4,19 @@ mod choose;
 mod reap;
 
 use felhom_engine::{Job, JobKind, RestoreTestJob, RestoreTestReport, RestoreTestRequest, Verdict};
-use felhom_ids::{Vmid, VolumeId};
+use felhom_ids::{StorageId, Vmid, VolumeId};
 use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, parse};
+use super::targets::{Door, Use};
 use super::text::{findings_text, plan_text};
 use super::{RestoreTestRunArgs, arrears, jobs};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::output::{seconds, table};
+use crate::perform::Performer;
 
 pub(super) use choose::require_archive;
 pub(super) use reap::reap;
@@ -22,30 +24,8 @@ pub(super) use reap::reap;
 pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<Exit, Failure> {
     let performer = context.performer()?;
     let config = performer.config();
-    let read = context.read_journal(config).await?;
-    let chosen = choose::subject(args.subject.as_deref(), &performer, read.as_ref()).await?;
-    drop(read);
-    let Some(volid) = chosen else {
-        if args.allow_empty {
-            context
-                .printer
-                .document("felhom.restore-test", &json!({ "nothing": true }), || {
-                    "nothing to test".into()
-                });
-            return Ok(Exit::Done);
-        }
-        let of = match &args.subject {
-            Some(vmid) => format!(" of guest {vmid}"),
-            None => String::new(),
-        };
-        return Err(Failure::new(
-            Exit::NoSuchThing,
-            "nothing",
-            format!("there is no backup{of} that could be tested, or none that the token may see"),
-        )
-        .hint(
-            "make one with `felhom-agent backup run VMID`; `--allow-empty` makes this no error",
-        ));
+    let Some(volid) = chosen(context, &performer, args).await? else {
+        return nothing(context, args);
     };
     if args.dry_run {
         let journal = context.read_journal(config).await?;
@@ -79,12 +59,63 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
     Ok(exit(report))
 }
 
+/// The archive that is tested, within reach.
+async fn chosen(
+    context: &Context,
+    performer: &Performer,
+    args: &RestoreTestRunArgs,
+) -> Result<Option<VolumeId>, Failure> {
+    let read = context.read_journal(performer.config()).await?;
+    let door = Door {
+        context,
+        performer,
+        journal: read.as_ref(),
+        dry_run: args.dry_run,
+    };
+    let subject = args.subject.as_deref();
+    if let Some(storage) = named_storage(subject) {
+        door.admit(&storage, Use::Change).await?;
+        return choose::subject(subject, performer, read.as_ref()).await;
+    }
+    door.mount_present().await?;
+    let chosen = choose::subject(subject, performer, read.as_ref()).await?;
+    if let Some(volid) = &chosen {
+        door.admit(volid.storage(), Use::Change).await?;
+    }
+    Ok(chosen)
+}
+
+fn nothing(context: &Context, args: &RestoreTestRunArgs) -> Result<Exit, Failure> {
+    if args.allow_empty {
+        context
+            .printer
+            .document("felhom.restore-test", &json!({ "nothing": true }), || {
+                "nothing to test".into()
+            });
+        return Ok(Exit::Done);
+    }
+    let of = match &args.subject {
+        Some(vmid) => format!(" of guest {vmid}"),
+        None => String::new(),
+    };
+    let message =
+        format!("there is no backup{of} that could be tested, or none that the token may see");
+    Err(Failure::new(Exit::NoSuchThing, "nothing", message)
+        .hint("make one with `felhom-agent backup run VMID`; `--allow-empty` makes this no error"))
+}
+
+/// The storage of an archive that is named.
+fn named_storage(subject: Option<&str>) -> Option<StorageId> {
+    let volid: VolumeId = subject?.parse().ok()?;
+    Some(volid.storage().clone())
+}
+
 /// A file takes whole blocks, however small it is.
 const BLOCK: u64 = 4096;
 
 async fn make(
     volid: &VolumeId,
-    performer: &crate::perform::Performer,
+    performer: &Performer,
     journal: Option<&Journal>,
 ) -> Result<Job, Failure> {
     let id = jobs::new_job_id()?;

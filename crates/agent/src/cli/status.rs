@@ -26,6 +26,7 @@ use crate::journal::Journal;
 use crate::observe;
 use crate::output::{size, table};
 use crate::storages::Observed;
+use crate::targets::Targets;
 use crate::volumes::{Known, inventory, known};
 
 /// One guest's line.
@@ -46,6 +47,7 @@ struct Page {
     version: String,
     status: NodeStatus,
     storages: Vec<Observed>,
+    targets: Targets,
     servers: Vec<pbs::ServerLine>,
     guests: Vec<GuestLine>,
     guards: Vec<(OpenGuard, GuardStanding)>,
@@ -76,8 +78,8 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
         .all()
         .await
         .map_err(|error| journal_failure(&error))?;
-    let storages = storage::look_and_note(&performer, journal.as_ref()).await?;
-    let backups = storage::archives(&performer, &storages).await?;
+    let seen = storage::look_and_note(&performer, journal.as_ref()).await?;
+    let backups = storage::archives(&performer, &seen.all).await?;
     let look = Look {
         pve,
         config,
@@ -103,7 +105,7 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
     };
     let mut found = found(journal.as_ref(), &guards).await?;
     found.extend(servers.iter().flat_map(|one| one.findings.iter().cloned()));
-    found.extend(storages.iter().flat_map(Observed::findings));
+    found.extend(seen.findings(config));
     let heard = findings::heard(journal.as_ref(), found).await?;
     Ok(Page {
         node: config.node.clone(),
@@ -116,7 +118,8 @@ async fn gather(context: &Context) -> Result<Page, Failure> {
             .node_status()
             .await
             .map_err(|error| pve_failure(&error))?,
-        storages,
+        storages: seen.all,
+        targets: seen.targets,
         servers: pbs::lines(config, journal.as_ref(), &servers).await?,
         guests,
         guards,
@@ -156,6 +159,7 @@ impl Page {
             "root": { "total": self.status.rootfs.total, "avail": self.status.rootfs.avail },
             "guests": self.guests.iter().map(guest_json).collect::<Vec<_>>(),
             "storages": self.storages.iter().map(storage::brief).collect::<Vec<_>>(),
+            "targets": storage::target::views(&self.targets),
             "backup_servers": self.servers.iter().map(pbs::ServerLine::view).collect::<Vec<_>>(),
             "guards": snapshot::view(&self.guards),
             "findings": self.findings,
@@ -182,6 +186,7 @@ impl Page {
             page.extend([guards, String::new()]);
         }
         page.extend(self.storages.iter().map(storage::line));
+        page.extend(storage::target::brief(&self.targets));
         page.extend(self.servers.iter().map(pbs::ServerLine::text));
         page.extend(findings_text(&self.findings));
         page.extend(findings::suppressed_lines(&self.suppressed));

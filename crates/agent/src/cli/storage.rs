@@ -1,6 +1,7 @@
 //! `storage`: which storages there are, and which of them is meant.
 
 mod shown;
+pub(super) mod target;
 
 use clap::{Args, Subcommand};
 use felhom_engine::storages::{Answer, Attachment, Samples};
@@ -19,6 +20,7 @@ use crate::observe;
 use crate::output::table;
 use crate::perform::Performer;
 use crate::storages::{self, Observed};
+use crate::targets::{self, Targets};
 
 pub(super) use shown::{brief, line};
 
@@ -26,26 +28,61 @@ pub(super) use shown::{brief, line};
 pub(super) enum StorageCommand {
     /// The storages of the node: which each is, whether it is there, how full, and for how long it lasts.
     List,
-    /// Take the storage that stands under this name now for the one that is meant.
-    Adopt(StorageArgs),
-    /// Say that a storage is away on purpose, so that it is not missed until it comes back.
-    Eject(StorageArgs),
+    /// Take the storage that stands under this name now for the one that is meant; or take a removable
+    /// disk, by its UUID, for a target.
+    Adopt(AdoptArgs),
+    /// Say that a storage is away on purpose, so that it is not missed until it comes back; unmount a
+    /// target on a removable disk, so that it can be unplugged.
+    Eject(EjectArgs),
 }
 
 #[derive(Debug, Args)]
-pub(super) struct StorageArgs {
-    /// The storage, as `storage list` shows it.
+pub(super) struct AdoptArgs {
+    /// The storage, as `storage list` shows it; or `UUID=…` of a removable disk, as `host devices` does.
     storage: String,
+    /// The name of the target that the disk becomes.
+    #[arg(long)]
+    name: Option<String>,
     /// Only say what would be done.
     #[arg(long)]
     dry_run: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct EjectArgs {
+    /// The storage or target, as `storage list` shows it.
+    storage: String,
+    /// Of a target: also remove its mount point and its unit, and forget it. What is on the disk stays.
+    #[arg(long)]
+    forget: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// The storages, and the targets that some of them lie on.
+pub(super) struct Seen {
+    pub(super) all: Vec<Observed>,
+    pub(super) targets: Targets,
+}
+
 pub(super) async fn run(context: &Context, command: StorageCommand) -> Result<Exit, Failure> {
     match command {
         StorageCommand::List => list(context).await,
-        StorageCommand::Adopt(args) => adopt(context, &args).await,
+        StorageCommand::Adopt(args) => match args.storage.strip_prefix("UUID=") {
+            Some(uuid) => target::adopt(context, uuid, &args).await,
+            None => adopt(context, &args).await,
+        },
         StorageCommand::Eject(args) => eject(context, &args).await,
+    }
+}
+
+impl Seen {
+    /// What a person should know of them.
+    pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
+        let mut found: Vec<Finding> = self.all.iter().flat_map(Observed::findings).collect();
+        found.extend(self.targets.findings(config, clock::now()));
+        found
     }
 }
 
@@ -53,30 +90,38 @@ pub(super) async fn run(context: &Context, command: StorageCommand) -> Result<Ex
 pub(super) async fn look(
     performer: &Performer,
     journal: Option<&Journal>,
-) -> Result<Vec<Observed>, Failure> {
+) -> Result<Seen, Failure> {
     let config = performer.config();
-    let known = match journal {
-        Some(journal) => journal
-            .storages()
-            .await
-            .map_err(|error| journal_failure(&error))?,
-        None => Vec::new(),
+    let failure = |error| journal_failure(&error);
+    let (known, targets) = match journal {
+        Some(journal) => (
+            journal.storages().await.map_err(failure)?,
+            journal.targets().await.map_err(failure)?,
+        ),
+        None => (Vec::new(), Vec::new()),
     };
+    let targets = targets::look(config, targets).await;
     let pve = performer.remotes().of(Principal::Agent);
     let patience = config.request_timeout;
-    storages::observe(pve, &config.node, patience, known, clock::now())
+    let mut all = storages::observe(pve, &config.node, patience, known, clock::now())
         .await
-        .map_err(|error| pve_failure(&error))
+        .map_err(|error| pve_failure(&error))?;
+    for one in &mut all {
+        one.lies_on(&targets);
+    }
+    Ok(Seen { all, targets })
 }
 
 /// The same, and remembers what was learned.
 pub(super) async fn look_and_note(
     performer: &Performer,
     journal: Option<&Journal>,
-) -> Result<Vec<Observed>, Failure> {
-    let all = look(performer, journal).await?;
-    storages::note(&performer.config().state_dir, &all, clock::now()).await;
-    Ok(all)
+) -> Result<Seen, Failure> {
+    let seen = look(performer, journal).await?;
+    let (directory, now) = (&performer.config().state_dir, clock::now());
+    storages::note(directory, &seen.all, now).await;
+    targets::note(directory, &seen.targets.all, now).await;
+    Ok(seen)
 }
 
 /// The backups of the node.
@@ -109,8 +154,9 @@ pub(super) async fn archives(
 async fn list(context: &Context) -> Result<Exit, Failure> {
     let performer = context.performer()?;
     let journal = context.read_journal(performer.config()).await?;
-    let all = look_and_note(&performer, journal.as_ref()).await?;
-    let found: Vec<Finding> = all.iter().flat_map(Observed::findings).collect();
+    let seen = look_and_note(&performer, journal.as_ref()).await?;
+    let (all, targets) = (&seen.all, &seen.targets);
+    let found = seen.findings(performer.config());
     let heard = findings::heard(journal.as_ref(), found).await?;
     let data: Vec<_> = all.iter().map(shown::data).collect();
     context
@@ -119,6 +165,10 @@ async fn list(context: &Context) -> Result<Exit, Failure> {
             let rows: Vec<_> = all.iter().map(shown::row).collect();
             let mut lines = vec![table(&shown::HEADER, &rows), String::new()];
             lines.extend(all.iter().flat_map(shown::lines));
+            lines.extend(targets.all.iter().map(target::line));
+            lines.extend(targets.absent.iter().map(|why| {
+                format!("how the targets stand is not known: {why}; doctor says what to install")
+            }));
             lines.extend(findings_text(&heard.loud));
             lines.extend(findings::suppressed_lines(&heard.quiet));
             lines.join("\n")
@@ -143,8 +193,8 @@ async fn decide(
     name: &str,
 ) -> Result<Decision, Failure> {
     let id: StorageId = parse("STORAGE", name)?;
-    let all = look(performer, journal).await?;
-    let observed = all.into_iter().find(|one| one.look.id == id);
+    let seen = look(performer, journal).await?;
+    let observed = seen.all.into_iter().find(|one| one.look.id == id);
     let known = observed.as_ref().and_then(|one| one.known.clone());
     Ok(Decision {
         id,
@@ -175,7 +225,7 @@ async fn journal(
     context.open_journal(config, purpose).await.map(Some)
 }
 
-async fn adopt(context: &Context, args: &StorageArgs) -> Result<Exit, Failure> {
+async fn adopt(context: &Context, args: &AdoptArgs) -> Result<Exit, Failure> {
     let performer = context.performer()?;
     let config = performer.config();
     parse::<StorageId>("STORAGE", &args.storage)?;
@@ -230,9 +280,20 @@ async fn adopt(context: &Context, args: &StorageArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn eject(context: &Context, args: &StorageArgs) -> Result<Exit, Failure> {
+async fn eject(context: &Context, args: &EjectArgs) -> Result<Exit, Failure> {
     let performer = context.performer()?;
     let config = performer.config();
+    let read = context.read_journal(config).await?;
+    if let Some(known) = target::named(read.as_ref(), &args.storage).await? {
+        drop(read);
+        return target::eject(context, &performer, known, args).await;
+    }
+    drop(read);
+    if args.forget {
+        let message = format!("`{}` is no target on a removable disk", args.storage);
+        return Err(Failure::new(Exit::NoSuchThing, "no-such-target", message)
+            .hint("`felhom-agent storage list` shows the targets"));
+    }
     parse::<StorageId>("STORAGE", &args.storage)?;
     let journal = journal(context, config, args.dry_run, "ejecting a storage").await?;
     let decision = decide(&performer, journal.as_ref(), &args.storage).await?;

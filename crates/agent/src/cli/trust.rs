@@ -1,4 +1,6 @@
-//! `trust show` and `trust repin`: the certificate, seen and trusted.
+//! `trust show`, `trust repin` and `trust rotate`: the certificate, seen and trusted.
+
+mod rotate;
 
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -9,9 +11,12 @@ use felhom_proxmox::fetch_leaf;
 use serde_json::json;
 
 use super::context::{Context, parse, pve_failure, remote_failure};
-use crate::config::{Config, TrustConfig};
+use crate::config::{self, Config, TrustConfig};
 use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
 use crate::remote;
+
+pub(super) use rotate::{follow, rotate};
 
 pub(super) async fn show(context: &Context) -> Result<Exit, Failure> {
     let config = context.config()?;
@@ -48,14 +53,7 @@ pub(super) async fn repin(
 ) -> Result<Exit, Failure> {
     let config = context.config()?;
     let TrustConfig::Fingerprint(pinned) = config.trust else {
-        return Err(Failure::new(
-            Exit::Refused,
-            "no-pin",
-            "the configuration does not pin a certificate",
-        )
-        .hint(
-            "write `fingerprint = \"…\"` into [pve], with the fingerprint that `trust show` prints",
-        ));
+        return Err(no_pin());
     };
     let seen = seen(&config).await?;
     if seen == pinned {
@@ -82,7 +80,18 @@ pub(super) async fn repin(
         ));
     }
     if !dry_run {
-        replace_pin(&config.path, &pinned, &seen)?;
+        let named = config::load(&config.path).map(|config| config.trust);
+        let named = match named {
+            Ok(TrustConfig::Fingerprint(named)) => named,
+            Ok(TrustConfig::CaFile(_) | TrustConfig::Insecure) | Err(_) => pinned,
+        };
+        replace_pin(&config.path, &named, &seen)?;
+        // What followed the former pin is over: a person has decided.
+        if let Ok(journal) = Journal::read(&config.state_dir).await
+            && let Err(error) = journal.pins_written().await
+        {
+            tracing::warn!(%error, "the journal still holds what followed the former pin");
+        }
     }
     let data = json!({ "pinned": seen, "before": pinned, "changed": !dry_run, "dry_run": dry_run });
     let verb = if dry_run { "would be" } else { "is" };
@@ -90,6 +99,15 @@ pub(super) async fn repin(
         format!("{seen} {verb} pinned in `{}`", config.path.display())
     });
     Ok(Exit::Done)
+}
+
+fn no_pin() -> Failure {
+    Failure::new(
+        Exit::Refused,
+        "no-pin",
+        "the configuration does not pin a certificate",
+    )
+    .hint("write `fingerprint = \"…\"` into [pve], with the fingerprint that `trust show` prints")
 }
 
 async fn seen(config: &Config) -> Result<Fingerprint, Failure> {
@@ -118,13 +136,12 @@ fn replace_pin(path: &Path, old: &Fingerprint, new: &Fingerprint) -> Result<(), 
         .caused_by(&error)
     };
     let text = std::fs::read_to_string(path).map_err(fail)?;
-    let line = text
+    let is_old = |part: &&str| part.parse::<Fingerprint>().is_ok_and(|named| named == *old);
+    let written_in = |line: &'_ str| line.split('"').find(is_old).map(str::to_owned);
+    let (line, written) = text
         .lines()
-        .find(|line| {
-            line.trim_start()
-                .trim_start_matches('"')
-                .starts_with("fingerprint")
-        })
+        .filter(|line| !line.trim_start().starts_with('#') && line.contains("fingerprint"))
+        .find_map(|line| Some((line, written_in(line)?)))
         .ok_or_else(|| {
             Failure::new(
                 Exit::Configuration,
@@ -132,11 +149,7 @@ fn replace_pin(path: &Path, old: &Fingerprint, new: &Fingerprint) -> Result<(), 
                 format!("no line of the file names {old}"),
             )
         })?;
-    let written = line
-        .split('"')
-        .find(|part| part.parse::<Fingerprint>().is_ok())
-        .unwrap_or_default();
-    let changed = text.replacen(line, &line.replace(written, &new.to_string()), 1);
+    let changed = text.replacen(line, &line.replace(&written, &new.to_string()), 1);
     let mode = std::fs::metadata(path).map_err(fail)?.permissions().mode();
     let beside = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new()
@@ -149,5 +162,9 @@ fn replace_pin(path: &Path, old: &Fingerprint, new: &Fingerprint) -> Result<(), 
     file.write_all(changed.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(fail)?;
-    std::fs::rename(&beside, path).map_err(fail)
+    std::fs::rename(&beside, path).map_err(fail)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(fail)
 }

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::pbs::PbsConfig;
 use super::peer::{self, PrincipalConfig, RawTrust, TrustConfig};
 use super::problems::Problems;
-use super::raw::{RawConfig, RawFloors};
+use super::raw::{RawConfig, RawFloors, RawHost, RawTargets};
 use super::span::Span;
 
 /// A directory whose archives the agent may read.
@@ -66,6 +66,8 @@ pub struct Config {
     pub pbs: BTreeMap<StorageId, PbsConfig>,
     /// Where the root helper listens, when there is one.
     pub host_socket: PathBuf,
+    /// For how many days the disk of a target may be away before somebody is told.
+    pub away_days: u16,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
 }
@@ -95,6 +97,8 @@ mod default {
     pub(super) const SETTLE: Duration = Duration::from_secs(25);
     /// pveproxy gives up on pvedaemon after 30 s; our own deadline is later, so that its answer is heard.
     pub(super) const REQUEST: Duration = Duration::from_secs(45);
+    /// Two disks that take turns every week, and a few days for who forgets.
+    pub(super) const AWAY_DAYS: u16 = 10;
     pub(super) const STABLE_FOR: Duration = Duration::from_secs(5);
     pub(super) const EVIDENCE_TIMEOUT: Duration = Duration::from_mins(2);
 }
@@ -164,13 +168,20 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         archives: archives?,
         volumes: volumes?,
         pbs: pbs?,
-        host_socket: base.join(
-            raw.host
-                .and_then(|host| host.socket)
-                .unwrap_or_else(|| PathBuf::from(felhom_host::SOCKET)),
-        ),
+        host_socket: base.join(host_socket(raw.host)),
+        away_days: away_days(raw.targets.as_ref()),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
     })
+}
+
+fn host_socket(raw: Option<RawHost>) -> PathBuf {
+    let named = raw.and_then(|host| host.socket);
+    named.unwrap_or_else(|| PathBuf::from(felhom_host::SOCKET))
+}
+
+fn away_days(raw: Option<&RawTargets>) -> u16 {
+    let said = raw.and_then(|targets| targets.away_days);
+    said.unwrap_or(default::AWAY_DAYS)
 }
 
 fn backup(raw: &RawConfig, problems: &mut Problems) -> Option<BackupPolicy> {

@@ -25,6 +25,7 @@ pub(super) struct RawConfig {
     #[serde(default)]
     pub(super) pbs: BTreeMap<String, RawPbs>,
     pub(super) host: Option<RawHost>,
+    pub(super) targets: Option<RawTargets>,
     pub(super) limits: Option<RawLimits>,
 }
 
@@ -32,6 +33,12 @@ pub(super) struct RawConfig {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawHost {
     pub(super) socket: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTargets {
+    pub(super) away_days: Option<u16>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -65,6 +65,7 @@ impl Config {
             "volumes": super::volumes::shown(&self.volumes),
             "pbs": super::pbs::shown(&self.pbs),
             "host": { "socket": self.host_socket },
+            "targets": { "away_days": self.away_days },
             "limits": {
                 "no_progress": span(backup.no_progress),
                 "settle": span(backup.settle),

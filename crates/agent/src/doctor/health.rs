@@ -112,8 +112,6 @@ fn seen(observed: &Observed, content: &str) -> Option<StorageSeen> {
         } else {
             Retention::Limited
         },
-        path: config.path.clone().filter(|_| config.kind == "dir"),
-        is_mountpoint: config.must_be_mounted(),
     })
 }
 

@@ -39,7 +39,9 @@ impl Journal {
     /// When it can neither be opened nor made.
     pub async fn to_note(directory: &Path) -> Result<Option<Self>> {
         match Self::read(directory).await {
-            Ok(journal) if journal.has_storages().await? => return Ok(Some(journal)),
+            Ok(journal) if journal.has_storages().await? && journal.has_table("pins").await? => {
+                return Ok(Some(journal));
+            }
             Ok(_) | Err(JournalError::Absent(_)) => {}
             Err(error) => return Err(error),
         }

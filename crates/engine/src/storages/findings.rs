@@ -36,6 +36,9 @@ const METADATA_PERCENT: u64 = 80;
 /// A storage that fills sooner is told, while there is time to order a disk.
 const SOON: Duration = Duration::from_hours(24 * 14);
 
+/// Where disks are mounted by hand and by the installer of file systems.
+const MOUNT_PARENTS: [&str; 3] = ["/mnt/", "/media/", "/run/media/"];
+
 /// What a person should know of it.
 pub fn storage_findings(look: &StorageLook) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -45,6 +48,22 @@ pub fn storage_findings(look: &StorageLook) -> Vec<Finding> {
     }
     found.extend(look.metadata.and_then(|metadata| thin(look, metadata)));
     found
+}
+
+/// What is wrong with the definition of a directory storage that does not have to be mounted: somebody mounts a disk where it
+/// lies, and without the disk the root file system takes what was meant for it.
+pub fn mount_unchecked(id: &StorageId, path: &str, on_target: bool) -> Option<Finding> {
+    let by_hand = MOUNT_PARENTS.iter().any(|parent| path.starts_with(parent));
+    let what = match (on_target, by_hand) {
+        (true, _) => "is the mount point of a target",
+        (false, true) => "looks like a mount",
+        (false, false) => return None,
+    };
+    let detail = format!(
+        "`{path}` {what}; when it is not mounted, Proxmox fills the root file system instead"
+    );
+    let hint = format!("pvesm set {id} --is_mountpoint yes");
+    Some(Finding::new(codes::MOUNT_UNCHECKED, format!("storage {id}"), detail).hint(hint))
 }
 
 fn subject(look: &StorageLook) -> String {

@@ -223,7 +223,7 @@ fn what_is_needed_is_no_excess_and_looking_never_is() {
     assert_eq!(codes, ["excess-dangerous", "excess-privileges"]);
 }
 
-fn storage_health(id: &str, content: &'static str, path: Option<&str>) -> StorageHealth {
+fn storage_health(id: &str, content: &'static str) -> StorageHealth {
     StorageHealth {
         id: id.parse().unwrap(),
         purpose: "backups",
@@ -232,8 +232,6 @@ fn storage_health(id: &str, content: &'static str, path: Option<&str>) -> Storag
             active: true,
             fits: true,
             retention: Retention::KeepAll,
-            path: path.map(str::to_owned),
-            is_mountpoint: false,
         }),
         silent: None,
         absence_told: false,
@@ -246,7 +244,7 @@ fn health_tells_what_it_sees() {
     let well = Health {
         nodes: 1,
         insecure: false,
-        storages: vec![storage("dump", "backup", Some("/var/lib/vz"))],
+        storages: vec![storage("dump", "backup")],
         bridge: ("vmbr9".parse().unwrap(), BridgeHealth::Isolated),
         pool: ("scratch".parse().unwrap(), Some(true)),
         foreign_scratch: vec![],
@@ -255,9 +253,9 @@ fn health_tells_what_it_sees() {
         pin_left_s: Some(100 * 24 * 3600),
     };
     assert_eq!(health(&well), []);
-    let mut pruned = storage("usb", "backup", Some("/mnt/usb"));
+    let mut pruned = storage("usb", "backup");
     pruned.seen.as_mut().unwrap().retention = Retention::Limited;
-    let mut gone = storage("thin", "rootdir", None);
+    let mut gone = storage("thin", "rootdir");
     gone.seen = None;
     let ill = Health {
         nodes: 2,
@@ -275,9 +273,9 @@ fn health_tells_what_it_sees() {
         pin_left_s: Some(20 * 24 * 3600),
     };
     // What the storages' own findings tell is not told twice; what does not answer is neither there nor gone.
-    let mut vanished = storage("nas", "backup", None);
+    let mut vanished = storage("nas", "backup");
     (vanished.seen, vanished.absence_told) = (None, true);
-    let mut dead = storage("nfs", "backup", None);
+    let mut dead = storage("nfs", "backup");
     dead.silent = Some("it did not answer within 15 s".into());
     let both = Health {
         storages: vec![vanished, dead],
@@ -292,7 +290,6 @@ fn health_tells_what_it_sees() {
         "cluster-unsupported",
         "insecure-tls",
         "retention-prunes",
-        "mount-unchecked",
         "storage-unusable",
         "bridge-not-isolated",
         "pool-missing",

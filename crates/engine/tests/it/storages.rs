@@ -374,3 +374,27 @@ fn vanished_swapped_and_full_storages_are_told_with_a_mend() {
         assert!(found[0].hint.as_ref().unwrap().contains(hint), "{found:?}");
     }
 }
+
+#[test]
+fn a_directory_that_is_a_mount_has_to_be_checked_for_one() {
+    let id = "usb".parse().unwrap();
+    for (path, on_target, told) in [
+        ("/mnt/usb", false, true),
+        ("/media/disk/backups", false, true),
+        ("/run/media/eva/disk", false, true),
+        ("/mnt", false, false),
+        ("/mntx/usb", false, false),
+        ("/var/lib/vz", false, false),
+        ("/srv/targets/usb1", true, true),
+    ] {
+        let found = mount_unchecked(&id, path, on_target);
+        assert_eq!(found.is_some(), told, "{path}");
+        if let Some(found) = found {
+            assert_eq!(found.code, "mount-unchecked");
+            assert_eq!(
+                found.hint.as_deref(),
+                Some("pvesm set usb --is_mountpoint yes")
+            );
+        }
+    }
+}

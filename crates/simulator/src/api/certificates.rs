@@ -16,7 +16,8 @@ pub(crate) const ROUTES: &[Route] = &[Route {
 /// Two years, as Proxmox makes its own (pve-cluster `Setup.pm`, `gen_pve_ssl_cert`).
 pub(crate) const VALID_FOR: i64 = 730 * 24 * 3600;
 
-/// The fields are those of pve-common `Certificate.pm`, `get_certificate_info`. The certificate authority is not simulated.
+/// The fields are those of pve-common `Certificate.pm`, `get_certificate_info`. The file is read each time, so it tells
+/// of a certificate that `pveproxy` shows from its next start on. The certificate authority is not simulated.
 fn info(call: &Call<'_>) -> Reply {
     let (name, until) = {
         let world = call.sim.lock();
@@ -26,7 +27,7 @@ fn info(call: &Call<'_>) -> Reply {
     };
     Ok(Answer::Data(json!([{
         "filename": "pve-ssl.pem",
-        "fingerprint": call.sim.identity().fingerprint,
+        "fingerprint": call.sim.placed_fingerprint(),
         "subject": format!("/OU=PVE Cluster Node/O=Proxmox Virtual Environment/CN={name}.localdomain"),
         "issuer": "/CN=Proxmox Virtual Environment/OU=simulated/O=PVE Cluster Manager CA",
         "notbefore": until - VALID_FOR,

@@ -259,7 +259,7 @@ fn cut_off(world: &World, scratch: &Scratch, vmid: u32, upid: &str) -> Result<Up
     }
     if !scratch.tokens.contains(&task.user) {
         return Err(unproven(&format!(
-            "the task is {}'s, whose are not released",
+            "the task is of {}, which is not in `scratch.tokens` of /etc/felhom/hostd.toml",
             task.user
         )));
     }

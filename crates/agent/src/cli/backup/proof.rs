@@ -11,6 +11,7 @@ use serde_json::json;
 use super::witnesses::{listed_line, untold_lines, witness_table};
 use crate::archive::ArchiveError;
 use crate::cli::context::{Context, archived_config, journal_failure, parse_backup};
+use crate::cli::targets::{Door, Use};
 use crate::cli::terminal::Terminal;
 use crate::exit::{Exit, Failure};
 use crate::journal::{BackupRow, Journal, KeptReport};
@@ -22,9 +23,17 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
     let volid = parse_backup(archive_id)?;
     let performer = context.performer()?;
     let pve = performer.remotes().of(Principal::Agent);
+    let journal = context.read_journal(performer.config()).await?;
+    let door = Door {
+        context,
+        performer: &performer,
+        journal: journal.as_ref(),
+        dry_run: false,
+    };
+    door.admit(volid.storage(), Use::Read).await?;
     let archived = archived_config(pve, &volid).await?;
     let config = performer.config();
-    let (record, told) = match context.read_journal(config).await? {
+    let (record, told) = match journal {
         Some(journal) => known(&journal, &volid).await?,
         None => (None, None),
     };

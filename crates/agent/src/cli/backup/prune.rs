@@ -10,6 +10,7 @@ use felhom_ids::{StorageId, Vmid};
 use serde_json::json;
 
 use crate::cli::context::{Context, journal_failure, parse};
+use crate::cli::targets::{Door, Use};
 use crate::cli::text::findings_text;
 use crate::cli::{arrears, jobs};
 use crate::config::Config;
@@ -47,10 +48,7 @@ pub(in crate::cli) async fn prune(
     jobs::single_node(&performer).await?;
     let journal = context.open_journal(config, "pruning of backups").await?;
     arrears::settle(context, &journal, &performer).await?;
-    let mut reports = Vec::new();
-    for target in targets(&journal, vmid).await? {
-        reports.extend(apply(context, &journal, &performer, &target).await?);
-    }
+    let (reports, passed_over) = apply_all(context, &journal, &performer, vmid).await?;
     context
         .printer
         .document("felhom.prune", &json!({ "guests": reports }), || {
@@ -61,7 +59,7 @@ pub(in crate::cli) async fn prune(
                 all.join("\n")
             }
         });
-    let exits = reports.iter().map(exit);
+    let exits = reports.iter().map(exit).chain(passed_over);
     Ok(exits.max_by_key(|exit| exit.code()).unwrap_or(Exit::Done))
 }
 
@@ -87,6 +85,39 @@ pub(super) async fn after(
             None
         }
     }
+}
+
+/// Prunes each, and says why some were passed over; fails when nothing but that came of it.
+async fn apply_all(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+    vmid: Option<Vmid>,
+) -> Result<(Vec<PruneReport>, Vec<Exit>), Failure> {
+    let door = Door {
+        context,
+        performer,
+        journal: Some(journal),
+        dry_run: false,
+    };
+    let (mut reports, mut passed_over) = (Vec::new(), Vec::new());
+    for target in targets(journal, vmid).await? {
+        match door.admit(&target.1, Use::Change).await {
+            Ok(()) => reports.extend(apply(context, journal, performer, &target).await?),
+            // A disk that is not here now keeps nobody from the others.
+            Err(failure) => passed_over.push(failure),
+        }
+    }
+    if reports.is_empty()
+        && let Some(failure) = passed_over.pop()
+    {
+        return Err(failure);
+    }
+    for failure in &passed_over {
+        context.printer.narrate(&failure.message);
+    }
+    let exits = passed_over.iter().map(|failure| failure.exit).collect();
+    Ok((reports, exits))
 }
 
 async fn apply(

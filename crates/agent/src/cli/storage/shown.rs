@@ -68,7 +68,8 @@ pub(super) fn data(observed: &Observed) -> Value {
         "durable_id": observed.durable_id(),
         "told_by": told_by(observed),
         "remembered": look.remembered,
-        "ejected": look.may_be_away,
+        "ejected": known.is_some_and(|known| known.ejected.is_some()),
+        "target": observed.target.as_ref().map(super::target::view),
         "first_seen_ms": known.map(|known| known.first_seen),
         "attached_ms": known.and_then(|known| known.attached),
         "content": config.map(|config| config.content.clone()).unwrap_or_default(),
@@ -105,6 +106,7 @@ pub(in crate::cli) fn line(observed: &Observed) -> String {
     let state = match (observed.state(), active(observed)) {
         (Attachment::Wrong, _) => "ANOTHER ONE than before",
         (_, Some(true)) => "active",
+        (_, Some(false)) if observed.target.is_some() => "not active, as its target",
         (_, Some(false)) if observed.look.may_be_away => "ejected",
         (_, Some(false)) => "INACTIVE",
         (_, None) => "UNKNOWN",
@@ -154,7 +156,8 @@ pub(super) fn row(observed: &Observed) -> Vec<String> {
 
 fn state(observed: &Observed) -> String {
     let state = observed.state();
-    if observed.look.may_be_away && state == Attachment::Detached {
+    let ejected = observed.look.may_be_away && observed.target.is_none();
+    if ejected && state == Attachment::Detached {
         return "ejected".to_owned();
     }
     state.to_string()

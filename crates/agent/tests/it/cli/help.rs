@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 58] = [
+const COMMANDS: [&str; 63] = [
     "",
     "backup",
     "backup list",
@@ -31,6 +31,10 @@ const COMMANDS: [&str; 58] = [
     "golden create",
     "golden list",
     "guests",
+    "host",
+    "host config",
+    "host devices",
+    "host sensors",
     "pbs",
     "pbs audit",
     "pbs kit",
@@ -64,6 +68,7 @@ const COMMANDS: [&str; 58] = [
     "task watch",
     "trust",
     "trust repin",
+    "trust rotate",
     "trust show",
     "volumes",
     "volumes import",

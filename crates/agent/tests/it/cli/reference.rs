@@ -37,7 +37,7 @@ const PBS: &str = "[pbs.offsite]\n\
                    secret_file = \"secret\"\n";
 
 /// The places of the file where keys may stand, each with the beginning of a file that ends in that place.
-const PLACES: [(&str, &str); 16] = [
+const PLACES: [(&str, &str); 17] = [
     ("", ""),
     ("pve.", "[pve]\n"),
     ("principals.NAME.", "[principals.agent]\n"),
@@ -56,6 +56,7 @@ const PLACES: [(&str, &str); 16] = [
     ),
     ("pbs.STORAGE.", "[pbs.offsite]\n"),
     ("host.", "[host]\n"),
+    ("targets.", "[targets]\n"),
     ("limits.", "[limits]\n"),
 ];
 
@@ -90,6 +91,7 @@ fn the_page_has_every_key_of_the_configuration_and_no_other() {
         "accepted_loss",
         "pbs",
         "host",
+        "targets",
         "limits",
     ];
     let mut all = BTreeSet::new();

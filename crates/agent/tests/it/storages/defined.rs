@@ -97,6 +97,9 @@ async fn a_disk_is_known_by_the_uuid_of_its_file_system() {
         (&json!("UUID=0f6c-1"), &json!("filesystem"))
     );
     assert_eq!(of(&data, "loose")["durable_id"], "path:/mnt/pve/usb");
+    assert_eq!(doctor(&bench).await, one("mount-unchecked", "loose"));
+    undefine(&bench, "loose").await;
+    bench.run(&["storage", "eject", "loose"]).await;
     mount("0f6c-2").await.unwrap();
     assert_eq!(state(&bench, "usb").await, (Exit::Findings, "wrong".into()));
     mount("0f6c-1").await.unwrap();
