@@ -1,6 +1,7 @@
 //! `felhom-sim demo`: the project's main job in one go, told with the agent's own commands and measured times.
 
 mod docker;
+mod host;
 mod offsite;
 mod trap;
 
@@ -128,6 +129,7 @@ impl Teller<'_> {
         self.main_job().await?;
         self.trap().await?;
         self.offsite().await?;
+        self.host().await?;
         self.trouble().await?;
         self.chapter("One page that tells the truth");
         self.agent(&["status"], Exit::Findings).await.map(drop)
@@ -259,6 +261,11 @@ impl Teller<'_> {
                     let told = self.without_paths(text.trim_end());
                     (self.say)(&told);
                     data = document;
+                }
+                Printed::Failure(code, message) if exit == expected => {
+                    let message = self.without_paths(&message);
+                    (self.say)(&format!("error: {message} [{code}]"));
+                    data = json!({ "code": code });
                 }
                 Printed::Failure(code, message) => {
                     bail!("`{}` failed: {message} [{code}]", told.join(" "))

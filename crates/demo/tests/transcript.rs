@@ -140,9 +140,9 @@ fn word(word: &str) -> String {
     if ["B", "KiB", "MiB", "GiB"].contains(&bare) {
         return word.replace(bare, "b");
     }
-    // Fingerprints and digests are random, and so is how many digits they have.
+    // Fingerprints, digests and the names of jobs are random, and so is how many digits they have.
     let is_hex = |c: char| c.is_ascii_hexdigit() || c == ':';
-    if bare.len() >= 23 && bare.chars().all(is_hex) {
+    if bare.len() >= 16 && bare.chars().all(is_hex) {
         return word.replace(bare, "x");
     }
     let mut out = String::new();

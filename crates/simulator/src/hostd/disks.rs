@@ -238,15 +238,17 @@ impl Removable {
             return Ok(());
         };
         let nonce = crate::storage::volumes::uuid();
-        fs::write(folder(state, id).join(CANARY), canary(&target.id, &nonce))?;
+        fs::write(folder(state, id).join(CANARY), canary(&target.id, &nonce).1)?;
         target.nonce = Some(nonce);
         Ok(())
     }
 }
 
-/// The canary's text.
-pub(crate) fn canary(target: &str, nonce: &str) -> String {
-    format!("target {target}\nnonce {nonce}\n")
+/// The canary's first line, which says whose it is, and the whole of it.
+pub(crate) fn canary(target: &str, nonce: &str) -> (String, String) {
+    let of = format!("target = \"{target}\"\n");
+    let whole = format!("{of}nonce = \"{nonce}\"\n");
+    (of, whole)
 }
 
 /// Removes a link or an empty directory.

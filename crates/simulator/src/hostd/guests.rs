@@ -10,7 +10,6 @@ use crate::access::Principal;
 use crate::guest::Lxc;
 use crate::guest::config::Config;
 use crate::sim::Sim;
-use crate::storage::access;
 use crate::tasks::Upid;
 use crate::workers::create::{self, Order};
 use crate::workers::{destroy, seconds};
@@ -18,15 +17,14 @@ use crate::world::World;
 
 /// Size of a golden container's root file system, in GiB.
 const ROOTFS: u32 = 8;
-/// What a restore, the making of a guest and its removal are called in task lists.
-const TASKS: [&str; 6] = [
-    "vzrestore",
-    "vzcreate",
-    "vzdestroy",
-    "qmrestore",
-    "qmcreate",
-    "qmdestroy",
-];
+/// The lock that a task leaves when it is cut off: a restore begins with one, a removal ends with another.
+fn left_by(task: &str) -> Option<&'static str> {
+    match task {
+        "vzrestore" | "qmrestore" => Some("create"),
+        "vzdestroy" | "qmdestroy" => Some("destroyed"),
+        _ => None,
+    }
+}
 
 /// What came of making a golden container.
 pub(super) struct Made {
@@ -73,21 +71,14 @@ fn existing(world: &World, vmid: u32) -> Result<Option<Made>, Refusal> {
     Err(refuse(Code::Exists, text))
 }
 
-fn check_template(world: &World, golden: &Golden, template: &str) -> Result<(), Refusal> {
+fn check_template(golden: &Golden, template: &str) -> Result<(), Refusal> {
     let storage = template.split(':').next().unwrap_or_default();
-    if !golden.templates.iter().any(|one| one == storage) {
-        let text = format!(
-            "templates come from {}, not from {storage}",
-            golden.templates.join(", ")
-        );
-        return Err(refuse(Code::NotConfigured, text));
+    if golden.templates.iter().any(|one| one == storage) {
+        return Ok(());
     }
-    let missing = || refuse(Code::NotFound, format!("there is no template {template}"));
-    access::parse(world, template).map_err(|_| missing())?;
-    world
-        .volume_attributes(template)
-        .map(drop)
-        .map_err(|_| missing())
+    let text =
+        format!("the storage `{storage}` is not in `golden.templates` of /etc/felhom/hostd.toml");
+    Err(refuse(Code::NotConfigured, text))
 }
 
 fn order(golden: &Golden, vmid: u32, template: &str) -> Order {
@@ -128,10 +119,10 @@ pub(super) async fn create_golden(
     let order = {
         let mut world = sim.lock();
         let golden = world.rules.golden(vmid)?.clone();
+        check_template(&golden, template)?;
         if let Some(made) = existing(&world, vmid)? {
             return Ok(made);
         }
-        check_template(&world, &golden, template)?;
         let usable = world.storage.usable(&golden.storage).map(drop);
         usable.map_err(|error| refuse(Code::Failed, error.message))?;
         let config = destroy::stub("create");
@@ -169,50 +160,77 @@ async fn ended(sim: &Sim, upid: &str) -> String {
     sim.tasks.exit_status(&upid).unwrap_or_default()
 }
 
-/// Whether a description bears the agent's mark for this guest.
+/// Whether a description bears the agent's mark for this guest, and none for another.
 fn is_marked(config: &Config, vmid: u32) -> bool {
     let description = config.current.get("description").unwrap_or_default();
-    description.split_whitespace().any(|word| {
-        let rest = word.strip_prefix("felhom-mark:v1:");
-        rest.and_then(|rest| rest.rsplit_once(':'))
-            .is_some_and(|(_, whom)| whom == vmid.to_string())
-    })
+    let mut marks = description
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("felhom-mark:v1:"))
+        .peekable();
+    marks.peek().is_some() && marks.all(|mark| is_mark(mark, vmid))
 }
 
-/// The last task on a guest, running or not.
-fn last_task(sim: &Sim, vmid: u32) -> Option<Upid> {
+fn is_mark(mark: &str, vmid: u32) -> bool {
+    let hexadecimal = |text: &str, digits| {
+        text.len() == digits
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    match mark.split(':').collect::<Vec<_>>().as_slice() {
+        [installation, job, number] => {
+            hexadecimal(installation, 32) && hexadecimal(job, 16) && *number == vmid.to_string()
+        }
+        _ => false,
+    }
+}
+
+/// The last task on a guest with its exit status; none of one that runs.
+fn last_task(sim: &Sim, vmid: u32) -> Option<(Upid, Option<String>)> {
     let id = vmid.to_string();
-    let running = sim.tasks.running().into_iter();
-    let finished = sim.tasks.finished().into_iter().map(|entry| entry.upid);
-    running.chain(finished).find(|upid| upid.id == id)
+    let running = sim.tasks.running().into_iter().map(|upid| (upid, None));
+    let finished = sim.tasks.finished().into_iter();
+    let finished = finished.map(|entry| (entry.upid, Some(entry.status)));
+    running.chain(finished).find(|(upid, _)| upid.id == id)
+}
+
+fn ended_well(status: Option<&str>) -> bool {
+    let status = status.unwrap_or_default();
+    status == "OK" || status.starts_with("WARNINGS")
 }
 
 /// `strip-scratch-guest`
 pub(super) fn strip(sim: &Sim, vmid: u32) -> Result<Vec<String>, Refusal> {
     let last = last_task(sim, vmid);
-    let running = last.as_ref().is_some_and(|upid| sim.tasks.is_running(upid));
     let mut world = sim.lock();
     let scratch = world.rules.scratch(vmid)?.clone();
     let absent = || refuse(Code::NotFound, format!("there is no container {vmid}"));
     let guest = world.guests.lxc.get(&vmid).ok_or_else(absent)?;
-    if guest.run.is_some() {
-        return Err(refuse(Code::InUse, format!("CT {vmid} is running")));
-    }
-    let unproven = |why: &str| refuse(Code::NotProven, format!("CT {vmid} {why}"));
+    let unproven = |why: &str| refuse(Code::NotProven, format!("{vmid} {why}"));
     if let Some(lock) = guest.config.lock() {
-        return Err(unproven(&format!("is locked ({lock})")));
+        return Err(unproven(&format!("is locked (`{lock}`)")));
     }
-    if !guest.config.snapshots.is_empty() {
-        return Err(unproven("has snapshots"));
+    if !guest.config.snapshots.is_empty() || !guest.config.pending.is_empty() {
+        return Err(unproven("has snapshots or pending changes"));
     }
     if !is_marked(&guest.config, vmid) {
-        return Err(unproven("does not bear our mark"));
+        return Err(unproven(
+            "does not carry felhom-agent's mark for this number",
+        ));
     }
-    let restored = last.is_some_and(|upid| {
-        upid.kind == "vzrestore" && scratch.tokens.contains(&upid.user) && !running
+    let restored = last.is_some_and(|(upid, end)| {
+        upid.kind == "vzrestore"
+            && scratch.tokens.contains(&upid.user)
+            && ended_well(end.as_deref())
     });
     if !restored {
-        return Err(unproven("was not restored last by a token of ours"));
+        return Err(unproven("was not restored last by one of `scratch.tokens`"));
+    }
+    if guest.run.is_some() {
+        return Err(refuse(
+            Code::InUse,
+            format!("guest {vmid} runs; stop it first"),
+        ));
     }
     let Some(guest) = world.guests.lxc.get_mut(&vmid) else {
         return Err(absent());
@@ -236,69 +254,108 @@ fn take(config: &mut Config) -> Vec<String> {
         }
         !goes
     });
-    let raw = section.raw.drain(..);
-    taken.extend(raw.map(|(key, value)| format!("{key}: {value}")));
+    section.raw.retain(|(key, value)| {
+        let stays = key == "lxc.environment.runtime";
+        if !stays {
+            taken.push(format!("{key}: {value}"));
+        }
+        stays
+    });
     taken
 }
 
-/// Whether a configuration is what a cut off task left: nothing but its lock, if that has not gone since.
-fn is_stub(config: &Config) -> bool {
+/// Whether a configuration is what a cut off task left: nothing but this lock, if that has not gone since.
+fn is_stub(config: &Config, kind: &str, lock: &str) -> bool {
+    // A machine's restore writes a memory that stands in for the archived one.
+    let stands_in = |key: &str, value: &str| kind == "VM" && (key, value) == ("memory", "128");
+    let mut values = config.current.values.iter();
     config.current.raw.is_empty()
         && config.pending.is_empty()
         && config.snapshots.is_empty()
-        && config.current.values.keys().all(|key| key == "lock")
-        && matches!(config.lock(), None | Some("create" | "destroyed"))
+        && values.all(|(key, value)| key == "lock" || stands_in(key, value))
+        && config.lock().is_none_or(|found| found == lock)
 }
 
-/// The task, when it is one that may have left a stub of this guest on this node.
-fn cut_off(world: &World, scratch: &Scratch, vmid: u32, upid: &str) -> Result<Upid, Refusal> {
-    let unproven = |why: &str| refuse(Code::NotProven, format!("guest {vmid}: {why}"));
+/// The task and the lock that it leaves, when it is one that may have left a stub of this guest on this node.
+fn cut_off(
+    world: &World,
+    scratch: &Scratch,
+    vmid: u32,
+    upid: &str,
+) -> Result<(Upid, &'static str), Refusal> {
+    let unproven = |why: &str| refuse(Code::NotProven, why);
     let task = Upid::parse(upid).ok_or_else(|| unproven("that is no task's name"))?;
-    if !TASKS.contains(&task.kind.as_str()) || task.id != vmid.to_string() {
-        return Err(unproven("the task does not make or remove it"));
+    let Some(lock) = left_by(&task.kind) else {
+        let kind = &task.kind;
+        let text = format!(
+            "a task `{kind}` leaves nothing that is released; only restores and removals do"
+        );
+        return Err(unproven(&text));
+    };
+    if task.id != vmid.to_string() {
+        return Err(unproven(&format!("the task is not one on {vmid}")));
     }
     if !scratch.tokens.contains(&task.user) {
-        return Err(unproven(&format!(
-            "the task is of {}, which is not in `scratch.tokens` of /etc/felhom/hostd.toml",
-            task.user
+        let user = &task.user;
+        let text = format!(
+            "the task is of {user}, which is not in `scratch.tokens` of /etc/felhom/hostd.toml"
+        );
+        return Err(unproven(&text));
+    }
+    let node = &world.node.name;
+    if task.node != *node {
+        let text = format!("the task ran on {}, and this is {node}", task.node);
+        return Err(unproven(&text));
+    }
+    Ok((task, lock))
+}
+
+/// Whether the task is the last one on the guest, has ended, and not well.
+fn check_last(last: Option<(Upid, Option<String>)>, vmid: u32, task: &Upid) -> Result<(), Refusal> {
+    let unproven = |text: String| refuse(Code::NotProven, text);
+    let Some((last, end)) = last else {
+        return Err(unproven(format!("PVE knows of no task on {vmid}")));
+    };
+    if last != *task {
+        return Err(unproven(format!(
+            "the last task on {vmid} is another one: {last}"
         )));
     }
-    if task.node != world.node.name {
-        return Err(unproven("the task is another node's"));
+    if end.is_none() {
+        let text = format!("the task still runs, as process {}", task.pid);
+        return Err(refuse(Code::Busy, text));
     }
-    Ok(task)
+    if ended_well(end.as_deref()) {
+        let text = format!("the task ended well; what {vmid} is locked for is something else");
+        return Err(unproven(text));
+    }
+    Ok(())
 }
 
 /// `release-unfinished-restore`: the lock that was taken, if there was one.
 pub(super) fn release(sim: &Sim, vmid: u32, upid: &str) -> Result<Option<String>, Refusal> {
-    let unproven = |why: &str| refuse(Code::NotProven, format!("guest {vmid}: {why}"));
     let last = last_task(sim, vmid);
     let mut world = sim.lock();
     let scratch = world.rules.scratch(vmid)?.clone();
-    let task = cut_off(&world, &scratch, vmid, upid)?;
+    let (task, left) = cut_off(&world, &scratch, vmid, upid)?;
     let container = world.guests.lxc.get(&vmid);
     let machine = world.qemu.get(&vmid);
-    let running = container.is_some_and(|guest| guest.run.is_some())
+    let runs = container.is_some_and(|guest| guest.run.is_some())
         || machine.is_some_and(|guest| guest.run.is_some());
-    let config = container
-        .map(|guest| &guest.config)
-        .or(machine.map(|guest| &guest.config));
+    let found = container.map(|guest| ("CT", &guest.config));
+    let found = found.or(machine.map(|guest| ("VM", &guest.config)));
     let absent = || refuse(Code::NotFound, format!("there is no guest {vmid}"));
-    let config = config.ok_or_else(absent)?;
-    if running {
-        return Err(refuse(Code::InUse, format!("guest {vmid} is running")));
-    }
-    if !is_stub(config) {
-        return Err(unproven(
-            "its configuration is no stub of an unfinished task",
-        ));
+    let (kind, config) = found.ok_or_else(absent)?;
+    if !is_stub(config, kind, left) {
+        let text = format!(
+            "the configuration of {vmid} holds more than such a task leaves, which is `lock: {left}` alone"
+        );
+        return Err(refuse(Code::NotProven, text));
     }
     let lock = config.lock().map(str::to_owned);
-    if last.as_ref() != Some(&task) {
-        return Err(unproven("the task is not the last one on it"));
-    }
-    if sim.tasks.is_running(&task) {
-        return Err(unproven("the task still runs"));
+    check_last(last, vmid, &task)?;
+    if runs {
+        return Err(refuse(Code::InUse, format!("guest {vmid} runs")));
     }
     if lock.is_some() {
         world.unlock_guest(vmid);

@@ -75,74 +75,63 @@ impl Hands<'_> {
     fn differs(&self, target: &Target, id: &str, disk: &Disk) -> Option<String> {
         if disk.serial != target.serial {
             return Some(format!(
-                "a disk with the serial number `{}` stands in the place of `{}`",
+                "the disk with its UUID has the serial number {}, not {}: it is a copy, or in another enclosure",
                 disk.serial, target.serial
             ));
         }
         if disk.size != target.size || disk.fstype != target.fstype {
             return Some(format!(
-                "a file system of {} bytes ({}) stands in the place of one of {} bytes ({})",
+                "the disk with its UUID has {} bytes and holds {}, not {} bytes and {}",
                 disk.size, disk.fstype, target.size, target.fstype
             ));
         }
-        let wanted = canary(&target.id, target.nonce.as_ref()?);
-        match Removable::canary(self.state, id) {
-            Some(found) if found == wanted => None,
-            Some(_) => Some(
-                "its canary is another one: this is a copy of the disk, or an old state of it"
-                    .into(),
-            ),
-            None => Some("its canary is gone: it was formatted or emptied".into()),
-        }
+        let nonce = target.nonce.as_ref()?;
+        let (of, wanted) = canary(&target.id, nonce);
+        let why = match Removable::canary(self.state, id) {
+            Some(found) if found == wanted => return None,
+            Some(found) if found.starts_with(&of) => {
+                "is of an earlier time: it is a copy, or was put back from one"
+            }
+            Some(_) => "is of another target",
+            None => "is not there: it was formatted anew, or is a copy from before it was a target",
+        };
+        Some(format!(".felhom-target on the disk with its UUID {why}"))
     }
 
     /// How a target stands.
     pub(super) fn look(&self, name: &str) -> Result<Seen, Refusal> {
         let target = self.target(name)?;
-        let mounted = target.mount.as_ref().filter(|mount| !mount.dead);
-        if let Some((id, disk)) =
-            mounted.and_then(|mount| self.disks.disks.get_key_value(&mount.disk))
-        {
-            return Ok(match self.differs(target, id, disk) {
-                Some(reason) => Seen::not(Standing::Wrong, reason),
-                None => Seen::new(Standing::Mounted, id),
-            });
-        }
         let found = self.with_uuid(&target.uuid);
-        Ok(match found.as_slice() {
-            [] => self.gone(target),
-            [(id, disk)] => match self.differs(target, id, disk) {
-                Some(reason) => Seen::not(Standing::Wrong, reason),
-                None => Seen::new(Standing::Present, id),
-            },
-            several => Seen::not(
-                Standing::Wrong,
-                format!(
-                    "{} disks have the UUID {}: one is a copy",
-                    several.len(),
-                    target.uuid
-                ),
-            ),
-        })
-    }
-
-    /// No file system of this UUID is there: the disk is away, or it was formatted.
-    fn gone(&self, target: &Target) -> Seen {
-        let mut all = self.disks.attached();
-        let same = all.find(|(_, disk)| !disk.serial.is_empty() && disk.serial == target.serial);
-        match same {
-            Some((_, disk)) => Seen::not(
-                Standing::Wrong,
-                format!(
-                    "the disk {} has the UUID {} instead of {}: it was formatted",
-                    disk.serial, disk.uuid, target.uuid
-                ),
-            ),
-            None => Seen::not(
-                Standing::Detached,
-                format!("no disk with the UUID {} is attached", target.uuid),
-            ),
+        if target.mount.as_ref().is_some_and(|mount| mount.dead) {
+            let again = if found.is_empty() {
+                "attach it"
+            } else {
+                "it is attached again: mount it"
+            };
+            let point = mount_point(name);
+            let why = format!("the disk that is mounted at {point} was pulled out; {again}");
+            return Ok(Seen::not(Standing::Detached, why));
         }
+        let right = if target.mount.is_some() {
+            Standing::Mounted
+        } else {
+            Standing::Present
+        };
+        Ok(match found.as_slice() {
+            [] => {
+                let why = format!("no attached disk has the UUID {}", target.uuid);
+                Seen::not(Standing::Detached, why)
+            }
+            [(id, disk)] => match self.differs(target, id, disk) {
+                Some(why) => Seen::not(Standing::Wrong, why),
+                None => Seen::new(right, id),
+            },
+            several => {
+                let count = several.len();
+                let why = format!("{count} disks have its UUID: one is a copy; detach it");
+                Seen::not(Standing::Wrong, why)
+            }
+        })
     }
 
     /// Takes a disk for a target.
@@ -222,6 +211,7 @@ impl Hands<'_> {
 
     /// Mounts a target, when its disk is the right one.
     pub(super) fn mount(&mut self, name: &str) -> Result<Seen, Refusal> {
+        self.unmount_dead(name)?;
         let seen = self.look(name)?;
         let code = match seen.standing {
             Standing::Mounted => return Ok(seen),
@@ -230,16 +220,10 @@ impl Hands<'_> {
             Standing::Wrong => Some(Code::Wrong),
         };
         if let Some(code) = code {
-            return Err(refuse(code, seen.reason.unwrap_or_default()));
+            let why = seen.reason.unwrap_or_default();
+            return Err(refuse(code, format!("target {name}: {why}")));
         }
         if let Some(target) = self.disks.targets.get_mut(name) {
-            if target.mount.is_some() {
-                let text = format!(
-                    "what was mounted at {} is gone and still in use",
-                    mount_point(name)
-                );
-                return Err(refuse(Code::InUse, text));
-            }
             target.mount = seen.disk.map(|disk| Mount { disk, dead: false });
         }
         self.disks
@@ -255,10 +239,11 @@ impl Hands<'_> {
         let holders: Vec<String> = holders
             .into_iter()
             .flatten()
-            .map(|(pid, name)| format!("{pid} ({name})"))
+            .map(|(pid, name)| format!("{name} ({pid})"))
             .collect();
         if target.mount.is_some() && !holders.is_empty() {
-            let text = format!("{} is in use by {}", mount_point(name), holders.join(", "));
+            let holders = holders.join(", ");
+            let text = format!("target {name} is held by {holders}; end them, and ask again");
             return Err(refuse(Code::InUse, text));
         }
         if let Some(target) = self.disks.targets.get_mut(name) {
@@ -268,6 +253,15 @@ impl Hands<'_> {
             .place(self.state)
             .map_err(|error| failed(&error))?;
         self.look(name)
+    }
+
+    /// Ends a mount whose disk is gone.
+    fn unmount_dead(&mut self, name: &str) -> Result<(), Refusal> {
+        let mount = self.target(name)?.mount.as_ref();
+        if mount.is_some_and(|mount| mount.dead) {
+            self.unmount(name)?;
+        }
+        Ok(())
     }
 
     /// Forgets a target; what is on the disk stays.
@@ -290,12 +284,13 @@ impl Hands<'_> {
         if !write {
             return Ok(seen);
         }
-        let id = match (seen.standing, seen.disk.clone()) {
-            (Standing::Mounted, Some(id)) => id,
-            (Standing::Wrong, _) => {
-                return Err(refuse(Code::Wrong, seen.reason.unwrap_or_default()));
-            }
-            (Standing::Mounted | Standing::Present | Standing::Detached, _) => return Ok(seen),
+        // A target that stands otherwise is told, not refused.
+        let mounted = seen
+            .disk
+            .clone()
+            .filter(|_| seen.standing == Standing::Mounted);
+        let Some(id) = mounted else {
+            return Ok(seen);
         };
         let read_only = self.disks.disks.get(&id).is_some_and(|disk| disk.read_only);
         seen.written = if read_only {

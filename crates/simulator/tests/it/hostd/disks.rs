@@ -157,7 +157,12 @@ async fn another_disk_in_its_place_is_wrong() {
         Code::Wrong,
         "OTHER",
     );
-    refused(write(&world).await, Code::Wrong, "OTHER");
+    // Asked to write, it tells how it stands.
+    let told = of_target(write(&world).await);
+    assert_eq!(
+        (told.standing, told.written),
+        (Standing::Wrong, Written::Unasked)
+    );
     let other = world.dir.path().join("disks/other");
     assert_eq!(std::fs::read_dir(other).unwrap().count(), 0);
     // Both at once are no better.
@@ -180,30 +185,39 @@ async fn a_clone_is_told_apart_by_what_was_written_since() {
     control(&world, "disk-swap", order).await;
     let seen = look(&world).await;
     assert_eq!(seen.standing, Standing::Wrong);
-    assert!(seen.reason.unwrap().contains("canary"));
+    assert!(seen.reason.unwrap().contains("of an earlier time"));
     refused(
         ask(&world, on("mount-usb", &json!({}))).await,
         Code::Wrong,
-        "canary",
+        "of an earlier time",
     );
 }
 
+/// A copy that is plugged in beside the mounted disk: nobody knows which of them the next boot finds.
 #[tokio::test]
-async fn a_formatted_disk_is_wrong() {
+async fn two_disks_with_one_uuid_are_wrong_also_while_one_is_mounted() {
+    let world = adopted().await;
+    control(&world, "disk-clone", json!({ "id": "usb1", "to": "copy" })).await;
+    assert_eq!(look(&world).await.standing, Standing::Mounted);
+    control(&world, "disk-attach", json!({ "id": "copy" })).await;
+    assert_eq!(look(&world).await.standing, Standing::Wrong);
+    let told = of_target(write(&world).await);
+    assert_eq!(told.written, Written::Unasked);
+    control(&world, "disk-detach", json!({ "id": "copy" })).await;
+    assert_eq!(look(&world).await.standing, Standing::Mounted);
+}
+
+#[tokio::test]
+async fn a_formatted_disk_is_another_one() {
     let world = adopted().await;
     target(&world, "unmount-usb").await;
-    control(&world, "disk-format", json!({ "id": "usb1", "uuid": UUID })).await;
-    assert!(
-        look(&world)
-            .await
-            .reason
-            .unwrap()
-            .contains("formatted or emptied")
-    );
-    control(&world, "disk-format", json!({ "id": "usb1" })).await;
+    let again = json!({ "id": "usb1", "uuid": UUID });
+    control(&world, "disk-format", again).await;
     let seen = look(&world).await;
     assert_eq!(seen.standing, Standing::Wrong);
-    assert!(seen.reason.unwrap().contains("it was formatted"));
+    assert!(seen.reason.unwrap().contains("formatted anew"));
+    control(&world, "disk-format", json!({ "id": "usb1" })).await;
+    assert_eq!(look(&world).await.standing, Standing::Detached);
 }
 
 #[tokio::test]

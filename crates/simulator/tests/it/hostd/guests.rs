@@ -65,12 +65,16 @@ async fn golden_containers_are_made_where_and_from_what_root_allows() {
     let outside = ask(&world, golden(9001, TEMPLATE)).await;
     refused(outside, Code::OutsideRange, "9900-9909");
     let none = "local:vztmpl/none.tar.zst";
-    refused(ask(&world, golden(9900, none)).await, Code::NotFound, none);
+    refused(
+        ask(&world, golden(9900, none)).await,
+        Code::Failed,
+        "does not exist",
+    );
     let elsewhere = "usb:vztmpl/none.tar.zst";
     refused(
         ask(&world, golden(9900, elsewhere)).await,
         Code::NotConfigured,
-        "not from usb",
+        "`usb`",
     );
     let root = world.as_token(ROOT_TOKEN);
     let order = options(
@@ -169,7 +173,7 @@ async fn cut(world: &World) -> String {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let running = ask(world, release(9100, &task)).await;
-    refused(running, Code::NotProven, "still runs");
+    refused(running, Code::Busy, "still runs");
     world.running.power_cut(Duration::from_secs(30)).await;
     task
 }
@@ -235,7 +239,7 @@ async fn nothing_is_released_that_is_not_proven() {
     refused(
         ask(&world, release(9101, &task)).await,
         Code::NotProven,
-        "does not make",
+        "not one on 9101",
     );
     let other = task.replace("felhom-test@pve!restore-test", "felhom-ctl@pve!ctl");
     refused(
@@ -247,13 +251,13 @@ async fn nothing_is_released_that_is_not_proven() {
     refused(
         ask(&world, release(9100, &elsewhere)).await,
         Code::NotProven,
-        "another node",
+        "ran on elsewhere",
     );
     let kind = task.replace("vzrestore", "vzdump");
     refused(
         ask(&world, release(9100, &kind)).await,
         Code::NotProven,
-        "does not make",
+        "leaves nothing",
     );
     assert_eq!(stub(&world)["lock"], "create");
 }
@@ -268,15 +272,11 @@ async fn what_somebody_went_on_with_is_not_released() {
     refused(
         ask(&world, release(9100, &task)).await,
         Code::NotProven,
-        "no stub",
+        "holds more",
     );
     let back = json!({ "vmid": 9100, "delete": ["hostname"], "running": true });
     control(&world, "poke-guest", back).await;
-    refused(
-        ask(&world, release(9100, &task)).await,
-        Code::InUse,
-        "running",
-    );
+    refused(ask(&world, release(9100, &task)).await, Code::InUse, "runs");
     control(
         &world,
         "poke-guest",
@@ -292,7 +292,7 @@ async fn what_somebody_went_on_with_is_not_released() {
     refused(
         ask(&world, release(9100, &task)).await,
         Code::NotProven,
-        "not the last",
+        "is another one",
     );
     assert_eq!(stub(&world)["lock"], "create");
 }
@@ -301,7 +301,8 @@ async fn what_somebody_went_on_with_is_not_released() {
 async fn a_scratch_guest_loses_what_would_act_on_the_host() {
     let world = built_in().await;
     let inst = "0".repeat(32);
-    let mark = format!("felhom-mark:v1:{inst}:job-1:9100");
+    let job = "0123456789abcdef";
+    let mark = format!("felhom-mark:v1:{inst}:{job}:9100");
     let task = restore(&world, &[("description", &mark)]).await;
     let agent = world.as_token(AGENT);
     crate::story::end(&agent, &task).await.ok();
@@ -333,7 +334,7 @@ async fn a_scratch_guest_loses_what_would_act_on_the_host() {
         json!({ "vmid": 9100, "running": true }),
     )
     .await;
-    refused(ask(&world, strip(9100)).await, Code::InUse, "running");
+    refused(ask(&world, strip(9100)).await, Code::InUse, "runs");
     let foreign = json!({ "vmid": 9100, "running": false, "set": { "description": "mine" } });
     control(&world, "poke-guest", foreign).await;
     refused(ask(&world, strip(9100)).await, Code::NotProven, "mark");
