@@ -94,11 +94,8 @@ async fn without_the_root_helper_an_unfinished_restore_is_reported_with_its_comm
         unreachable!()
     };
     let report = test.report().unwrap();
-    assert_eq!(
-        report.judgement.verdict,
-        Verdict::Error,
-        "a power cut says nothing about the backup"
-    );
+    // A power cut says nothing about the backup.
+    assert_eq!(report.judgement.verdict, Verdict::Error);
     assert!(!report.nothing_left);
     let finding = report
         .findings
