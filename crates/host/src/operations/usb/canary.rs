@@ -162,7 +162,7 @@ mod tests {
             std::fs::create_dir(dir.path().join("disk")).unwrap();
             Self {
                 config: Config::parse("").unwrap(),
-                performer: Performer::new(layout.clone(), false),
+                performer: Performer::new(layout.clone(), std::time::Duration::from_mins(1), false),
                 layout,
                 dir,
             }
