@@ -45,12 +45,12 @@ impl FileSystem {
     }
 
     /// The options of the mount unit. An ext file system that finds a fault becomes read-only instead of worse; a FAT knows no
-    /// owners, and shows what is on it to root alone.
+    /// owners: what is on it is shown as root's and readable, as vzdump leaves archives elsewhere, so that the agent reads them.
     pub(super) fn options(self) -> &'static str {
         match self {
             Self::Ext4 | Self::Ext3 => "nofail,nodev,nosuid,noexec,noatime,errors=remount-ro",
             Self::Xfs | Self::Btrfs => "nofail,nodev,nosuid,noexec,noatime",
-            Self::Exfat | Self::Vfat => "nofail,nodev,nosuid,noexec,noatime,umask=0077",
+            Self::Exfat | Self::Vfat => "nofail,nodev,nosuid,noexec,noatime,umask=0022",
         }
     }
 
