@@ -50,16 +50,44 @@ impl Fence {
         patience: Duration,
     ) -> Result<Report, FenceError> {
         let connection = Connection::new(&self.socket, patience);
+        let instead = by_hand(&operation);
         let asked = tokio::task::spawn_blocking(move || connection.ask(&operation));
         match asked.await {
             Ok(Ok(answer)) => Ok(answer?),
             Ok(Err(error @ (ConnectError::Absent(..) | ConnectError::Unsent(_)))) => {
-                Err(FenceError::Absent(error.to_string()))
+                Err(FenceError::Absent(format!("{error}{instead}")))
             }
             Ok(Err(error @ ConnectError::Lost(_))) => Err(FenceError::Lost(error.to_string())),
             Err(error) => Err(FenceError::Lost(error.to_string())),
         }
     }
+}
+
+/// What an admin types in the place of an operation, as the end of a sentence.
+fn by_hand(operation: &Operation) -> String {
+    let command = match operation {
+        Operation::CreateGoldenContainer { vmid, template } => format!(
+            "pct create {vmid} {template} --unprivileged 1 --features nesting=1,keyctl=1 --rootfs STORAGE:8"
+        ),
+        Operation::ListBlockDevices {} => {
+            "lsblk -o NAME,SIZE,FSTYPE,LABEL,UUID,SERIAL,TRAN,MOUNTPOINTS".to_owned()
+        }
+        Operation::InstallUsbMount { name, uuid } => format!(
+            "mkdir -p /mnt/felhom/{name} && mount -o nodev,nosuid,noexec UUID={uuid} /mnt/felhom/{name}"
+        ),
+        Operation::MountUsb { name } => format!("systemctl start mnt-felhom-{name}.mount"),
+        Operation::UnmountUsb { name } | Operation::RemoveUsbMount { name } => {
+            format!("systemctl stop mnt-felhom-{name}.mount")
+        }
+        Operation::ProbeUsb { name, .. } => format!("findmnt /mnt/felhom/{name}"),
+        Operation::ReadSensors {} => "grep . /sys/class/hwmon/hwmon*/temp*_input".to_owned(),
+        Operation::StripScratchGuest { vmid } => {
+            format!("pct set {vmid} --delete hookscript (and each devN)")
+        }
+        // The finding about it has the whole of it.
+        Operation::ReleaseUnfinishedRestore { .. } => return String::new(),
+    };
+    format!("; without it, as root: {command}")
 }
 
 impl FenceError {

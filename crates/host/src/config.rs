@@ -13,7 +13,7 @@ use crate::layout::Layout;
 /// Longer is no configuration.
 const LONGEST: u64 = 64 * 1024;
 
-/// What the fence allows. What is not there is refused.
+/// What the fence allows. Guests are refused where their section is not there; for disks the defaults hold.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {

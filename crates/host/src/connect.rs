@@ -1,6 +1,6 @@
 //! The caller's half: one connection, one request, one reply.
 
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::operation::Operation;
 use crate::refusal::Refusal;
 use crate::report::Report;
-use crate::wire::{LONGEST_REPLY, Reply, Request, WireError, read_line, write_line};
+use crate::wire::{LONGEST_REPLY, Reply, Request, Timed, WireError, read_line, write_line};
 
 /// Where the daemon is, and how long it is waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,17 +48,15 @@ impl Connection {
     /// The outer error says that there is no reply, the inner one that root refused.
     pub fn ask(&self, operation: &Operation) -> Result<Result<Report, Refusal>, ConnectError> {
         let absent = |error| ConnectError::Absent(self.socket.clone(), error);
-        let mut stream = UnixStream::connect(&self.socket).map_err(absent)?;
+        let stream = UnixStream::connect(&self.socket).map_err(absent)?;
         let unsent = ConnectError::Unsent;
         stream
             .set_write_timeout(Some(self.patience))
             .map_err(unsent)?;
-        stream
-            .set_read_timeout(Some(self.patience))
-            .map_err(unsent)?;
+        let mut timed = Timed::new(&stream, self.patience);
         // A daemon that refuses the caller says so before it reads; then writing fails, and the reply is there all the same.
-        let sent = write_line(&mut stream, &Request::new(operation.clone()));
-        let line = match (read_line(&mut Bounded(&stream), LONGEST_REPLY), sent) {
+        let sent = write_line(&mut &stream, &Request::new(operation.clone()));
+        let line = match (read_line(&mut timed, LONGEST_REPLY), sent) {
             (Ok(line), _) => line,
             (Err(_), Err(error)) => return Err(ConnectError::Unsent(error)),
             (Err(error), Ok(())) => return Err(ConnectError::Lost(error)),
@@ -66,14 +64,5 @@ impl Connection {
         let reply: Reply = serde_json::from_slice(&line)
             .map_err(|error| ConnectError::Lost(WireError::Unreadable(error.to_string())))?;
         Ok(reply.into_result())
-    }
-}
-
-/// A stream as something to read, whatever else refers to it.
-struct Bounded<'a>(&'a UnixStream);
-
-impl Read for Bounded<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        (&*self.0).read(buffer)
     }
 }

@@ -5,7 +5,7 @@
 mod peer;
 
 use std::collections::BTreeSet;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ use crate::perform::Performer;
 use crate::refusal::{Code, Refusal};
 use crate::report::Report;
 use crate::watch::Watch;
-use crate::wire::{LONGEST_REQUEST, Reply, Request, read_line, write_line};
+use crate::wire::{LONGEST_REQUEST, Reply, Request, Timed, read_line, write_line};
 
 /// How much the daemon bears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -337,37 +337,4 @@ fn reply(stream: &UnixStream, result: Result<Report, Refusal>, patience: Duratio
 fn describe(operation: &Operation) -> String {
     let request = serde_json::to_string(operation).unwrap_or_default();
     format!("operation={} request={request}", operation.name())
-}
-
-/// A stream that is read until a point in time, however slowly its bytes come.
-struct Timed<'a> {
-    stream: &'a UnixStream,
-    watch: Watch,
-    whole: Duration,
-}
-
-impl<'a> Timed<'a> {
-    fn new(stream: &'a UnixStream, whole: Duration) -> Self {
-        let watch = Watch::start();
-        Self {
-            stream,
-            watch,
-            whole,
-        }
-    }
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "it did not come in time");
-        let left = self.watch.left_of(self.whole).ok_or_else(late)?;
-        self.stream.set_read_timeout(Some(left))?;
-        (&*self.stream).read(buffer).map_err(|error| {
-            if error.kind() == io::ErrorKind::WouldBlock {
-                late()
-            } else {
-                error
-            }
-        })
-    }
 }

@@ -1,12 +1,15 @@
 //! What goes over the socket: one line of JSON each way, then the connection ends.
 
 use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::operation::Operation;
 use crate::refusal::Refusal;
 use crate::report::Report;
+use crate::watch::Watch;
 
 /// Where the daemon listens.
 pub const SOCKET: &str = "/run/felhom-hostd.sock";
@@ -136,4 +139,37 @@ pub(crate) fn write_line(to: &mut impl Write, value: &impl Serialize) -> io::Res
     line.push(b'\n');
     to.write_all(&line)?;
     to.flush()
+}
+
+/// A stream that is read until a point in time, however slowly its bytes come.
+pub(crate) struct Timed<'a> {
+    stream: &'a UnixStream,
+    watch: Watch,
+    whole: Duration,
+}
+
+impl<'a> Timed<'a> {
+    pub(crate) fn new(stream: &'a UnixStream, whole: Duration) -> Self {
+        let watch = Watch::start();
+        Self {
+            stream,
+            watch,
+            whole,
+        }
+    }
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "it did not come in time");
+        let left = self.watch.left_of(self.whole).ok_or_else(late)?;
+        self.stream.set_read_timeout(Some(left))?;
+        (&*self.stream).read(buffer).map_err(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                late()
+            } else {
+                error
+            }
+        })
+    }
 }

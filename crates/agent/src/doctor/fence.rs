@@ -155,7 +155,7 @@ impl Helper {
                 "`user` in /etc/felhom/hostd.toml names who may ask; run the agent as that user".to_owned(),
             ),
             HelperState::OtherVersion => {
-                unusable("install agent and helper of one package: apt install felhom-agent felhom-hostd".to_owned())
+                unusable("install felhom-agent and felhom-hostd of one version".to_owned())
             }
             HelperState::NotConfigured => unusable(
                 "compare /etc/felhom/hostd.toml with what `felhom-agent host config` prints; root writes it".to_owned(),

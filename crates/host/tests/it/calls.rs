@@ -1,96 +1,145 @@
 //! What the kernel sees: whatever is asked for, nothing is executed that is not in the table.
+//!
+//! The tests of the operations are run once more, in a process of their own under a tracer: they ask for everything, and each
+//! program of the table is really started. What the programs (stand-ins) start themselves is theirs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use serde_json::{Value, json};
-
-use crate::support::{Host, code, wait_until};
+use crate::disks::host::tell;
 
 /// The programs that may run as root, written down once more: a new one has to be meant.
-const TABLE: [&str; 4] = [
+const TABLE: [&str; 5] = [
     "usr/sbin/pct",
     "usr/sbin/qm",
+    "usr/bin/pvesh",
     "usr/bin/lsblk",
     "usr/bin/systemctl",
 ];
 
+/// Tests that only ask a daemon, which runs in their own process.
+const ASKING: [&str; 3] = ["guests::golden::", "guests::release::", "targets::"];
+/// Among them those that start programs of their own.
+const OWN: [&str; 2] = ["systemd", "mounted"];
+
 #[expect(
     clippy::disallowed_types,
-    reason = "a test of the daemon looks whether a tracer is there"
+    reason = "a test of the daemon needs a tracer"
 )]
+type Command = std::process::Command;
+
 fn traceable() -> bool {
-    let tried = std::process::Command::new("strace")
+    let tried = Command::new("strace")
         .args(["-f", "-o", "/dev/null", "true"])
         .output();
     tried.is_ok_and(|output| output.status.success())
 }
 
-fn requests() -> Vec<Value> {
-    let upid =
-        "UPID:demo-felhom:0000C0DE:00012345:6922E0A0:vzrestore:9100:felhom-test@pve!restore-test:";
-    let mut all = vec![
-        json!({ "operation": "list-block-devices" }),
-        json!({ "operation": "read-sensors" }),
-        json!({ "operation": "install-usb-mount", "name": "usb1", "uuid": "6A1C-93D0" }),
-        json!({ "operation": "mount-usb", "name": "usb1" }),
-        json!({ "operation": "probe-usb", "name": "usb1", "write": true }),
-        json!({ "operation": "unmount-usb", "name": "usb1" }),
-        json!({ "operation": "remove-usb-mount", "name": "usb1" }),
-        json!({ "operation": "create-golden-container", "vmid": 9900, "template": "local:vztmpl/debian.tar.zst" }),
-        json!({ "operation": "strip-scratch-guest", "vmid": 9100 }),
-        json!({ "operation": "release-unfinished-restore", "vmid": 9100, "upid": upid }),
-    ];
-    for name in ["--help", "$(touch x)", "../../bin/sh", "a\nb"] {
-        all.push(json!({ "operation": "mount-usb", "name": name }));
-        all.push(json!({ "operation": "create-golden-container", "vmid": 9900, "template": name }));
+/// What a trace holds: who started whom, and who executed what, in order.
+#[derive(Debug, Default)]
+struct Trace {
+    parents: BTreeMap<u32, u32>,
+    executed: Vec<(u32, String)>,
+}
+
+impl Trace {
+    fn parse(text: &str) -> Self {
+        let mut trace = Self::default();
+        for line in text.lines() {
+            let Some((pid, call)) = line.split_once(' ') else {
+                continue;
+            };
+            let (Ok(pid), call) = (pid.parse(), call.trim()) else {
+                continue;
+            };
+            let starts = ["clone", "fork", "vfork"]
+                .iter()
+                .any(|name| call.contains(name));
+            let result = call
+                .rsplit_once("= ")
+                .and_then(|(_, result)| result.trim().parse().ok());
+            if let (true, Some(child)) = (starts, result) {
+                trace.parents.insert(child, pid);
+            } else if call.starts_with("execve") {
+                let path = call.split('"').nth(1).unwrap_or(call);
+                trace.executed.push((pid, path.to_owned()));
+            }
+        }
+        trace
     }
-    all
+
+    /// The programs of the table that were executed, and everything else that was, but for what the former started.
+    fn judged(&self) -> (BTreeSet<&'static str>, BTreeSet<&str>) {
+        let (mut inside, mut outside) = (BTreeSet::new(), BTreeSet::new());
+        let mut programs: BTreeSet<u32> = BTreeSet::new();
+        for (pid, path) in &self.executed {
+            if let Some(program) = TABLE
+                .iter()
+                .find(|program| Path::new(path).ends_with(program))
+            {
+                inside.insert(*program);
+                programs.insert(*pid);
+            } else if !self.descends(*pid, &programs) {
+                outside.insert(path.as_str());
+            }
+        }
+        (inside, outside)
+    }
+
+    fn descends(&self, pid: u32, from: &BTreeSet<u32>) -> bool {
+        let parents = std::iter::successors(Some(pid), |pid| self.parents.get(pid).copied());
+        parents.take(1000).any(|pid| from.contains(&pid))
+    }
 }
 
 #[test]
 fn nothing_is_executed_outside_the_table() {
     if !traceable() {
-        println!(
-            "skipped: nothing_is_executed_outside_the_table: strace is not there, or may not trace"
+        return tell(
+            "skipped: nothing_is_executed_outside_the_table: strace is not there, or may not trace",
         );
-        return;
     }
-    let host = Host::new();
-    // Programs that start nothing themselves: whatever is executed, the daemon executed it.
-    for program in TABLE {
-        host.write(program, "");
-        std::fs::copy("/bin/true", host.path(program)).unwrap();
-    }
-    let trace = host.path("trace");
-    let daemon = host.start_under(&[
-        "strace",
-        "-f",
-        "-e",
-        "trace=execve,execveat",
-        "-o",
-        trace.to_str().unwrap(),
-    ]);
-    let answers: Vec<String> = requests()
-        .iter()
-        .map(|request| code(daemon.ask(request)))
-        .collect();
-    wait_until("the trace is written", || {
-        std::fs::read_to_string(&trace).is_ok_and(|text| text.contains("lsblk"))
-    });
-    let text = std::fs::read_to_string(&trace).unwrap();
-    let executed = text
-        .lines()
-        .filter(|line| line.contains("exec") && line.contains('"'));
-    let executed: BTreeSet<&str> = executed.filter_map(|line| line.split('"').nth(1)).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("trace");
     let this = std::env::current_exe().unwrap();
-    let allowed: Vec<_> = TABLE.iter().map(|program| host.path(program)).collect();
-    for path in &executed {
-        let is_allowed = allowed.iter().any(|one| one.to_str() == Some(path));
-        assert!(
-            is_allowed || this.to_str() == Some(path),
-            "{path} was executed: {answers:?}"
-        );
-    }
-    let lsblk = host.path("usr/bin/lsblk");
-    assert!(executed.contains(lsblk.to_str().unwrap()), "{executed:?}");
+    let mut command = Command::new("strace");
+    command
+        .args([
+            "-f",
+            "-e",
+            "trace=execve,execveat,clone,clone3,fork,vfork",
+            "-o",
+        ])
+        .arg(&file)
+        .arg(&this)
+        .args(ASKING)
+        .args(OWN.iter().flat_map(|name| ["--skip", name]));
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}");
+    let trace = Trace::parse(&std::fs::read_to_string(&file).unwrap());
+    let (inside, outside) = trace.judged();
+    let outside: Vec<_> = outside
+        .into_iter()
+        .filter(|path| this.to_str() != Some(path))
+        .collect();
+    assert_eq!(outside, Vec::<&str>::new());
+    assert_eq!(inside, TABLE.into_iter().collect::<BTreeSet<_>>());
+}
+
+#[test]
+fn the_trace_tells_a_stray_program_from_one_of_a_stand_in() {
+    let trace = Trace::parse(
+        "10 execve(\"/it\", [\"it\"], 0x0 /* 3 vars */) = 0\n\
+         10 clone3({flags=CLONE_VM|CLONE_VFORK, exit_signal=SIGCHLD}, 88 <unfinished ...>\n\
+         11 execve(\"/tmp/x/usr/sbin/pct\", [\"pct\"], 0x0 /* 0 vars */ <unfinished ...>\n\
+         10 <... clone3 resumed>) = 11\n\
+         11 clone(child_stack=NULL, flags=SIGCHLD) = 12\n\
+         12 execve(\"/usr/bin/cat\", [\"cat\"], 0x0 /* 0 vars */) = 0\n\
+         10 vfork() = 13\n\
+         13 execve(\"/bin/sh\", [\"sh\"], 0x0 /* 0 vars */) = 0\n",
+    );
+    let (inside, outside) = trace.judged();
+    assert_eq!(inside, BTreeSet::from(["usr/sbin/pct"]));
+    assert_eq!(outside, BTreeSet::from(["/bin/sh", "/it"]));
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use felhom_host::{ConnectError, Connection, Operation};
 use serde_json::json;
 
+use crate::disks::host::tell;
 use crate::support::{Host, code, reply, uid};
 
 #[expect(
@@ -82,7 +83,7 @@ fn client() {
 #[test]
 fn a_real_other_user_is_refused() {
     if uid() != 0 {
-        println!("skipped: a_real_other_user_is_refused: it needs root, to become another user");
+        tell("skipped: a_real_other_user_is_refused: it needs root, to become another user");
         return;
     }
     let host = Host::new();

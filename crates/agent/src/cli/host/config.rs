@@ -45,7 +45,7 @@ pub(in crate::cli) fn token(config: &Config) -> &TokenId {
 fn text(config: &Config) -> String {
     let quote = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let mut lines = vec![
-        "# /etc/felhom/hostd.toml: what root does for felhom-agent. What is not here is refused."
+        "# /etc/felhom/hostd.toml: what root does for felhom-agent. Guests that are not named here are refused."
             .to_owned(),
         "# It belongs to root and nobody else may write it: chown root:root, chmod 0644."
             .to_owned(),
@@ -71,6 +71,8 @@ fn text(config: &Config) -> String {
         format!("#vmids = {}", quote(&golden.to_string())),
         "#templates = [\"local\"]".to_owned(),
         format!("#storage = {}", quote(config.restore_test_policy.target.as_ref())),
+        "#bridge = \"vmbr0\"    # without it neither the container nor what is made from it has a network".to_owned(),
+        "#pool = \"POOL\"       # the pool through which the agent's token may back it up".to_owned(),
         String::new(),
         "# Targets on removable disks.".to_owned(),
         "[usb]".to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use crate::disks::host::tell;
 use crate::guests::world::World;
 
 const OPTIONS: &str = include_str!("standins/options.txt");
@@ -85,7 +86,9 @@ fn facts() -> Option<PathBuf> {
 fn the_options_are_those_of_the_published_schema() {
     const NAME: &str = "the_options_are_those_of_the_published_schema";
     let Some(facts) = facts() else {
-        println!("skipped: {NAME}: no pve-apidoc-9.2.json (FELHOM_FACTS names its folder)");
+        tell(&format!(
+            "skipped: {NAME}: no pve-apidoc-9.2.json (FELHOM_FACTS names its folder)"
+        ));
         return;
     };
     let text = std::fs::read(facts.join("pve-apidoc-9.2.json")).unwrap();

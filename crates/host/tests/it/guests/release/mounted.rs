@@ -6,6 +6,7 @@ use felhom_host::{Code, Report};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::{cut_off, operation, restore};
+use crate::disks::host::tell;
 use crate::guests::world::World;
 
 /// Mounts of a test, which do not outlive it.
@@ -31,7 +32,9 @@ fn mounted(test: &str) -> Option<(World, Mounts)> {
         let place = world.path(&format!("/var/lib/lxc/{place}"));
         std::fs::create_dir_all(&place).unwrap();
         if let Err(error) = mount("none", &place, "tmpfs", MountFlags::NODEV, None) {
-            println!("skipped: {test}: a tmpfs cannot be mounted here ({error}); it needs root");
+            tell(&format!(
+                "skipped: {test}: a tmpfs cannot be mounted here ({error}); it needs root"
+            ));
             return None;
         }
         mounts.0.push(place);
