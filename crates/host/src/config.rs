@@ -159,7 +159,7 @@ pub enum ConfigError {
     #[error("{0} cannot be read: {1}")]
     Unreadable(PathBuf, std::io::Error),
     /// Somebody else than root could have written it.
-    #[error("{0} can be changed by others than root ({1}): chown root:root {0}; chmod 0644 {0}")]
+    #[error("{0} can be changed by others than root ({1}): chown root:root {0}; chmod go-w {0}")]
     Untrusted(PathBuf, &'static str),
     /// It says something that is not understood.
     #[error("{0}: {1}")]
@@ -260,7 +260,8 @@ pub(crate) fn read_trusted_within(
     let dir = path.parent().unwrap_or(path);
     let above = std::fs::metadata(dir).map_err(unreadable)?;
     if !is_trusted(above.uid()) || above.mode() & 0o022 != 0 {
-        return Err(untrusted("others may write its directory"));
+        let why = "others may write this directory";
+        return Err(ConfigError::Untrusted(dir.to_owned(), why));
     }
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1))

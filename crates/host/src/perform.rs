@@ -26,8 +26,8 @@ use crate::watch::Watch;
 const MOST_OUTPUT: usize = 1024 * 1024;
 /// How much of what a program complained of is told.
 const TOLD: usize = 2000;
-/// How long a program waits for another to end.
-const TURN: Duration = Duration::from_secs(20);
+/// How long a program waits for another to end: less than the agent waits for a look, so that it hears of it.
+const TURN: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Runs command lines, one at a time.

@@ -17,7 +17,7 @@ pub const WITHOUT: [&str; 4] = [
     "sensors and block devices (`host sensors`, `host devices`)",
 ];
 /// What an admin types for it.
-pub const INSTALL: &str = "install felhom-hostd, then: felhom-agent host config > /etc/felhom/hostd.toml; \
+pub const INSTALL: &str = "install felhom-hostd, then: felhom-agent host config > hostd.toml; install -m 0644 -o root -g root hostd.toml /etc/felhom/hostd.toml; \
                            systemctl enable --now felhom-hostd.socket";
 
 /// How the helper stands to us.

@@ -12,6 +12,7 @@ mod place;
 mod probe;
 mod record;
 mod standing;
+mod taken;
 mod unit;
 
 use std::time::Duration;
@@ -99,6 +100,15 @@ pub(super) fn mount(root: Root<'_>, name: &TargetName) -> Result<Report, Refusal
     }
     if seen.device.as_ref().is_some_and(|device| device.in_use) {
         let text = format!("the disk of target {name} is in use by something built on it");
+        return Err(Refusal::new(Code::InUse, text));
+    }
+    let devices = devices::survey(root)?;
+    let holder = seen
+        .device
+        .as_ref()
+        .and_then(|device| taken::by(root, &devices, device));
+    if let Some(holder) = holder {
+        let text = format!("the disk of target {name} is taken: {holder} has it");
         return Err(Refusal::new(Code::InUse, text));
     }
     if seen.is_settled {

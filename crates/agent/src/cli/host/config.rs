@@ -22,8 +22,8 @@ pub(super) fn print(context: &Context) -> Result<Exit, Failure> {
         .printer
         .document("felhom.host-config", &data, || text.clone());
     context.printer.narrate(
-        "root writes it: felhom-agent host config > /etc/felhom/hostd.toml; \
-         chown root:root /etc/felhom/hostd.toml; chmod 0644 /etc/felhom/hostd.toml",
+        "root writes it, after a look at it and at the one that is there: \
+         felhom-agent host config > hostd.toml; install -m 0644 -o root -g root hostd.toml /etc/felhom/hostd.toml",
     );
     Ok(Exit::Done)
 }

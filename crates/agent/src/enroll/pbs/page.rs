@@ -78,7 +78,7 @@ fn definition(wanted: &Wanted, pin: &str, ns: &str) -> String {
     let namespace = ns.replacen("--ns", "--namespace", 1);
     format!(
         "pvesm add pbs {storage} --server {server} --port {port} \\\n      --datastore {store}{namespace} --content backup \\\n      \
-         --prune-backups keep-all=1 --username {} --password \\\n      --encryption-key key.json --fingerprint \\\n      {pin}",
+         --prune-backups keep-all=1 \\\n      --username {} --password \\\n      --encryption-key key.json --fingerprint \\\n      {pin}",
         word(&writer),
     )
 }

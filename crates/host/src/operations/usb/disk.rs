@@ -4,6 +4,7 @@ use felhom_ids::FilesystemUuid;
 
 use super::super::Root;
 use super::filesystem::FileSystem;
+use super::taken;
 use crate::refusal::{Code, Refusal};
 use crate::report::BlockDevice;
 
@@ -49,6 +50,9 @@ pub(super) fn to_take<'a>(
     let unsuitable = |why: String| Refusal::new(Code::Unsuitable, format!("/dev/{name} {why}"));
     check_transport(root, device).map_err(unsuitable)?;
     check_free(devices, device).map_err(unsuitable)?;
+    if let Some(holder) = taken::by(root, devices, device) {
+        return Err(unsuitable(format!("is taken: {holder} has it")));
+    }
     if device.read_only {
         let text = format!("/dev/{name} is read-only; open its write protection");
         return Err(Refusal::new(Code::ReadOnly, text));
