@@ -232,8 +232,9 @@ async fn an_answer_can_be_demanded_of_machines_and_is_refused_for_containers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restore_that_breaks_off_is_told_and_its_stub_named() {
+async fn without_the_root_helper_a_restore_that_breaks_off_is_told_and_its_stub_named() {
     let bench = Bench::new().await;
+    drop(bench.world.control("host-off", json!({})).await.unwrap());
     machine(&bench, json!({})).await;
     let volid = bench.backup(9200).await;
     for kind in [
@@ -251,6 +252,21 @@ async fn a_restore_that_breaks_off_is_told_and_its_stub_named() {
     }
     // The number is not taken again, and nothing of somebody else's was touched.
     assert!(bench.world.guests().contains(&9100) && bench.world.guests().contains(&9101));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_root_helper_nothing_is_left_of_a_restore_that_breaks_off() {
+    let bench = Bench::new().await;
+    machine(&bench, json!({})).await;
+    let volid = bench.backup(9200).await;
+    let text = "no such device".into();
+    bench
+        .world
+        .inject(fault("qmrestore:extract", FaultKind::TaskFail { text }));
+    let ran = tested(&bench, &volid, &[]).await;
+    assert_eq!(ran.data()["verdict"], "error", "{}", ran.text());
+    assert_eq!(ran.data()["nothing_left"], true, "{}", ran.text());
+    assert!(!bench.world.guests().contains(&9100));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

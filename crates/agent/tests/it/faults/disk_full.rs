@@ -234,7 +234,9 @@ async fn a_full_disk_stops_the_program_before_it_changes_what_it_could_not_write
         tell(&format!("  {subject:?}: {runs:?}"));
         let early = runs.values().any(|one| **one == Stopped::Early);
         let open = runs.values().any(|one| matches!(one, Stopped::Open(_)));
-        if !early || !open {
+        // The limit holds for the journal's file as well, which is longer than its log when a short job writes its first intent
+        // down: of the four only the restore test has intents that a limit can fall behind.
+        if !early || (!open && matches!(subject, Subject::RestoreTest)) {
             failures.push(format!("{subject:?}: no limit hit where it should"));
         }
         if runs.values().last() != Some(&&Stopped::Not) {
