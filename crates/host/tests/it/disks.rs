@@ -55,6 +55,7 @@ macro_rules! on_each {
             a_full_disk_says_so
             nobody_writes_below_a_bare_mount_point
             a_disk_that_is_held_stays_mounted
+            a_disk_that_a_process_has_open_is_left_alone
             a_mount_in_another_namespace_is_told
             links_on_the_disk_lead_nowhere
             another_mount_at_its_place_is_wrong

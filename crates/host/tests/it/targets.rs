@@ -4,7 +4,7 @@
 mod trust;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use felhom_host::Code::{self, Detached, ReadOnly, Unsuitable};
@@ -227,6 +227,41 @@ fn refuse(change: fn(&mut Value), code: Code, part: &str) {
     refused(world.install("usb1", UUID), code, part);
     assert!(!world.path(RECORD).exists() && !world.path(UNIT).exists());
     assert!(!world.path(POINT).exists());
+}
+
+#[test]
+fn a_disk_that_a_guest_is_to_have_is_left_alone() {
+    for (file, line, guest) in [
+        (
+            "qemu-server/101.conf",
+            "scsi1: /dev/disk/by-id/usb-Elements,size=4T",
+            "guest 101",
+        ),
+        ("lxc/102.conf", "mp0: /dev/sdb1,mp=/data", "guest 102"),
+    ] {
+        let world = with(|_| {});
+        for folder in [
+            "dev/disk/by-id",
+            "etc/pve/local/qemu-server",
+            "etc/pve/local/lxc",
+        ] {
+            fs::create_dir_all(world.path(folder)).unwrap();
+        }
+        world.write("dev/sdb", "");
+        symlink("../../sdb", world.path("dev/disk/by-id/usb-Elements")).unwrap();
+        let file = format!("etc/pve/local/{file}");
+        let config = format!("memory: 512\n{line}\nnet0: /dev/null\n");
+        world.write(&file, &config);
+        refused(world.install("usb1", UUID), Unsuitable, guest);
+        assert!(!world.path(RECORD).exists());
+        fs::remove_file(world.path(&file)).unwrap();
+        world.install("usb1", UUID).unwrap();
+        world.write(&file, &config);
+        refused(world.mount("usb1"), Code::InUse, guest);
+        world.write(&file, "memory: 512\nscsi1: /dev/sdc,size=4T\n");
+        // Another disk's guest is none of it: the mount goes on, to a systemd that only notes it.
+        refused(world.mount("usb1"), Code::Failed, "nothing is mounted");
+    }
 }
 
 #[test]

@@ -117,6 +117,35 @@ pub(crate) fn a_disk_that_is_held_stays_mounted(host: &mut Host) {
     assert_eq!(unmounted.standing, Standing::Present);
 }
 
+pub(crate) fn a_disk_that_a_process_has_open_is_left_alone(host: &mut Host) {
+    let mut disk = host.disk("usb1");
+    host.attach(&mut disk, SERIAL, false);
+    // As a virtual machine has the disk open that was passed to it: no mount, and nothing that the kernel built.
+    let script = format!(
+        "exec 3<> /dev/{} && echo here && exec sleep 1000",
+        disk.name
+    );
+    let mut machine = start(&script);
+    let told = format!("process {} (sleep)", machine.pid());
+    let before = sum(&disk.image);
+    refused(
+        host.world.install("usb1", &disk.uuid),
+        Code::Unsuitable,
+        &told,
+    );
+    machine.end();
+    host.world.install("usb1", &disk.uuid).unwrap();
+    // Started after the disk was taken.
+    let mut machine = start(&script);
+    let told = format!("process {} (sleep)", machine.pid());
+    refused(host.world.mount("usb1"), Code::InUse, &told);
+    assert!(!is_mounted(host));
+    assert_eq!(sum(&disk.image), before);
+    machine.end();
+    host.world.mount("usb1").unwrap();
+    assert!(is_mounted(host));
+}
+
 pub(crate) fn a_mount_in_another_namespace_is_told(host: &mut Host) {
     adopted(host);
     let script = "exec unshare --mount --propagation private sh -c 'echo here; exec sleep 1000'";
