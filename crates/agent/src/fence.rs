@@ -49,8 +49,19 @@ impl Fence {
         operation: Operation,
         patience: Duration,
     ) -> Result<Report, FenceError> {
+        let wanted = operation.clone();
+        self.ask_before(operation, patience, &wanted).await
+    }
+
+    /// The same, as a first question of what is wanted in the end: where nobody answers, it is that which a person has to do.
+    pub async fn ask_before(
+        &self,
+        operation: Operation,
+        patience: Duration,
+        wanted: &Operation,
+    ) -> Result<Report, FenceError> {
         let connection = Connection::new(&self.socket, patience);
-        let instead = by_hand(&operation);
+        let instead = by_hand(wanted);
         let asked = tokio::task::spawn_blocking(move || connection.ask(&operation));
         match asked.await {
             Ok(Ok(answer)) => Ok(answer?),

@@ -42,7 +42,7 @@ pub(super) fn odd_report() -> Failure {
 
 async fn list_devices(context: &Context) -> Result<Exit, Failure> {
     let config = context.config()?;
-    let found = devices::ask(&Fence::new(&config)).await?;
+    let found = devices::ask(&Fence::new(&config), &Operation::ListBlockDevices {}).await?;
     let targets = match context.read_journal(&config).await? {
         Some(journal) => journal
             .targets()

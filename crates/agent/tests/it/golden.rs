@@ -148,6 +148,8 @@ async fn without_the_helper_nothing_is_begun() {
         let ran = bench.run(&line).await;
         assert_eq!(ran.exit, Exit::Refused, "{}", ran.text());
         assert!(ran.text().contains("root-helper-absent"), "{}", ran.text());
+        let typed = format!("as root: pct create {VMID} {TEMPLATE} --unprivileged 1");
+        assert!(ran.text().contains(&typed), "{}", ran.text());
     }
     assert_eq!(bench.jobs().await, 0);
     assert_eq!(config(&bench, VMID), "");

@@ -19,11 +19,15 @@ use crate::perform::Performer;
 
 pub(super) async fn create(context: &Context, args: &CreateArgs) -> Result<Exit, Failure> {
     let vmid: Vmid = parse("--vmid", &args.vmid)?;
-    let _checked: TemplateVolume = parse("TEMPLATE", &args.template)?;
+    let wanted: TemplateVolume = parse("TEMPLATE", &args.template)?;
     let template: VolumeId = parse("TEMPLATE", &args.template)?;
     let performer = context.performer()?;
     let config = performer.config();
-    require_helper(config).await?;
+    let wanted = Operation::CreateGoldenContainer {
+        vmid,
+        template: wanted,
+    };
+    require_helper(config, &wanted).await?;
     if args.dry_run {
         return rehearse(context, &performer, vmid, template).await;
     }
@@ -91,9 +95,9 @@ async fn imaged(
 }
 
 /// A question that changes nothing: without the helper nothing is begun.
-async fn require_helper(config: &Config) -> Result<(), Failure> {
+async fn require_helper(config: &Config, wanted: &Operation) -> Result<(), Failure> {
     match Fence::new(config)
-        .ask(Operation::ReadSensors {}, LOOK)
+        .ask_before(Operation::ReadSensors {}, LOOK, wanted)
         .await
     {
         Err(error @ (FenceError::Absent(_) | FenceError::Lost(_))) => Err(error.failure()),

@@ -23,10 +23,13 @@ pub(in crate::cli) struct Judged {
     pub(in crate::cli) unsuitable: Option<String>,
 }
 
-/// Asks root.
-pub(in crate::cli) async fn ask(fence: &Fence) -> Result<Vec<BlockDevice>, Failure> {
+/// Asks root, for what is wanted in the end.
+pub(in crate::cli) async fn ask(
+    fence: &Fence,
+    wanted: &Operation,
+) -> Result<Vec<BlockDevice>, Failure> {
     let answer = fence
-        .ask(Operation::ListBlockDevices {}, fence::LOOK)
+        .ask_before(Operation::ListBlockDevices {}, fence::LOOK, wanted)
         .await
         .map_err(|error| error.failure())?;
     match answer {

@@ -168,7 +168,11 @@ async fn rehearse(
     name: &TargetName,
     uuid: &FilesystemUuid,
 ) -> Result<Exit, Failure> {
-    let judged = devices::judge(&devices::ask(fence).await?, &[]);
+    let wanted = Operation::InstallUsbMount {
+        name: name.clone(),
+        uuid: uuid.clone(),
+    };
+    let judged = devices::judge(&devices::ask(fence, &wanted).await?, &[]);
     let is_meant = |one: &&devices::Judged| {
         let found = one.device.uuid.as_deref();
         found.is_some_and(|found| found.eq_ignore_ascii_case(uuid.as_str()))
