@@ -5,6 +5,7 @@
 
 pub mod docker;
 mod document;
+pub mod host;
 pub mod pbs;
 pub mod placement;
 mod shown;
