@@ -24,7 +24,7 @@ mod outcome;
 mod patience;
 pub mod pbs;
 mod policy;
-mod posture;
+pub mod posture;
 mod principal;
 pub mod privileges;
 mod proof;

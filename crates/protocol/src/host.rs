@@ -104,7 +104,7 @@ pub struct Usage {
     pub used: u64,
 }
 
-/// Pending updates.
+/// Pending updates of the packages that Proxmox VE counts as its own. The list of all others wants a right to change the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Updates {
     /// How many packages.
@@ -269,6 +269,9 @@ pub struct Guest {
     /// Our last backup of it.
     #[serde(default)]
     pub last_backup: Option<Backup>,
+    /// When our last good backup of it ended, in seconds since 1970.
+    #[serde(default)]
+    pub good_backup_s: Option<i64>,
     /// The last proof of one of its archives.
     #[serde(default)]
     pub last_proof: Option<Proof>,
