@@ -24,7 +24,7 @@ mod outcome;
 mod patience;
 pub mod pbs;
 mod policy;
-pub mod posture;
+mod posture;
 mod principal;
 pub mod privileges;
 mod proof;

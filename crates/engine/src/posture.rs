@@ -58,11 +58,11 @@ pub struct GuestRecord {
 }
 
 /// A backup older than this is stale: two nights missed.
-pub const STALE_S: i64 = 2 * 86_400 + 6 * 3600;
+const STALE_S: i64 = 2 * 86_400 + 6 * 3600;
 /// A backup from further ahead than this tells of a clock that was wrong, and its age of nothing.
 const FUTURE_S: i64 = 6 * 3600;
 /// A proof older than this is stale: a week and a day.
-pub const PROOF_STALE_S: i64 = 8 * 86_400;
+const PROOF_STALE_S: i64 = 8 * 86_400;
 
 /// The posture of a guest, and why.
 pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
