@@ -14,7 +14,7 @@ mod storages;
 mod text;
 mod textfile;
 
-use felhom_engine::posture::{PROOF_STALE_S, STALE_S};
+use felhom_engine::PostureLimits;
 use felhom_protocol::host::HostReport;
 
 pub use reference::metrics_page;
@@ -27,29 +27,11 @@ pub struct Told<'a> {
     /// The report that was made last; without one only the program is told of.
     pub report: Option<&'a HostReport>,
     /// What is old.
-    pub limits: Limits,
+    pub limits: PostureLimits,
     /// The last pass of `run`, where there was one.
     pub pass: Option<Pass>,
     /// How many incidents are open, where somebody counts them.
     pub open_incidents: Option<u64>,
-}
-
-/// Ages, in seconds, above which a guest no longer counts as protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Of its newest backup.
-    pub backup_s: i64,
-    /// Of its last proof.
-    pub proof_s: i64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            backup_s: STALE_S,
-            proof_s: PROOF_STALE_S,
-        }
-    }
 }
 
 /// A pass of `run`.

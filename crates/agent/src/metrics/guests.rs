@@ -3,7 +3,7 @@
 use felhom_protocol::host::{Guest, Posture};
 
 use super::Told;
-use super::text::{Family, Rows, Value};
+use super::text::{Family, Value};
 
 const POSTURES: [&str; 4] = ["protected", "attention", "unprotected", "unknown"];
 const VERDICTS: [&str; 4] = ["good", "failed", "refused", "undetermined"];
@@ -128,13 +128,13 @@ pub(super) const GUESTS: &[Family] = &[
         "felhom_backup_limit_seconds",
         "A guest whose newest backup is older no longer counts as protected.",
         &[],
-        |told, rows| rows.put(&[], told.limits.backup_s),
+        |told, rows| rows.put(&[], told.limits.stale_s),
     ),
     Family::new(
         "felhom_proof_limit_seconds",
         "A guest whose last proof is older no longer counts as protected.",
         &[],
-        |told, rows| rows.put(&[], told.limits.proof_s),
+        |told, rows| rows.put(&[], told.limits.proof_stale_s),
     ),
 ];
 

@@ -153,11 +153,13 @@ impl Rows {
             return;
         }
         let labels: Vec<String> = labels.iter().map(|label| cut(label)).collect();
+        let has_room = self.0.len() < MOST_ROWS;
         match self.0.get_mut(&labels) {
             Some(there) if value.exceeds(*there) => *there = value,
-            Some(_) => {}
-            None if self.0.len() < MOST_ROWS => drop(self.0.insert(labels, value)),
-            None => {}
+            None if has_room => {
+                self.0.insert(labels, value);
+            }
+            Some(_) | None => {}
         }
     }
 

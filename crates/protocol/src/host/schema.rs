@@ -54,6 +54,7 @@ fn sample() -> Value {
             "vmid": 101, "kind": "lxc", "name": "web", "running": true, "selected": true, "posture": "protected", "reasons": ["none"],
             "newest_archive_s": 1_794_990_000,
             "last_backup": { "verdict": "good", "ended_s": 1_794_990_001, "size": 500, "volid": "local:backup/x" },
+            "good_backup_s": 1_794_990_001,
             "last_proof": {
                 "verdict": "passed", "evidence": "booted", "ended_s": 1_794_990_002, "rto_ms": 41_000, "volid": "local:backup/x",
             },
