@@ -1,4 +1,4 @@
-//! `/nodes/NODE/apt/versions`: the packages of the release that this world follows.
+//! `/nodes/NODE/apt/…`: the packages of the release that this world follows, and what an update would bring.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,22 @@ use crate::api::version::VERSION;
 use crate::call::{Answer, Call, Reply, object};
 use crate::route::{Route, Rule};
 
-pub(crate) const ROUTES: &[Route] = &[Route {
-    method: "GET",
-    path: "/nodes/{node}/apt/versions",
-    rule: Rule::All("/nodes/{node}", &["Sys.Audit"]),
-    params: &[],
-    handler: versions,
-}];
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/apt/versions",
+        rule: Rule::All("/nodes/{node}", &["Sys.Audit"]),
+        params: &[],
+        handler: versions,
+    },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/apt/update",
+        rule: Rule::All("/nodes/{node}", &["Sys.Modify"]),
+        params: &[],
+        handler: updates,
+    },
+];
 
 /// Name, version, section, architecture, title.
 type Package = (
@@ -177,4 +186,22 @@ fn versions(call: &Call<'_>) -> Reply {
     Ok(Answer::Data(
         known.chain(of(ABSENT, "Debian", None)).collect(),
     ))
+}
+
+/// Of all packages that there are; here no others than Proxmox VE's own (pve-manager `API2/APT.pm` `list_updates`).
+fn updates(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let newer = &world.node.updates;
+    let of = |all: &'static [Package], origin: &'static str| {
+        let outdated = all.iter().filter(|(name, ..)| newer.contains_key(*name));
+        outdated.map(move |one| {
+            let mut entry = entry(one, origin, Some(newer));
+            if let Some(fields) = entry.as_object_mut() {
+                fields.remove("CurrentState");
+            }
+            entry
+        })
+    };
+    let all = of(PROXMOX, "Proxmox").chain(of(DEBIAN, "Debian"));
+    Ok(Answer::Data(all.collect()))
 }
