@@ -11,6 +11,7 @@ mod golden;
 mod guests;
 mod host;
 mod jobs;
+mod metrics;
 mod pbs;
 mod provision;
 mod restore;
@@ -107,6 +108,9 @@ enum Command {
     /// What root sees of the box for us: disks, sensors, and the root helper's configuration.
     #[command(subcommand)]
     Host(host::HostCommand),
+    /// Metrics for Prometheus: the last host report, printed or served to the machine itself.
+    #[command(subcommand)]
+    Metrics(metrics::MetricsCommand),
     /// Tasks of the node.
     #[command(subcommand)]
     Task(TaskCommand),
@@ -137,7 +141,8 @@ impl Command {
             | Self::Enroll(_)
             | Self::Findings(_)
             | Self::Config(_)
-            | Self::Host(_) => false,
+            | Self::Host(_)
+            | Self::Metrics(_) => false,
             Self::Status
             | Self::Guests
             | Self::Backup(_)
@@ -455,6 +460,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Storage(command) => storage::run(&context, command).await,
         Command::Host(command) => host::run(&context, command).await,
+        Command::Metrics(command) => metrics::run(&context, command).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,

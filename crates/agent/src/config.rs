@@ -3,6 +3,7 @@
 mod checked;
 mod guard;
 mod keep;
+mod metrics;
 mod pbs;
 mod peer;
 mod problems;

@@ -5,6 +5,7 @@ mod guards;
 mod kits;
 mod pins;
 mod records;
+mod reports;
 mod retention;
 mod storages;
 mod suppressions;

@@ -13,6 +13,7 @@ pub mod exit;
 pub mod fence;
 pub mod journal;
 pub mod lock;
+pub mod metrics;
 pub mod observe;
 pub mod output;
 pub mod perform;

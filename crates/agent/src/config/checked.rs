@@ -70,6 +70,8 @@ pub struct Config {
     pub away_days: u16,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
+    /// The file for `node_exporter`, if there is to be one.
+    pub metrics_textfile: Option<PathBuf>,
 }
 
 impl Config {
@@ -143,6 +145,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let archives = archives(&raw, base, problems);
     let volumes = super::volumes::volumes(raw.volumes.as_ref(), problems);
     let pbs = super::pbs::pbs(&raw.pbs, base, problems);
+    let metrics_textfile = super::metrics::textfile(raw.metrics, problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
         path: path.to_owned(),
@@ -171,6 +174,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         host_socket: base.join(host_socket(raw.host)),
         away_days: away_days(raw.targets.as_ref()),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
+        metrics_textfile: metrics_textfile?,
     })
 }
 

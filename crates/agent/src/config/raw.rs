@@ -27,6 +27,13 @@ pub(super) struct RawConfig {
     pub(super) host: Option<RawHost>,
     pub(super) targets: Option<RawTargets>,
     pub(super) limits: Option<RawLimits>,
+    pub(super) metrics: Option<RawMetrics>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    pub(super) textfile: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

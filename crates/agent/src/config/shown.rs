@@ -66,6 +66,7 @@ impl Config {
             "pbs": super::pbs::shown(&self.pbs),
             "host": { "socket": self.host_socket },
             "targets": { "away_days": self.away_days },
+            "metrics": { "textfile": self.metrics_textfile },
             "limits": {
                 "no_progress": span(backup.no_progress),
                 "settle": span(backup.settle),
