@@ -24,6 +24,7 @@ mod guard;
 mod helper;
 mod keep;
 mod machines;
+mod pass;
 mod pbs;
 mod pin_rotation;
 mod power_cut;

@@ -6,8 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use felhom_engine::*;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
-use proptest::test_runner::{RngAlgorithm, TestRng};
-use rand::Rng;
 
 use crate::pass::{facts, guest, schedule, volid};
 
@@ -19,6 +17,19 @@ const BEGIN: i64 = 1_795_392_000;
 /// The rule of Vienna.
 fn zone() -> TimeZone {
     TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
+}
+
+/// Numbers that follow from a seed (splitmix64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> i64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        i64::try_from((mixed ^ (mixed >> 31)) % limit).unwrap()
+    }
 }
 
 /// A model of a box, and what may be asked of it.
@@ -74,12 +85,13 @@ impl Model {
         until
     }
 
-    fn incident(&mut self, rng: &mut TestRng) {
-        match rng.random_range(0..8) {
-            0 => self.off_until = self.trouble(rng.random_range(1..40)),
-            1 => self.away_until = self.trouble(rng.random_range(1..60)),
-            2 => self.full_until = self.trouble(rng.random_range(1..60)),
-            3 | 4 => self.create(),
+    fn incident(&mut self, dice: &mut Dice) {
+        match dice.below(8) {
+            0 => self.off_until = self.trouble(1 + dice.below(40)),
+            1 => self.away_until = self.trouble(1 + dice.below(60)),
+            2 => self.full_until = self.trouble(1 + dice.below(60)),
+            // More than fit into a night are a promise that nobody can keep.
+            3 | 4 if self.guests.len() < 20 => self.create(),
             5 if self.guests.len() > 3 => {
                 let gone = *self.guests.keys().next().unwrap();
                 self.guests.remove(&gone);
@@ -100,7 +112,10 @@ impl Model {
             let plan = plan_pass(schedule, &known, zone);
             self.every_guest_is_accounted_for(&plan);
             let Some(due) = plan.due.first() else { return };
-            assert!(!begun.iter().any(|one: &Work| one.is_same(&due.work)), "twice: {due:?}");
+            assert!(
+                !begun.iter().any(|one: &Work| one.is_same(&due.work)),
+                "twice: {due:?}"
+            );
             begun.insert(due.work.clone());
             self.nothing_begins_outside_of_its_window(due, schedule, zone);
             self.perform(&due.work);
@@ -109,7 +124,11 @@ impl Model {
     }
 
     fn perform(&mut self, work: &Work) {
-        self.now += 600;
+        self.now += if matches!(work, Work::Prune { .. }) {
+            20
+        } else {
+            600
+        };
         let at = Timestamp::from_secs(self.now);
         match work {
             Work::Backup { vmid } => {
@@ -137,7 +156,9 @@ impl Model {
                 if full {
                     guest.errors.push(at);
                 } else {
-                    guest.proofs.push((at, Verdict::Passed, volid.clone().unwrap()));
+                    guest
+                        .proofs
+                        .push((at, Verdict::Passed, volid.clone().unwrap()));
                 }
                 keep(&mut guest.errors);
                 let many = guest.proofs.len().saturating_sub(20);
@@ -150,21 +171,37 @@ impl Model {
     fn every_guest_is_accounted_for(&self, plan: &PassPlan) {
         for vmid in self.guests.values().map(|guest| guest.vmid) {
             for work in [Work::Backup { vmid }, Work::Proof { vmid, volid: None }] {
-                let due = plan.due.iter().filter(|due| due.work.is_same(&work)).count();
-                let left = plan.left.iter().filter(|left| left.work.is_same(&work)).count();
+                let due = plan
+                    .due
+                    .iter()
+                    .filter(|due| due.work.is_same(&work))
+                    .count();
+                let left = plan
+                    .left
+                    .iter()
+                    .filter(|left| left.work.is_same(&work))
+                    .count();
                 assert_eq!(due + left, 1, "{work:?}");
             }
         }
     }
 
-    fn nothing_begins_outside_of_its_window(&self, due: &Due, schedule: &Schedule, zone: &TimeZone) {
+    fn nothing_begins_outside_of_its_window(
+        &self,
+        due: &Due,
+        schedule: &Schedule,
+        zone: &TimeZone,
+    ) {
         let window = match &due.work {
             Work::Backup { .. } => &schedule.backup,
             Work::Proof { .. } => &schedule.proof,
             Work::Prune { .. } | Work::Verify { .. } => return,
         };
         let open = window.at(Timestamp::from_secs(self.now), zone).is_some();
-        assert!(open || due.reason.contains("waits for no window"), "{due:?}");
+        assert!(
+            open || due.reason.contains("waits for no window"),
+            "{due:?}"
+        );
     }
 
     /// The time since something was last done, or since the guest was made, without the troubles and a night after each.
@@ -186,10 +223,20 @@ impl Model {
     fn promises_hold(&self) {
         for (vmid, guest) in &self.guests {
             let backup = self.age(*vmid, guest.good.iter().max().copied());
-            assert!(backup <= 30 * HOUR, "guest {vmid} at {}: {} h", self.now, backup / HOUR);
+            assert!(
+                backup <= 30 * HOUR,
+                "guest {vmid} at {}: {} h",
+                self.now,
+                backup / HOUR
+            );
             let proof = guest.proofs.iter().map(|(at, ..)| *at).max();
             let proof = self.age(*vmid, proof);
-            assert!(proof <= 8 * DAY + 6 * HOUR, "guest {vmid} at {}: {} h", self.now, proof / HOUR);
+            assert!(
+                proof <= 8 * DAY + 6 * HOUR,
+                "guest {vmid} at {}: {} h",
+                self.now,
+                proof / HOUR
+            );
         }
     }
 }
@@ -199,13 +246,13 @@ fn keep(times: &mut Vec<Timestamp>) {
     times.drain(..many);
 }
 
-fn year(seed: [u8; 32], guests: u32) -> usize {
-    let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
+fn year(seed: u64, guests: u32) -> usize {
+    let mut dice = Dice(seed);
     let (schedule, zone) = (schedule(), zone());
     let mut model = Model::new(guests);
     while model.now < BEGIN + 366 * DAY {
-        if rng.random_range(0..200) == 0 {
-            model.incident(&mut rng);
+        if dice.below(200) == 0 {
+            model.incident(&mut dice);
         }
         if model.now >= model.off_until {
             model.pass(&schedule, &zone);
@@ -218,9 +265,9 @@ fn year(seed: [u8; 32], guests: u32) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, ..ProptestConfig::default() })]
     #[test]
-    fn a_year_keeps_its_promises_whenever_the_box_lets_it(seed in any::<[u8; 32]>(), guests in 1_u32..12) {
+    fn a_year_keeps_its_promises_whenever_the_box_lets_it(seed in any::<u64>(), guests in 1_u32..12) {
         let done = year(seed, guests);
         prop_assert!(done > 300, "{done}");
     }
