@@ -26,6 +26,7 @@ mod host_facts;
 mod keep;
 mod machines;
 mod metrics;
+mod pass;
 mod pbs;
 mod pin_rotation;
 mod power_cut;

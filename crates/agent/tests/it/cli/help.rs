@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 66] = [
+const COMMANDS: [&str; 67] = [
     "",
     "backup",
     "backup list",
@@ -52,6 +52,7 @@ const COMMANDS: [&str; 66] = [
     "restore-test list",
     "restore-test reap",
     "restore-test run",
+    "run",
     "selftest",
     "selftest restore-test",
     "selftest task",

@@ -37,7 +37,7 @@ const PBS: &str = "[pbs.offsite]\n\
                    secret_file = \"secret\"\n";
 
 /// The places of the file where keys may stand, each with the beginning of a file that ends in that place.
-const PLACES: [(&str, &str); 18] = [
+const PLACES: [(&str, &str); 19] = [
     ("", ""),
     ("pve.", "[pve]\n"),
     ("principals.NAME.", "[principals.agent]\n"),
@@ -59,6 +59,7 @@ const PLACES: [(&str, &str); 18] = [
     ("targets.", "[targets]\n"),
     ("limits.", "[limits]\n"),
     ("metrics.", "[metrics]\n"),
+    ("schedule.", "[schedule]\n"),
 ];
 
 /// The keys that the program knows at a place: it names them all when it refuses another one.
@@ -95,6 +96,7 @@ fn the_page_has_every_key_of_the_configuration_and_no_other() {
         "targets",
         "limits",
         "metrics",
+        "schedule",
     ];
     let mut all = BTreeSet::new();
     for (prefix, beginning) in PLACES {
