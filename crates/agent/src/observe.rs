@@ -4,6 +4,7 @@ mod backup;
 mod config;
 mod evidence;
 mod guard;
+pub mod host;
 mod pbs;
 mod restore;
 mod retention;

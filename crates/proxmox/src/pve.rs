@@ -14,6 +14,7 @@ pub mod identities;
 pub mod jobs;
 pub mod network;
 pub mod nodes;
+pub mod packages;
 pub mod pools;
 pub mod probe;
 pub mod storage;

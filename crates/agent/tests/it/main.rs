@@ -22,6 +22,7 @@ mod fence;
 mod golden;
 mod guard;
 mod helper;
+mod host_facts;
 mod keep;
 mod machines;
 mod pbs;
