@@ -8,6 +8,7 @@
 )]
 
 mod backup;
+mod calendar;
 mod crash;
 mod doubt;
 mod fake;
@@ -18,6 +19,7 @@ mod privileges;
 mod restore_run;
 mod restore_test;
 mod retention;
+mod selection;
 mod stale;
 mod storages;
 mod unfinished;
