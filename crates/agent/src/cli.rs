@@ -13,6 +13,7 @@ mod host;
 mod jobs;
 mod pbs;
 mod provision;
+mod report;
 mod restore;
 mod restore_test;
 mod selftest;
@@ -76,6 +77,8 @@ pub struct Cli {
 enum Command {
     /// One page: host, guests, backups, last proofs, storages, findings.
     Status,
+    /// Everything that is known of the box, as the host report has it; kept under the next number.
+    Report(report::ReportArgs),
     /// The guests of the node.
     Guests,
     /// Backups: make one, list them, show what is in one.
@@ -139,6 +142,7 @@ impl Command {
             | Self::Config(_)
             | Self::Host(_) => false,
             Self::Status
+            | Self::Report(_)
             | Self::Guests
             | Self::Backup(_)
             | Self::Restore(_)
@@ -425,6 +429,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
     context.followed = trust::follow(&context, cli.command.may_take_a_pin()).await;
     match cli.command {
         Command::Status => status::run(&context).await,
+        Command::Report(args) => report::run(&context, &args).await,
         Command::Guests => guests::run(&context).await,
         Command::Backup(BackupCommand::Run(args)) => backup::run(&context, &args).await,
         Command::Backup(BackupCommand::List { vmid }) => {

@@ -2,6 +2,7 @@
 
 mod golden;
 mod guards;
+mod history;
 mod kits;
 mod pins;
 mod records;
@@ -14,6 +15,7 @@ mod verifications;
 mod volumes;
 
 pub use golden::GoldenContainer;
+pub use history::GuestHistory;
 pub use kits::{KeptKit, Stored};
 pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};

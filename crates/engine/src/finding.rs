@@ -285,6 +285,8 @@ pub mod codes {
             "The root helper is there, and does not do what is set up.";
         CERTIFICATE_CHANGES = "certificate-changes", Warning,
             "Another certificate than the pinned one is in place, and is shown from pveproxy's next start on.";
+        NODE_SILENT = "node-silent", Critical,
+            "Proxmox VE on this box does not answer us, so nothing is backed up, proven or known.";
         BACKUP_FAILED = "backup-failed", Critical,
             "Our last backup of a guest failed, or ended without a verdict.";
         BACKUP_OVERDUE = "backup-overdue", Critical,

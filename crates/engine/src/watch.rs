@@ -6,6 +6,7 @@ use felhom_ids::Vmid;
 use crate::backup::BackupVerdict;
 use crate::finding::{Finding, codes};
 use crate::judgement::Verdict;
+use crate::posture::PostureLimits;
 
 const DAY_S: i64 = 86_400;
 /// One test that could not run is an hour that was not quiet; a second in a row is a rule.
@@ -36,17 +37,8 @@ pub struct GuestPast {
     pub error: Option<String>,
 }
 
-/// How old things may become, in seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overdue {
-    /// The newest archive.
-    pub backup_s: i64,
-    /// The last proof.
-    pub proof_s: i64,
-}
-
 /// What a person should know of it.
-pub fn guest_findings(past: &GuestPast, limits: Overdue) -> Vec<Finding> {
+pub fn guest_findings(past: &GuestPast, limits: PostureLimits) -> Vec<Finding> {
     let subject = format!("guest {}", past.vmid);
     let mut found = Vec::new();
     let mut tell = |code, detail: String, hint: String| {
@@ -74,9 +66,7 @@ pub fn guest_findings(past: &GuestPast, limits: Overdue) -> Vec<Finding> {
         tell(
             codes::RESTORE_TEST_FAILED,
             format!("its backup did not come back{}", because(why)),
-            format!(
-                "felhom-agent backup run {vmid}; then: felhom-agent restore-test run {vmid}"
-            ),
+            format!("felhom-agent backup run {vmid}; then: felhom-agent restore-test run {vmid}"),
         );
     }
     if past.errors >= MOST_ERRORS {
@@ -92,7 +82,7 @@ pub fn guest_findings(past: &GuestPast, limits: Overdue) -> Vec<Finding> {
     }
     if let Some(age) = past.newest_archive_s
         && past.selected
-        && age > limits.backup_s
+        && age > limits.stale_s
     {
         tell(
             codes::BACKUP_OVERDUE,
@@ -111,14 +101,14 @@ pub fn guest_findings(past: &GuestPast, limits: Overdue) -> Vec<Finding> {
 }
 
 /// Since when nothing was proven, when that is too long. What failed was proven, too.
-fn unproven(past: &GuestPast, limits: Overdue) -> Option<String> {
+fn unproven(past: &GuestPast, limits: PostureLimits) -> Option<String> {
     match &past.last_proof {
-        Some((_, age, _)) if *age > limits.proof_s => {
+        Some((_, age, _)) if *age > limits.proof_stale_s => {
             Some(format!("the last restore test is {} old", days(*age)))
         }
         Some(_) => None,
         None => {
-            let age = past.provable_s.filter(|age| *age > limits.proof_s)?;
+            let age = past.provable_s.filter(|age| *age > limits.proof_stale_s)?;
             let what = "there have been backups for";
             Some(format!("{what} {}, and none was ever proven", days(age)))
         }
@@ -185,9 +175,9 @@ pub fn heat(sensor: &str, celsius: f64, critical: Option<f64>) -> Option<Finding
 mod tests {
     use super::*;
 
-    const LIMITS: Overdue = Overdue {
-        backup_s: 2 * DAY_S,
-        proof_s: 8 * DAY_S,
+    const LIMITS: PostureLimits = PostureLimits {
+        stale_s: 2 * DAY_S,
+        proof_stale_s: 8 * DAY_S,
     };
 
     fn well() -> GuestPast {
@@ -218,7 +208,10 @@ mod tests {
         assert_eq!(told(|_| ()), Vec::<String>::new());
         assert_eq!(told(|past| past.errors = 1), Vec::<String>::new());
         let refused = Some((BackupVerdict::Refused, None));
-        assert_eq!(told(|past| past.last_backup = refused), Vec::<String>::new());
+        assert_eq!(
+            told(|past| past.last_backup = refused),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -228,7 +221,10 @@ mod tests {
             assert_eq!(told(|past| past.last_backup = last), ["backup-failed"]);
         }
         let failed = Some((Verdict::Failed, 60, None));
-        assert_eq!(told(|past| past.last_proof = failed), ["restore-test-failed"]);
+        assert_eq!(
+            told(|past| past.last_proof = failed),
+            ["restore-test-failed"]
+        );
         assert_eq!(told(|past| past.errors = 2), ["restore-test-error"]);
         let old = Some(2 * DAY_S + 1);
         assert_eq!(told(|past| past.newest_archive_s = old), ["backup-overdue"]);
@@ -271,7 +267,10 @@ mod tests {
         };
         assert!(disk_findings(&disk).is_empty());
         (disk.failing, disk.worn_percent) = (true, Some(90));
-        let codes: Vec<_> = disk_findings(&disk).into_iter().map(|one| one.code).collect();
+        let codes: Vec<_> = disk_findings(&disk)
+            .into_iter()
+            .map(|one| one.code)
+            .collect();
         assert_eq!(codes, ["disk-failing", "disk-worn"]);
         assert!(heat("coretemp", 99.9, Some(100.0)).is_none());
         assert!(heat("coretemp", 120.0, None).is_none());

@@ -28,6 +28,7 @@ mod machines;
 mod pbs;
 mod pin_rotation;
 mod power_cut;
+mod report;
 mod restore;
 mod scene;
 mod storages;

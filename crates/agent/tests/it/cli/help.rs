@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 63] = [
+const COMMANDS: [&str; 64] = [
     "",
     "backup",
     "backup list",
@@ -41,6 +41,7 @@ const COMMANDS: [&str; 63] = [
     "pbs snapshots",
     "pbs verify",
     "provision",
+    "report",
     "restore",
     "restore list",
     "restore plan",
