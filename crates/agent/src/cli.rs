@@ -16,6 +16,7 @@ mod provision;
 mod report;
 mod restore;
 mod restore_test;
+mod run;
 mod selftest;
 mod snapshot;
 mod status;
@@ -79,6 +80,8 @@ enum Command {
     Status,
     /// Everything that is known of the box, as the host report has it; kept under the next number.
     Report(report::ReportArgs),
+    /// What is due by the schedule: backups, restore tests, verifies, and the pruning after them.
+    Run(run::RunArgs),
     /// The guests of the node.
     Guests,
     /// Backups: make one, list them, show what is in one.
@@ -143,6 +146,7 @@ impl Command {
             | Self::Host(_) => false,
             Self::Status
             | Self::Report(_)
+            | Self::Run(_)
             | Self::Guests
             | Self::Backup(_)
             | Self::Restore(_)
@@ -430,6 +434,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
     match cli.command {
         Command::Status => status::run(&context).await,
         Command::Report(args) => report::run(&context, &args).await,
+        Command::Run(args) => Box::pin(run::run(&context, &args)).await,
         Command::Guests => guests::run(&context).await,
         Command::Backup(BackupCommand::Run(args)) => backup::run(&context, &args).await,
         Command::Backup(BackupCommand::List { vmid }) => {

@@ -25,6 +25,7 @@ mod helper;
 mod host_facts;
 mod keep;
 mod machines;
+mod pass;
 mod pbs;
 mod pin_rotation;
 mod power_cut;

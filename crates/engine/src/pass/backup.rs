@@ -5,6 +5,9 @@ use crate::time::Timestamp;
 
 impl Desk<'_> {
     pub(super) fn backups(&mut self, guests: &[&PassGuest]) {
+        if self.schedule.backup.opens.is_empty() {
+            return;
+        }
         let window = self.window(&self.schedule.backup);
         let mut order: Vec<(Option<Timestamp>, &PassGuest)> = guests
             .iter()

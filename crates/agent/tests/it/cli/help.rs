@@ -50,6 +50,7 @@ const COMMANDS: [&str; 64] = [
     "restore-test list",
     "restore-test reap",
     "restore-test run",
+    "run",
     "selftest",
     "selftest restore-test",
     "selftest task",
