@@ -14,6 +14,7 @@ mod jobs;
 mod metrics;
 mod pbs;
 mod provision;
+mod report;
 mod restore;
 mod restore_test;
 mod run;
@@ -78,6 +79,8 @@ pub struct Cli {
 enum Command {
     /// One page: host, guests, backups, last proofs, storages, findings.
     Status,
+    /// Everything that is known of the box, as the host report has it; kept under the next number.
+    Report(report::ReportArgs),
     /// What is due by the schedule: backups, restore tests, verifies, and the pruning after them.
     Run(run::RunArgs),
     /// The guests of the node.
@@ -147,6 +150,7 @@ impl Command {
             | Self::Host(_)
             | Self::Metrics(_) => false,
             Self::Status
+            | Self::Report(_)
             | Self::Run(_)
             | Self::Guests
             | Self::Backup(_)
@@ -434,6 +438,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
     context.followed = trust::follow(&context, cli.command.may_take_a_pin()).await;
     match cli.command {
         Command::Status => status::run(&context).await,
+        Command::Report(args) => report::run(&context, &args).await,
         Command::Run(args) => Box::pin(run::run(&context, &args)).await,
         Command::Guests => guests::run(&context).await,
         Command::Backup(BackupCommand::Run(args)) => backup::run(&context, &args).await,

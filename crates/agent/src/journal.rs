@@ -2,6 +2,7 @@
 
 mod golden;
 mod guards;
+mod history;
 mod kits;
 mod passes;
 mod pins;
@@ -15,6 +16,7 @@ mod verifications;
 mod volumes;
 
 pub use golden::GoldenContainer;
+pub use history::GuestHistory;
 pub use kits::{KeptKit, Stored};
 pub use passes::{PassRow, Tried};
 pub use pins::PinChange;

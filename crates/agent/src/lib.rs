@@ -21,6 +21,7 @@ pub mod pins;
 pub mod privilege;
 pub mod progress;
 pub mod remote;
+pub mod report;
 pub mod runner;
 pub mod storages;
 pub mod targets;

@@ -285,5 +285,23 @@ pub mod codes {
             "The root helper is there, and does not do what is set up.";
         CERTIFICATE_CHANGES = "certificate-changes", Warning,
             "Another certificate than the pinned one is in place, and is shown from pveproxy's next start on.";
+        NODE_SILENT = "node-silent", Critical,
+            "Proxmox VE on this box does not answer us, so nothing is backed up, proven or known.";
+        BACKUP_FAILED = "backup-failed", Critical,
+            "Our last backup of a guest failed, or ended without a verdict.";
+        BACKUP_OVERDUE = "backup-overdue", Critical,
+            "The newest backup of a guest is older than it may become.";
+        RESTORE_TEST_FAILED = "restore-test-failed", Critical,
+            "The last restore test of a guest says that its backup is bad.";
+        RESTORE_TEST_ERROR = "restore-test-error", Warning,
+            "Restore tests of a guest could not run, more than once in a row, so nothing is proven.";
+        PROOF_OVERDUE = "proof-overdue", Warning,
+            "No backup of a guest was proven for longer than that may take.";
+        DISK_FAILING = "disk-failing", Critical,
+            "A physical disk calls itself failing.";
+        DISK_WORN = "disk-worn", Warning,
+            "Most of a physical disk's life is used up.";
+        TOO_HOT = "too-hot", Critical,
+            "A sensor reads more than what is critical by its own word.";
     }
 }

@@ -45,6 +45,7 @@ pub mod targets;
 mod time;
 pub mod volumes;
 mod vzdump_log;
+pub mod watch;
 mod world;
 
 pub use backup::{

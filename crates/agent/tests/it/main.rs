@@ -30,6 +30,7 @@ mod pass;
 mod pbs;
 mod pin_rotation;
 mod power_cut;
+mod report;
 mod restore;
 mod scene;
 mod storages;

@@ -44,6 +44,7 @@ const COMMANDS: [&str; 67] = [
     "pbs snapshots",
     "pbs verify",
     "provision",
+    "report",
     "restore",
     "restore list",
     "restore plan",
