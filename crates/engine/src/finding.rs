@@ -285,5 +285,11 @@ pub mod codes {
             "The root helper is there, and does not do what is set up.";
         CERTIFICATE_CHANGES = "certificate-changes", Warning,
             "Another certificate than the pinned one is in place, and is shown from pveproxy's next start on.";
+        POSTURE = "posture", Warning,
+            "It is not shown that a guest's data would come back today; without any backup that could be trusted it is critical.";
+        NOTIFICATION_UNDELIVERED = "notification-undelivered", Warning,
+            "A notice did not reach a channel, and is not tried any more.";
+        NOTIFICATION_NO_CHANNEL = "notification-no-channel", Notice,
+            "No channel is set up, so nobody is told when something is wrong.";
     }
 }

@@ -13,6 +13,7 @@ mod golden;
 mod guard;
 mod headroom;
 mod health;
+pub mod incident;
 mod inclusion;
 mod isolation;
 mod job;

@@ -13,6 +13,7 @@ mod doubt;
 mod fake;
 mod golden;
 mod guard;
+mod incident;
 mod pbs;
 mod privileges;
 mod restore_run;
