@@ -1,7 +1,9 @@
 //! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
 
+mod deliveries;
 mod golden;
 mod guards;
+mod incidents;
 mod kits;
 mod pins;
 mod records;
@@ -12,7 +14,9 @@ mod targets;
 mod verifications;
 mod volumes;
 
+pub use deliveries::{ChannelRecord, Miss, Pending};
 pub use golden::GoldenContainer;
+pub use incidents::KeptNotice;
 pub use kits::{KeptKit, Stored};
 pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};

@@ -289,7 +289,5 @@ pub mod codes {
             "It is not shown that a guest's data would come back today; without any backup that could be trusted it is critical.";
         NOTIFICATION_UNDELIVERED = "notification-undelivered", Warning,
             "A notice did not reach a channel, and is not tried any more.";
-        NOTIFICATION_NO_CHANNEL = "notification-no-channel", Notice,
-            "No channel is set up, so nobody is told when something is wrong.";
     }
 }

@@ -12,6 +12,7 @@ use felhom_engine::{
 use felhom_ids::{NodeName, StorageId, Vmid};
 use serde::Serialize;
 
+use super::notify::NotifyConfig;
 use super::pbs::PbsConfig;
 use super::peer::{self, PrincipalConfig, RawTrust, TrustConfig};
 use super::problems::Problems;
@@ -70,6 +71,8 @@ pub struct Config {
     pub away_days: u16,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
+    /// Who is told when something is wrong.
+    pub notify: NotifyConfig,
 }
 
 impl Config {
@@ -143,6 +146,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let archives = archives(&raw, base, problems);
     let volumes = super::volumes::volumes(raw.volumes.as_ref(), problems);
     let pbs = super::pbs::pbs(&raw.pbs, base, problems);
+    let notify = super::notify::notify(raw.notify.as_ref(), base, problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
         path: path.to_owned(),
@@ -171,6 +175,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         host_socket: base.join(host_socket(raw.host)),
         away_days: away_days(raw.targets.as_ref()),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
+        notify: notify?,
     })
 }
 
