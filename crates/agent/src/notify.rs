@@ -31,6 +31,7 @@ pub use deliver::ChannelEnd;
 pub use error::SendError;
 pub use message::Message;
 pub use ping::{PassEnd, Pinged, earned, ping};
+pub(crate) use smtp::is_mailbox;
 pub use url::{ParseUrlError, WebUrl, is_loopback};
 
 /// Whoever waits for a person's telephone waits for no more than this.
@@ -216,6 +217,10 @@ impl<'a> Sender<'a> {
         }
     }
 }
+
+/// What stands in for findings where nobody asked to be told.
+pub(crate) const UNTOLD: &str = "--   nobody is told when something is wrong: no [[notify.channels]] is set up \
+     (docs/operations/notifications.md)";
 
 /// What a person should know of the channels that are set up.
 ///

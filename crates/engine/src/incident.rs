@@ -171,7 +171,7 @@ pub fn reconcile(
             after.begin(number, condition, now);
         }
     }
-    after.notices.sort_by(|a, b| urgency(a).cmp(&urgency(b)));
+    after.notices.sort_by_key(urgency);
     after
 }
 

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::config::{Concern, Config};
 use crate::exit::{Exit, Failure};
 use crate::journal::ChannelRecord;
-use crate::notify::{Message, Pinged, Sender, ping};
+use crate::notify::{Message, Pinged, SendError, Sender, ping};
 use crate::output::table;
 
 #[derive(Debug, clap::Subcommand)]
@@ -47,7 +47,8 @@ fn senders<'a>(config: &'a Config, args: &TestArgs) -> Result<Vec<Sender<'a>>, F
     let all = all.map(|channel| Sender::new(config, channel));
     let Some(name) = &args.channel else {
         let all: Vec<Sender<'_>> = all.collect();
-        let nothing = all.is_empty() && !(args.pings && !config.notify.ping.is_empty());
+        let pings = args.pings && !config.notify.ping.is_empty();
+        let nothing = all.is_empty() && !pings;
         return if nothing {
             let message = "no channel is set up, so nobody is told when something is wrong";
             Err(Failure::new(Exit::Configuration, "no-channel", message).hint(NO_CHANNEL))
@@ -82,7 +83,7 @@ async fn test(context: &Context, args: &TestArgs) -> Result<Exit, Failure> {
         let sent = sender.send(&message, now).await;
         failed |= sent.is_err();
         let error = sent.as_ref().err().map(ToString::to_string);
-        let hint = sent.as_ref().err().and_then(|error| error.hint());
+        let hint = sent.as_ref().err().and_then(SendError::hint);
         lines.push(line("channel", sender.name(), error.as_deref(), hint));
         channels.push(json!({ "channel": sender.name(), "error": error, "hint": hint }));
     }

@@ -116,7 +116,7 @@ fn ping(
         return Some(BTreeMap::new());
     };
     let mut all = BTreeMap::new();
-    let mut fine = true;
+    let mut usable = true;
     for concern in Concern::ALL {
         let (file, credential) = match concern {
             Concern::Alive => (&raw.alive_file, &raw.alive_credential),
@@ -132,10 +132,10 @@ fn ping(
         match place.find(file.as_deref(), credential.as_deref(), base, problems) {
             Ok(Some(path)) => drop(all.insert(concern, path)),
             Ok(None) => {}
-            Err(Told) => fine = false,
+            Err(Told) => usable = false,
         }
     }
-    fine.then_some(all)
+    usable.then_some(all)
 }
 
 /// What is wrong was added to the problems.

@@ -18,6 +18,11 @@ use crate::credentials::read_secret;
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
+/// Whether this is a mail address, with a name in front or without.
+pub(crate) fn is_mailbox(text: &str) -> bool {
+    text.parse::<Mailbox>().is_ok()
+}
+
 pub(super) async fn send(
     channel: &ChannelConfig,
     message: &Message,

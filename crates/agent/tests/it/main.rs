@@ -24,6 +24,7 @@ mod guard;
 mod helper;
 mod keep;
 mod machines;
+mod notify;
 mod pbs;
 mod pin_rotation;
 mod power_cut;

@@ -262,7 +262,7 @@ impl Checked<'_> {
     }
 
     fn mailbox(&self, key: &str, text: &str, problems: &mut Problems) -> Option<String> {
-        let readable = text.parse::<lettre::message::Mailbox>().is_ok();
+        let readable = crate::notify::is_mailbox(text);
         let problem = format!("{}.{key}: `{text}` is no mail address", self.section);
         problems.require(readable, &problem, text.to_owned())
     }

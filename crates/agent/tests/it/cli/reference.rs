@@ -37,7 +37,7 @@ const PBS: &str = "[pbs.offsite]\n\
                    secret_file = \"secret\"\n";
 
 /// The places of the file where keys may stand, each with the beginning of a file that ends in that place.
-const PLACES: [(&str, &str); 17] = [
+const PLACES: [(&str, &str); 20] = [
     ("", ""),
     ("pve.", "[pve]\n"),
     ("principals.NAME.", "[principals.agent]\n"),
@@ -58,6 +58,9 @@ const PLACES: [(&str, &str); 17] = [
     ("host.", "[host]\n"),
     ("targets.", "[targets]\n"),
     ("limits.", "[limits]\n"),
+    ("notify.", "[notify]\n"),
+    ("notify.channels[].", "[[notify.channels]]\n"),
+    ("notify.ping.", "[notify.ping]\n"),
 ];
 
 /// The keys that the program knows at a place: it names them all when it refuses another one.
@@ -93,6 +96,9 @@ fn the_page_has_every_key_of_the_configuration_and_no_other() {
         "host",
         "targets",
         "limits",
+        "notify",
+        "channels",
+        "ping",
     ];
     let mut all = BTreeSet::new();
     for (prefix, beginning) in PLACES {
