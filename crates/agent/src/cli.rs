@@ -12,6 +12,7 @@ mod guests;
 mod host;
 mod jobs;
 mod metrics;
+mod notify;
 mod pbs;
 mod provision;
 mod report;
@@ -128,6 +129,9 @@ enum Command {
     /// Findings: what a code means, and which are accepted for a while.
     #[command(subcommand)]
     Findings(findings::FindingsCommand),
+    /// Notifications: what is open and was told, and whether notices arrive.
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// The certificate that is trusted.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -146,6 +150,7 @@ impl Command {
             Self::Trust(TrustCommand::Show | TrustCommand::Repin { .. })
             | Self::Enroll(_)
             | Self::Findings(_)
+            | Self::Notify(_)
             | Self::Config(_)
             | Self::Host(_)
             | Self::Metrics(_) => false,
@@ -475,6 +480,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Enroll(command) => enroll::run(&context, command).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Findings(command) => findings::run(&context, command).await,
+        Command::Notify(command) => notify::run(&context, command).await,
         Command::Trust(TrustCommand::Show) => trust::show(&context).await,
         Command::Trust(TrustCommand::Repin { accept, dry_run }) => {
             trust::repin(&context, accept.as_deref(), dry_run).await

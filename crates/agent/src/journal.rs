@@ -1,8 +1,10 @@
 //! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
 
+mod deliveries;
 mod golden;
 mod guards;
 mod history;
+mod incidents;
 mod kits;
 mod passes;
 mod pins;
@@ -15,8 +17,10 @@ mod targets;
 mod verifications;
 mod volumes;
 
+pub use deliveries::{ChannelRecord, Miss, Pending};
 pub use golden::GoldenContainer;
 pub use history::GuestHistory;
+pub use incidents::KeptNotice;
 pub use kits::{KeptKit, Stored};
 pub use passes::{PassRow, Tried};
 pub use pins::PinChange;

@@ -303,5 +303,9 @@ pub mod codes {
             "Most of a physical disk's life is used up.";
         TOO_HOT = "too-hot", Critical,
             "A sensor reads more than what is critical by its own word.";
+        POSTURE = "posture", Warning,
+            "It is not shown that a guest's data would come back today; without any backup that could be trusted it is critical.";
+        NOTIFICATION_UNDELIVERED = "notification-undelivered", Warning,
+            "A notice did not reach a channel, and is not tried any more.";
     }
 }

@@ -14,6 +14,7 @@ mod golden;
 mod guard;
 mod headroom;
 mod health;
+pub mod incident;
 mod inclusion;
 mod isolation;
 mod job;

@@ -12,6 +12,7 @@ use felhom_engine::{
 use felhom_ids::{NodeName, StorageId, Vmid};
 use serde::Serialize;
 
+use super::notify::NotifyConfig;
 use super::pbs::PbsConfig;
 use super::peer::{self, PrincipalConfig, RawTrust, TrustConfig};
 use super::problems::Problems;
@@ -74,6 +75,8 @@ pub struct Config {
     pub request_timeout: Duration,
     /// The file for `node_exporter`, if there is to be one.
     pub metrics_textfile: Option<PathBuf>,
+    /// Who is told when something is wrong.
+    pub notify: NotifyConfig,
 }
 
 impl Config {
@@ -149,6 +152,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let pbs = super::pbs::pbs(&raw.pbs, base, problems);
     let metrics_textfile = super::metrics::textfile(raw.metrics, problems);
     let schedule = super::schedule::schedule(raw.schedule.as_ref(), problems);
+    let notify = super::notify::notify(raw.notify.as_ref(), base, problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
         path: path.to_owned(),
@@ -179,6 +183,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         away_days: away_days(raw.targets.as_ref()),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
         metrics_textfile: metrics_textfile?,
+        notify: notify?,
     })
 }
 

@@ -74,6 +74,7 @@ impl Config {
                 "request": span(self.request_timeout),
                 "lockwait_min": backup.lockwait_min,
             },
+            "notify": super::notify::shown(&self.notify),
         })
     }
 }

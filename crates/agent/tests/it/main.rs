@@ -27,6 +27,7 @@ mod keep;
 mod machines;
 mod metrics;
 mod pass;
+mod notify;
 mod pbs;
 mod pin_rotation;
 mod power_cut;

@@ -15,6 +15,7 @@ mod fake;
 mod golden;
 mod guard;
 mod pass;
+mod incident;
 mod pbs;
 mod privileges;
 mod restore_run;

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 67] = [
+const COMMANDS: [&str; 71] = [
     "",
     "backup",
     "backup list",
@@ -38,6 +38,9 @@ const COMMANDS: [&str; 67] = [
     "metrics",
     "metrics print",
     "metrics serve",
+    "notify",
+    "notify list",
+    "notify test",
     "pbs",
     "pbs audit",
     "pbs kit",
