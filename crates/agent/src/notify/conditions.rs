@@ -1,7 +1,7 @@
 //! What a report says is wrong, in the engine's words; and what it could not look at.
 
 use felhom_engine::incident::{Blind, Condition, Look, POSTURE_FAMILY, Silence, mark_explained};
-use felhom_engine::{Severity, codes};
+use felhom_engine::{Code, Severity, codes};
 use felhom_protocol::host::{Attachment, Finding, Guest, HostReport, Posture, Severity as Grave};
 
 use crate::journal::Suppression;
@@ -67,23 +67,83 @@ fn of_posture(guest: &Guest) -> Option<Condition> {
     })
 }
 
+/// What is told of the rights and the health of the box, which are asked for together.
+const RIGHTS_AND_HEALTH: [Code; 17] = [
+    codes::BRIDGE_MISSING,
+    codes::BRIDGE_NOT_ISOLATED,
+    codes::CERTIFICATE_EXPIRES,
+    codes::CLOCK_OFF,
+    codes::CLUSTER_UNSUPPORTED,
+    codes::EXCESS_DANGEROUS,
+    codes::EXCESS_PRIVILEGES,
+    codes::JOB_ARCHIVES_SCRATCH,
+    codes::MOUNT_UNCHECKED,
+    codes::POOL_MISSING,
+    codes::PRIVILEGE_MISSING,
+    codes::RETENTION_PRUNES,
+    codes::ROOT_TOKEN,
+    codes::SIGHT_LIMITED,
+    codes::STORAGE_UNUSABLE,
+    codes::TESTER_REACHES_PRODUCTION,
+    codes::TOKEN_NOT_SEPARATED,
+];
+
+/// What is told of guarded changes.
+const GUARDS: [Code; 6] = [
+    codes::GUARD_EXPIRED,
+    codes::GUARD_TOO_OLD,
+    codes::GUARD_UNDETERMINED,
+    codes::GUARD_SNAPSHOT_LEFT,
+    codes::GUARD_SNAPSHOT_GONE,
+    codes::GUARD_GUEST_STATE,
+];
+
+/// Of a node that does not answer nothing is known.
+const NODE_SILENT: &str = "node-silent";
+
+fn blind_to_codes(blind: &mut Blind, all: &[Code]) {
+    for code in all {
+        blind.to_code(code.name);
+    }
+}
+
+/// What one entry under `unknown` leaves open, by the words of whoever makes reports.
+fn blind_to(blind: &mut Blind, what: &str) {
+    match what {
+        "node" => blind.to_key(codes::CLOCK_OFF.name, "node"),
+        "rights and health" => blind_to_codes(blind, &RIGHTS_AND_HEALTH),
+        "guards" => blind_to_codes(blind, &GUARDS),
+        "thin pools" => blind.to_code(codes::THIN_METADATA_FILLS.name),
+        "temperatures" => blind.to_kind("sensor"),
+        "disks" => blind.to_kind("disk"),
+        "guests" => blind.to_kind("guest"),
+        "storages" => blind.to_kind("storage"),
+        "targets" => blind.to_kind("target"),
+        "journal" | "suppressions" => blind.to_all(),
+        _ => blind.to_subject(what),
+    }
+    let server = what.strip_prefix("server ");
+    if what == "servers" || server.is_some() {
+        blind.to_kind("backup");
+        blind.to_kind("backups");
+    }
+    if let Some(storage) = server {
+        blind.to_subject(format!("storage {storage}"));
+    }
+}
+
 /// What could not be looked at. An empty list of guests proves nothing: Proxmox leaves out what a token may not see.
 fn blind(report: &HostReport) -> Blind {
     let mut blind = Blind::default();
     for unknown in &report.unknown {
-        blind.to_subject(unknown.what.as_str());
-        // `disks` is every `disk …`.
-        let kind = unknown.what.strip_suffix('s').unwrap_or(&unknown.what);
-        blind.to_kind(kind);
-        match unknown.what.as_str() {
-            "storages" => blind.to_kind("thin"),
-            "servers" | "backup servers" => {
-                blind.to_kind("backup");
-                blind.to_kind("backups");
-            }
-            "findings" => blind.to_all(),
-            _ => {}
-        }
+        blind_to(&mut blind, &unknown.what);
+    }
+    if report
+        .findings
+        .iter()
+        .any(|finding| finding.code == NODE_SILENT)
+    {
+        blind.to_all();
     }
     for guest in &report.guests {
         if guest.posture == Posture::Unknown {

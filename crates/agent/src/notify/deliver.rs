@@ -88,13 +88,14 @@ async fn turn(
     let node = sender.config.node.as_str();
     let began = Instant::now();
     let mut failed: Option<SendError> = None;
-    // Nobody hears that something is over before that it began.
+    // Nobody hears that something is over before that it began, nor that it began again before that it was over.
     let mut held = BTreeSet::new();
     for pending in pending {
-        let incident = pending.notice.incident.number;
-        let waits = is_ahead(pending.next, now) || held.contains(&incident);
+        let incident = &pending.notice.incident;
+        let key = (incident.code.clone(), incident.subject.clone());
+        let waits = is_ahead(pending.next, now) || held.contains(&key);
         if waits || began.elapsed() > TURN {
-            held.insert(incident);
+            held.insert(key);
             end.waiting = end.waiting.saturating_add(1);
             continue;
         }
@@ -115,7 +116,7 @@ async fn turn(
         let miss = miss(&pending, &error, now);
         journal.missed(id, sender.name(), &miss, now).await?;
         if miss.next.is_some() {
-            held.insert(incident);
+            held.insert(key);
             end.waiting = end.waiting.saturating_add(1);
         } else {
             end.given_up = end.given_up.saturating_add(1);

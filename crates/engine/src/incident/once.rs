@@ -6,10 +6,9 @@ use crate::finding::codes;
 /// Codes that say why a guest is not protected. Of a guest with one of these the posture is no news.
 pub const EXPLAINS_POSTURE: &[&str] = &[
     "backup-failed",
-    "backup-missing",
     "backup-overdue",
-    "proof-missing",
     "proof-overdue",
+    "restore-test-error",
     "restore-test-failed",
     codes::INCLUSION_DIFFERS.name,
     codes::VOLUME_HOT_NOT_IN_BACKUP.name,
@@ -21,10 +20,9 @@ pub const EXPLAINS_POSTURE: &[&str] = &[
 pub const POSTURE_FAMILY: &[&str] = &[
     codes::POSTURE.name,
     "backup-failed",
-    "backup-missing",
     "backup-overdue",
-    "proof-missing",
     "proof-overdue",
+    "restore-test-error",
     "restore-test-failed",
 ];
 

@@ -59,16 +59,34 @@ fn what_stands_under_unknown_is_not_over() {
         ("targets", "target-full", "target usb1"),
         ("servers", "backup-verify-failed", "backup ct/101 on pbs"),
         ("node", "clock-off", "node"),
+        ("server pbs", "backup-verify-failed", "backup ct/101 on pbs"),
+        ("server pbs", "pbs-unusable", "storage pbs"),
+        ("rights and health", "bridge-missing", "bridge vmbr9"),
+        ("temperatures", "too-hot", "sensor coretemp: Core 0"),
+        ("thin pools", "thin-metadata-fills", "storage local-lvm"),
+        ("guards", "guard-expired", "guest 101"),
+        ("guest 101", "container-without-restart", "guest 101"),
     ] {
         let look = look(&unknown(what), &[]);
         assert!(look.blind.covers(code, subject), "{what}");
         assert!(
-            !look
-                .blind
-                .covers("certificate-expires", "pinned certificate"),
+            !look.blind.covers("insecure-tls", "configuration"),
             "{what}"
         );
     }
+}
+
+#[test]
+fn of_a_node_that_is_silent_nothing_else_is_judged() {
+    let silent = look(&wrong("node-silent", "node"), &[]);
+    assert_eq!(silent.conditions.len(), 1);
+    assert!(silent.blind.covers("storage-fills", "storage local"));
+    // And it is over when the node answers again, though one of our rights may lack.
+    assert!(
+        !look(&unknown("node"), &[])
+            .blind
+            .covers("node-silent", "node")
+    );
 }
 
 #[test]

@@ -156,19 +156,21 @@ async fn the_secrets_of_channels_are_in_no_output_no_log_and_no_journal() {
     let kept = |when: &str| {
         for entry in std::fs::read_dir(&room.config.state_dir).unwrap() {
             let path = entry.unwrap().path();
-            assert_absent(
-                &format!("{} {when}", path.display()),
-                &std::fs::read(&path).unwrap(),
-            );
+            // A log beside the database goes away when its last reader does.
+            let Ok(bytes) = std::fs::read(&path) else {
+                assert!(!path.ends_with("journal.sqlite"), "{}", path.display());
+                continue;
+            };
+            assert_absent(&format!("{} {when}", path.display()), &bytes);
         }
     };
-    let mut sent = 0;
-    for reply in [
+    let replies = [
         Reply::Status(200),
         Reply::Status(401),
         Reply::Garbage,
         Reply::Cut,
-    ] {
+    ];
+    for (sent, reply) in (0..).zip(replies) {
         receiver.answer(vec![reply.clone(); 3]);
         room.pass(&failed(), minute(sent * 100)).await;
         kept("after a pass");
@@ -187,7 +189,6 @@ async fn the_secrets_of_channels_are_in_no_output_no_log_and_no_journal() {
         }
         kept("after commands");
         receiver.forget();
-        sent += 1;
     }
     // They are alive: the receiver was shown them.
     let seen = receiver.take();
