@@ -3,6 +3,7 @@
 mod golden;
 mod guards;
 mod kits;
+mod metrics;
 mod pins;
 mod records;
 mod reports;
