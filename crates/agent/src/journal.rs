@@ -7,6 +7,7 @@ mod history;
 mod incidents;
 mod kits;
 mod passes;
+mod metrics;
 mod pins;
 mod records;
 mod reports;

@@ -7,6 +7,7 @@
 mod families;
 mod findings;
 mod guests;
+mod kept;
 mod node;
 mod reference;
 pub mod serve;
@@ -17,6 +18,7 @@ mod textfile;
 use felhom_engine::PostureLimits;
 use felhom_protocol::host::HostReport;
 
+pub use kept::{Kept, limits, publish_kept};
 pub use reference::metrics_page;
 pub use text::Format;
 pub use textfile::{PublishError, publish, publish_told};

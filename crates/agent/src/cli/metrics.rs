@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use felhom_protocol::host::HostReport;
+use felhom_engine::PostureLimits;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,7 +16,7 @@ use super::context::{Context, journal_failure};
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, JournalError};
 use crate::metrics::serve::{self, Limits, ListenError, Scrape};
-use crate::metrics::{Format, Told, render};
+use crate::metrics::{Format, Kept, render};
 
 /// One that systemd starts ends after so long without a scrape, and is started again by its socket.
 const IDLE: Duration = Duration::from_secs(90);
@@ -51,31 +51,15 @@ pub(super) async fn run(context: &Context, command: MetricsCommand) -> Result<Ex
     }
 }
 
-/// What is told, of the journal as it is now.
-struct Kept(Option<HostReport>);
-
-impl Kept {
-    async fn read(journal: &Journal) -> Result<Self, JournalError> {
-        Ok(Self(journal.last_report().await?))
-    }
-
-    fn told(&self) -> Told<'_> {
-        Told {
-            report: self.0.as_ref(),
-            ..Told::default()
-        }
-    }
-}
-
 async fn print(context: &Context, openmetrics: bool) -> Result<Exit, Failure> {
     let config = context.config()?;
     let kept = match context.read_journal(&config).await? {
-        Some(journal) => Kept::read(&journal)
+        Some(journal) => Kept::read(&journal, crate::metrics::limits(&config))
             .await
             .map_err(|error| journal_failure(&error))?,
-        None => Kept(None),
+        None => Kept::default(),
     };
-    if kept.0.is_none() {
+    if kept.report.is_none() {
         let none = Failure::new(
             Exit::NoSuchThing,
             "no-report",
@@ -97,7 +81,10 @@ async fn print(context: &Context, openmetrics: bool) -> Result<Exit, Failure> {
 }
 
 /// Reads the journal anew for each that asks.
-struct FromJournal(PathBuf);
+struct FromJournal {
+    state_dir: PathBuf,
+    limits: PostureLimits,
+}
 
 impl Scrape for FromJournal {
     fn scrape(
@@ -105,10 +92,10 @@ impl Scrape for FromJournal {
         format: Format,
     ) -> Pin<Box<dyn Future<Output = Result<String, String>> + Send + '_>> {
         Box::pin(async move {
-            let kept = match Journal::read(&self.0).await {
-                Ok(journal) => Kept::read(&journal).await,
+            let kept = match Journal::read(&self.state_dir).await {
+                Ok(journal) => Kept::read(&journal, self.limits).await,
                 // A box on which nothing was done yet is there all the same.
-                Err(JournalError::Absent(_)) => Ok(Kept(None)),
+                Err(JournalError::Absent(_)) => Ok(Kept::default()),
                 Err(error) => Err(error),
             };
             let kept = kept.map_err(|error| journal_failure(&error).to_string())?;
@@ -140,7 +127,10 @@ async fn serve_until_told(context: &Context, args: &ServeArgs) -> Result<Exit, F
         idle,
         ..Limits::default()
     };
-    let scrape = Arc::new(FromJournal(config.state_dir.clone()));
+    let scrape = Arc::new(FromJournal {
+        limits: crate::metrics::limits(&config),
+        state_dir: config.state_dir,
+    });
     serve::serve(listener, limits, scrape, told_to_stop()).await;
     Ok(Exit::Done)
 }

@@ -9,18 +9,28 @@ use felhom_protocol::host::HostReport;
 
 use super::{Format, Told, render};
 use crate::config::Config;
+use crate::journal::JournalError;
 
 /// Everybody may read it: it holds no secret, and the reader is another user.
 const MODE: u32 = 0o644;
 
-/// The metrics could not be written to their file. Whatever else was done stays done.
+/// The metrics could not be published. Whatever else was done stays done.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the metrics cannot be written to `{}`: {source}; the directory must be there, and `felhom-agent` may create files in it", path.display()
-)]
-pub struct PublishError {
-    path: PathBuf,
-    source: io::Error,
+pub enum PublishError {
+    /// The file cannot be written.
+    #[error(
+        "the metrics cannot be written to `{}`: {source}; the directory must be there, and `felhom-agent` may create files in it", path.display()
+    )]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Nobody knows what is to be told.
+    #[error("the metrics cannot be made: {0}")]
+    Journal(#[from] JournalError),
 }
 
 /// Writes the metrics of a report to the file that the configuration names, if it names one.
@@ -46,7 +56,7 @@ pub fn publish_told(config: &Config, told: &Told<'_>) -> Result<(), PublishError
         return Ok(());
     };
     let text = render(told, Format::Text);
-    replace(path, text.as_bytes()).map_err(|source| PublishError {
+    replace(path, text.as_bytes()).map_err(|source| PublishError::File {
         path: path.clone(),
         source,
     })
