@@ -12,6 +12,7 @@ pub mod enroll;
 pub mod exit;
 pub mod fence;
 pub mod journal;
+pub mod kit;
 pub mod lock;
 pub mod observe;
 pub mod output;

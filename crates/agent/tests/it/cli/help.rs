@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 63] = [
+const COMMANDS: [&str; 65] = [
     "",
     "backup",
     "backup list",
@@ -35,6 +35,8 @@ const COMMANDS: [&str; 63] = [
     "host config",
     "host devices",
     "host sensors",
+    "kit",
+    "kit print",
     "pbs",
     "pbs audit",
     "pbs kit",
