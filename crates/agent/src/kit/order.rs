@@ -139,7 +139,7 @@ fn sources(config: &Config) -> Vec<String> {
 }
 
 /// The storages that a directory of the host lies on, where PVE or a unit mounts them.
-fn holding(facts: &Facts, path: &str) -> Vec<String> {
+pub(super) fn holding(facts: &Facts, path: &str) -> Vec<String> {
     let mounted = |id: &str, at: &str| {
         is_below(path, at)
             && (facts.disk(at).is_some()

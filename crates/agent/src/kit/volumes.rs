@@ -98,13 +98,7 @@ fn lost(facts: &Facts, number: u16, mount: &MountPoint) -> Vec<KitPart> {
             "mp{number} ({path}) is kept out of backups: it comes back empty. Fill it from wherever its data is also kept."
         ))],
         MountSource::Bind(source) => {
-            let shared = facts.all_storages().iter().any(|one| {
-                let place = facts.place(one.get("storage").unwrap_or_default());
-                place.is_off_box()
-                    && one
-                        .get("path")
-                        .is_some_and(|at| super::places::is_below(source.as_str(), at))
-            });
+            let shared = !super::order::holding(facts, source.as_str()).is_empty();
             let mut parts = Vec::new();
             if !shared {
                 parts.push(KitPart::Warn(format!(

@@ -23,6 +23,7 @@ mod golden;
 mod guard;
 mod helper;
 mod keep;
+mod kit;
 mod machines;
 mod pbs;
 mod pin_rotation;
