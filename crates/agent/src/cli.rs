@@ -11,6 +11,7 @@ mod golden;
 mod guests;
 mod host;
 mod jobs;
+mod kit;
 mod metrics;
 mod notify;
 mod pbs;
@@ -115,6 +116,9 @@ enum Command {
     /// What root sees of the box for us: disks, sensors, and the root helper's configuration.
     #[command(subcommand)]
     Host(host::HostCommand),
+    /// The kit: how the box is rebuilt without this program.
+    #[command(subcommand)]
+    Kit(kit::KitCommand),
     /// Metrics for Prometheus: the last host report, printed or served to the machine itself.
     #[command(subcommand)]
     Metrics(metrics::MetricsCommand),
@@ -166,6 +170,7 @@ impl Command {
             | Self::Snapshot(_)
             | Self::Storage(_)
             | Self::Task(_)
+            | Self::Kit(_)
             | Self::Doctor(_)
             | Self::Golden(_)
             | Self::Provision(_)
@@ -475,6 +480,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Storage(command) => storage::run(&context, command).await,
         Command::Host(command) => host::run(&context, command).await,
+        Command::Kit(command) => kit::run(&context, command).await,
         Command::Metrics(command) => metrics::run(&context, command).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,

@@ -13,6 +13,7 @@ pub mod enroll;
 pub mod exit;
 pub mod fence;
 pub mod journal;
+pub mod kit;
 pub mod lock;
 pub mod metrics;
 pub mod notify;

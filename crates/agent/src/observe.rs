@@ -22,7 +22,9 @@ use felhom_proxmox::pve::storage::{StorageConfig, StorageStatus, StoredVolume};
 use felhom_proxmox::pve::tasks::{ListTasks, TaskSource};
 use felhom_proxmox::{Delivery, Error, Pve};
 
-pub(crate) use backup::{archive, archived_config, backup_result, backup_subject, either_config};
+pub(crate) use backup::{
+    archive, archive_kind, archived_config, backup_result, backup_subject, either_config,
+};
 pub(crate) use config::{guest_config, machine_config};
 pub(crate) use evidence::{Probe, evidence};
 pub(crate) use guard::{clocks, guard_subject};

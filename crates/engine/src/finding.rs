@@ -257,6 +257,14 @@ pub mod codes {
             "The storage in Proxmox VE is not what the configuration says of it: another server, datastore, owner or key.";
         RECOVERY_KIT_UNCONFIRMED = "recovery-kit-unconfirmed", Critical,
             "Nobody said that the recovery kit is stored off the box: with the box, the key to every backup is lost.";
+        KIT_NO_ARCHIVE = "kit-no-archive", Critical,
+            "A guest has no archive at all, so no page brings it back when the box is lost.";
+        KIT_NO_OFF_BOX = "kit-no-off-box", Warning,
+            "The archives of a guest lie only on the box itself: when that is lost, so are they.";
+        KIT_NOT_DESCRIBED = "kit-not-described", Warning,
+            "A guest needs a bridge or a storage of which the kit cannot say how it is made.";
+        KIT_INCOMPLETE = "kit-incomplete", Warning,
+            "Something that belongs into the kit could not be read, so the page has a gap.";
         SERVER_CAN_READ = "server-can-read", Critical,
             "Something on the backup server is not encrypted to the key that only we should have.";
         SERVER_CAN_READ_UNPROVEN = "server-can-read-unproven", Warning,

@@ -20,6 +20,7 @@ pub mod probe;
 pub mod storage;
 pub mod tasks;
 pub mod version;
+pub mod written;
 
 use felhom_ids::NodeName;
 

@@ -24,6 +24,7 @@ mod guard;
 mod helper;
 mod host_facts;
 mod keep;
+mod kit;
 mod machines;
 mod metrics;
 mod pass;

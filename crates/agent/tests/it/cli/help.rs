@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 71] = [
+const COMMANDS: [&str; 73] = [
     "",
     "backup",
     "backup list",
@@ -35,6 +35,8 @@ const COMMANDS: [&str; 71] = [
     "host config",
     "host devices",
     "host sensors",
+    "kit",
+    "kit print",
     "metrics",
     "metrics print",
     "metrics serve",

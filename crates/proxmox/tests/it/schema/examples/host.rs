@@ -15,6 +15,7 @@ use felhom_proxmox::pve::pools::GetPool;
 use felhom_proxmox::pve::probe::Probe;
 use felhom_proxmox::pve::tasks::{ListTasks, StopTask, TaskLogOf, TaskSource, TaskStatusOf};
 use felhom_proxmox::pve::version::GetVersion;
+use felhom_proxmox::pve::written::{ListWrittenInterfaces, ListWrittenStorages};
 
 use super::{Examples, id};
 
@@ -26,6 +27,8 @@ pub(super) fn add(examples: &mut Examples) {
     examples.one(&ListCertificates);
     examples.one(&ListBackupJobs);
     examples.one(&ListInterfaces);
+    examples.one(&ListWrittenInterfaces);
+    examples.one(&ListWrittenStorages);
     examples.one(&ListThinPools);
     examples.one(&ListMountUnits);
     examples.one(&ListDisks);
