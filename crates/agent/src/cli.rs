@@ -15,6 +15,7 @@ mod pbs;
 mod provision;
 mod restore;
 mod restore_test;
+mod run;
 mod selftest;
 mod snapshot;
 mod status;
@@ -76,6 +77,8 @@ pub struct Cli {
 enum Command {
     /// One page: host, guests, backups, last proofs, storages, findings.
     Status,
+    /// What is due by the schedule: backups, restore tests, verifies, and the pruning after them.
+    Run(run::RunArgs),
     /// The guests of the node.
     Guests,
     /// Backups: make one, list them, show what is in one.
@@ -139,6 +142,7 @@ impl Command {
             | Self::Config(_)
             | Self::Host(_) => false,
             Self::Status
+            | Self::Run(_)
             | Self::Guests
             | Self::Backup(_)
             | Self::Restore(_)
@@ -425,6 +429,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
     context.followed = trust::follow(&context, cli.command.may_take_a_pin()).await;
     match cli.command {
         Command::Status => status::run(&context).await,
+        Command::Run(args) => Box::pin(run::run(&context, &args)).await,
         Command::Guests => guests::run(&context).await,
         Command::Backup(BackupCommand::Run(args)) => backup::run(&context, &args).await,
         Command::Backup(BackupCommand::List { vmid }) => {

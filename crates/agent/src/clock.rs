@@ -1,13 +1,47 @@
 //! The only reader of wall-clock time, and the only source of randomness.
 
-use felhom_engine::Timestamp;
+use std::sync::Arc;
 
-/// Now, by the machine's clock.
+use felhom_engine::Timestamp;
+use jiff::tz::TimeZone;
+
+/// A clock other than the machine's.
+pub trait Source: Send + Sync {
+    /// What it shows.
+    fn now(&self) -> Timestamp;
+    /// The zone in which calendar events are meant.
+    fn zone(&self) -> TimeZone;
+}
+
+tokio::task_local! {
+    static SOURCE: Arc<dyn Source>;
+}
+
+/// Lets a future, and what it awaits itself, live under another clock: for a program that carries the agent in it, and a
+/// world whose time it steps. Nothing outside of the process can reach it.
+pub async fn under<F: Future>(source: Arc<dyn Source>, future: F) -> F::Output {
+    SOURCE.scope(source, future).await
+}
+
+/// The zone in which calendar events are meant: the machine's own.
+pub fn zone() -> TimeZone {
+    SOURCE
+        .try_with(|source| source.zone())
+        .unwrap_or_else(|_| TimeZone::system())
+}
+
+/// Now, by the machine's clock, unless the task lives [`under`] another.
+pub fn now() -> Timestamp {
+    SOURCE
+        .try_with(|source| source.now())
+        .unwrap_or_else(|_| machine_now())
+}
+
 #[expect(
     clippy::disallowed_types,
     reason = "the one place that reads wall-clock time"
 )]
-pub fn now() -> Timestamp {
+fn machine_now() -> Timestamp {
     let since_epoch = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
@@ -33,11 +67,7 @@ pub struct NoRandomness;
 pub fn local(time: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(time.millis()).map_or_else(
         |_| "unknown".to_owned(),
-        |time| {
-            time.to_zoned(jiff::tz::TimeZone::system())
-                .strftime("%Y-%m-%d %H:%M")
-                .to_string()
-        },
+        |time| time.to_zoned(zone()).strftime("%Y-%m-%d %H:%M").to_string(),
     )
 }
 

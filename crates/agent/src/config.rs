@@ -7,6 +7,7 @@ mod pbs;
 mod peer;
 mod problems;
 mod raw;
+mod schedule;
 mod shown;
 mod span;
 mod template;

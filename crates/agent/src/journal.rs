@@ -3,6 +3,7 @@
 mod golden;
 mod guards;
 mod kits;
+mod passes;
 mod pins;
 mod records;
 mod retention;
@@ -14,6 +15,7 @@ mod volumes;
 
 pub use golden::GoldenContainer;
 pub use kits::{KeptKit, Stored};
+pub use passes::{PassRow, Tried};
 pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use storages::KnownStorage;

@@ -5,6 +5,7 @@
 //! written down between any two steps, and continues from there in another process.
 
 mod backup;
+mod calendar;
 mod choose;
 mod evidence;
 mod exercise;
@@ -21,6 +22,7 @@ mod mark;
 mod mutating;
 mod mutation;
 mod outcome;
+mod pass;
 mod patience;
 pub mod pbs;
 mod policy;
@@ -35,6 +37,7 @@ mod restore_run;
 mod restore_test;
 mod retention;
 mod scratch;
+mod selection;
 mod size;
 mod step;
 pub mod storages;
@@ -47,6 +50,7 @@ mod world;
 pub use backup::{
     BackupJob, BackupReport, BackupRequest, BackupVerdict, Consistency, FormerBackup, KnownVolumes,
 };
+pub use calendar::{CalendarEvent, Open, ParseEventError, TimeWindow};
 pub use choose::{Candidate, least_recently_proven};
 pub use evidence::{Evidence, EvidenceLevel};
 pub use exercise::{ExerciseJob, ExerciseReport};
@@ -66,8 +70,12 @@ pub use mark::{InstallationId, Mark, ParseMarkError};
 pub use mutating::{Ended, Mutating};
 pub use mutation::Mutation;
 pub use outcome::{EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict};
+pub use pass::{
+    Due, Left, LeftOut, MOST_TRIES, PassFacts, PassGuest, PassPlan, PassServer, Schedule, Work,
+    plan_pass,
+};
 pub use policy::{BackupMode, BackupPolicy, RestoreTestPolicy};
-pub use posture::{GuestRecord, Posture, posture};
+pub use posture::{GuestRecord, Posture, PostureLimits, posture, posture_within};
 pub use principal::{Principal, Remote};
 pub use proof::{ArchiveProof, LogSource, ProofStanding, Witnesses, prove_archive};
 pub use prune::{PruneJob, PruneReport, PruneRequest};
@@ -83,6 +91,7 @@ pub use restore_test::plan::{Lost, PlannedMount, PlannedNic, RestorePlan, plan_r
 pub use restore_test::{FormerProof, RestoreTestJob, RestoreTestReport, RestoreTestRequest};
 pub use retention::{ArchiveRecord, Decision, GuestArchives, KeepPolicy, plan_retention};
 pub use scratch::{CleanUp, CleanUpEnd, Earlier, Lease, Standing, Tenure, scratch_standing};
+pub use selection::{ParseSelectionError, Selectable, Selection};
 pub use size::size;
 pub use step::{Guard, Observe, Step};
 pub use time::Timestamp;

@@ -1,6 +1,7 @@
 //! The posture of a guest: would its data come back today? With the reasons.
 
 use std::fmt;
+use std::time::Duration;
 
 use felhom_ids::GuestKind;
 use serde::{Deserialize, Serialize};
@@ -57,15 +58,44 @@ pub struct GuestRecord {
     pub off_box: Option<OffBox>,
 }
 
-/// A backup older than this is stale: two nights missed.
-const STALE_S: i64 = 2 * 86_400 + 6 * 3600;
+/// How old what protects a guest may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PostureLimits {
+    /// A backup older than this is stale, in seconds.
+    pub stale_s: i64,
+    /// A proof older than this is stale, in seconds.
+    pub proof_stale_s: i64,
+}
+
+impl PostureLimits {
+    /// By how often backups and proofs are made: one more backup may be missed, with the length of a window; a proof may be a
+    /// day late.
+    pub fn of_cadence(backup_every: Duration, proof_every: Duration) -> Self {
+        let secs = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        Self {
+            stale_s: secs(backup_every.saturating_mul(2)).saturating_add(6 * 3600),
+            proof_stale_s: secs(proof_every).saturating_add(86_400),
+        }
+    }
+}
+
+impl Default for PostureLimits {
+    /// Two nights missed; a week and a day.
+    fn default() -> Self {
+        Self::of_cadence(Duration::from_hours(24), Duration::from_hours(7 * 24))
+    }
+}
+
 /// A backup from further ahead than this tells of a clock that was wrong, and its age of nothing.
 const FUTURE_S: i64 = 6 * 3600;
-/// A proof older than this is stale: a week and a day.
-const PROOF_STALE_S: i64 = 8 * 86_400;
+
+/// The posture of a guest that is backed up every night and proven every week, and why.
+pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
+    posture_within(record, PostureLimits::default())
+}
 
 /// The posture of a guest, and why.
-pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
+pub fn posture_within(record: &GuestRecord, limits: PostureLimits) -> (Posture, Vec<String>) {
     let Some(age) = record.newest_archive_s else {
         return if record.list_may_be_shortened {
             (
@@ -86,7 +116,7 @@ pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
         Some((Verdict::Failed, _)) => {
             worsen(Posture::Unprotected, "the last restore test failed".into());
         }
-        Some((Verdict::Passed, age)) if age > PROOF_STALE_S => {
+        Some((Verdict::Passed, age)) if age > limits.proof_stale_s => {
             worsen(
                 Posture::Attention,
                 format!("the last proof is {} days old", age / 86_400),
@@ -103,7 +133,7 @@ pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
             "the newest backup is dated in the future, so a clock was wrong".into(),
         );
     }
-    if age > STALE_S {
+    if age > limits.stale_s {
         worsen(
             Posture::Attention,
             format!("the newest backup is {} days old", age / 86_400),
@@ -196,6 +226,19 @@ mod tests {
     #[test]
     fn a_proven_recent_backup_protects() {
         assert_eq!(posture(&good()), (Posture::Protected, vec![]));
+    }
+
+    #[test]
+    fn who_backs_up_rarely_is_told_later() {
+        let mut record = good();
+        record.newest_archive_s = Some(10 * 86_400);
+        record.last_proof = Some((Verdict::Passed, 20 * 86_400));
+        assert_eq!(posture(&record).0, Posture::Attention);
+        let week = Duration::from_hours(7 * 24);
+        let limits = PostureLimits::of_cadence(week, week * 4);
+        assert_eq!(posture_within(&record, limits).0, Posture::Protected);
+        assert_eq!(PostureLimits::default().stale_s, 2 * 86_400 + 6 * 3600);
+        assert_eq!(PostureLimits::default().proof_stale_s, 8 * 86_400);
     }
 
     #[test]

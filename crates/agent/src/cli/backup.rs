@@ -28,7 +28,7 @@ use crate::volumes::inventory;
 
 pub(super) use list::list;
 pub(super) use proof::proof;
-pub(super) use prune::prune;
+pub(super) use prune::{apply as apply_retention, exit as retention_exit, prune};
 pub(super) use text::text;
 
 pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit, Failure> {
@@ -44,23 +44,8 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
         .open_journal(config, &format!("backup of guest {vmid}"))
         .await?;
     arrears::settle(context, &journal, &performer).await?;
-    let storage = policy.storage.clone();
-    let door = Door {
-        context,
-        performer: &performer,
-        journal: Some(&journal),
-        dry_run: false,
-    };
-    door.admit(&storage, Use::Backup).await?;
-    let id = jobs::new_job_id()?;
-    journal.say(&format!("backup of guest {vmid}, job {id}"));
-    let known = known(&journal, config, vmid).await?;
-    let job = make(vmid, policy, id, journal.installation().clone(), known);
-    let job = jobs::perform(context, &journal, &performer, job).await?;
-    let JobKind::Backup(backup) = &job.kind else {
-        return Ok(Exit::Unexpected);
-    };
-    let Some(report) = backup.report() else {
+    let job = perform(context, &mut journal, &performer, vmid, policy.clone()).await?;
+    let Some(report) = report(&job) else {
         return Ok(Exit::Unexpected);
     };
     match report.verdict {
@@ -70,10 +55,40 @@ pub(super) async fn run(context: &Context, args: &BackupRunArgs) -> Result<Exit,
             tell(context, &journal, &job, report, pruned, None).await
         }
         BackupVerdict::Failed | BackupVerdict::Refused | BackupVerdict::Undetermined => {
-            let gone = vanished(&performer, &journal, &storage).await;
+            let gone = vanished(&performer, &journal, &policy.storage).await;
             tell(context, &journal, &job, report, None, gone).await
         }
     }
+}
+
+/// Backs a guest up, with whatever must be so before; what is pruned after it is for the caller to say.
+pub(super) async fn perform(
+    context: &Context,
+    journal: &mut Journal,
+    performer: &Performer,
+    vmid: Vmid,
+    policy: BackupPolicy,
+) -> Result<Job, Failure> {
+    let door = Door {
+        context,
+        performer,
+        journal: Some(journal),
+        dry_run: false,
+    };
+    door.admit(&policy.storage, Use::Backup).await?;
+    let id = jobs::new_job_id()?;
+    journal.say(&format!("backup of guest {vmid}, job {id}"));
+    let known = known(journal, performer.config(), vmid).await?;
+    let job = make(vmid, policy, id, journal.installation().clone(), known);
+    jobs::perform(context, journal, performer, job).await
+}
+
+/// What a backup that ended says of itself.
+pub(super) fn report(job: &Job) -> Option<&BackupReport> {
+    let JobKind::Backup(backup) = &job.kind else {
+        return None;
+    };
+    backup.report()
 }
 
 async fn tell(

@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use felhom_engine::{InstallationId, Job, JobId, Principal, Timestamp};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::context::{Context, engine_failure, journal_failure, pve_failure};
 use super::terminal::Terminal;
@@ -13,7 +14,9 @@ use crate::perform::Performer;
 use crate::runner::{RunError, Runner};
 
 /// The code of the failure of a job that waits in the journal.
-const WAITS: &str = "waits";
+pub(crate) const WAITS: &str = "waits";
+/// The code of the failure of a job that a person, or the service manager, broke off.
+pub(crate) const INTERRUPTED: &str = "interrupted";
 
 /// A name for a new job.
 pub(crate) fn new_job_id() -> Result<JobId, Failure> {
@@ -127,12 +130,47 @@ pub(crate) async fn rehearse(
 async fn interruptible(work: impl Future<Output = Result<Job, RunError>>) -> Result<Job, Failure> {
     tokio::select! {
         result = work => result.map_err(|error| run_failure(&error)),
-        _ = tokio::signal::ctrl_c() => Err(Failure::new(
+        () = told_to_stop() => Err(Failure::new(
             Exit::Undetermined,
-            "interrupted",
+            INTERRUPTED,
             "interrupted; the job is in the journal, and a task that was started on the server goes on there",
         )
         .hint("`felhom-agent restore-test reap` goes on with it and cleans up")),
+    }
+}
+
+/// Returns when somebody types ctrl-c, or the service manager ends the program.
+async fn told_to_stop() {
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        drop(tokio::signal::ctrl_c().await);
+        return;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Whether somebody wants the program to end, asked between two jobs.
+pub(crate) struct StopSign {
+    signals: Vec<Signal>,
+}
+
+impl StopSign {
+    /// Watches from now on.
+    pub(crate) fn watch() -> Self {
+        let kinds = [SignalKind::terminate(), SignalKind::interrupt()];
+        let signals = kinds.into_iter().filter_map(|kind| signal(kind).ok());
+        Self {
+            signals: signals.collect(),
+        }
+    }
+
+    /// Whether it was told since.
+    pub(crate) fn is_shown(&mut self) -> bool {
+        let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut signals = self.signals.iter_mut();
+        signals.any(|signal| signal.poll_recv(&mut nobody).is_ready())
     }
 }
 

@@ -5,6 +5,8 @@ mod kit;
 mod snapshots;
 mod verify;
 
+pub(super) use verify::{due as verify_due, exit as verify_exit};
+
 use clap::{Args, Subcommand};
 use felhom_engine::RemoteError;
 use felhom_engine::pbs::Target;

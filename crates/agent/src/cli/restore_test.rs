@@ -19,7 +19,7 @@ use crate::output::{seconds, table};
 use crate::perform::Performer;
 
 pub(super) use choose::require_archive;
-pub(super) use reap::reap;
+pub(super) use reap::{reap, remains};
 
 pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<Exit, Failure> {
     let performer = context.performer()?;
@@ -37,18 +37,13 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
         .open_journal(config, &format!("restore test of {volid}"))
         .await?;
     arrears::settle(context, &journal, &performer).await?;
-    for report in reap::remains(context, &journal, &performer).await? {
+    for report in remains(context, &journal, &performer).await? {
         for line in findings_text(&report.findings) {
             context.printer.narrate(&line);
         }
     }
-    let job = make(&volid, &performer, Some(&journal)).await?;
-    journal.say(&format!("restore test of {volid}, job {}", job.id));
-    let job = jobs::perform(context, &journal, &performer, job).await?;
-    let JobKind::RestoreTest(test) = &job.kind else {
-        return Ok(Exit::Unexpected);
-    };
-    let Some(report) = test.report() else {
+    let job = perform(context, &mut journal, &performer, &volid).await?;
+    let Some(report) = report(&job) else {
         return Ok(Exit::Unexpected);
     };
     context
@@ -57,6 +52,26 @@ pub(super) async fn run(context: &Context, args: &RestoreTestRunArgs) -> Result<
             text(report)
         });
     Ok(exit(report))
+}
+
+/// Tests an archive that is within reach.
+pub(super) async fn perform(
+    context: &Context,
+    journal: &mut Journal,
+    performer: &Performer,
+    volid: &VolumeId,
+) -> Result<Job, Failure> {
+    let job = make(volid, performer, Some(journal)).await?;
+    journal.say(&format!("restore test of {volid}, job {}", job.id));
+    jobs::perform(context, journal, performer, job).await
+}
+
+/// What a restore test that ended says of itself.
+pub(super) fn report(job: &Job) -> Option<&RestoreTestReport> {
+    let JobKind::RestoreTest(test) = &job.kind else {
+        return None;
+    };
+    test.report()
 }
 
 /// The archive that is tested, within reach.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use felhom_engine::volumes::VolumePolicy;
 use felhom_engine::{
     BackupMode, BackupPolicy, EvidenceLevel, Floors, GuardPolicy, KeepPolicy, Principal,
-    RestoreTestPolicy,
+    RestoreTestPolicy, Schedule,
 };
 use felhom_ids::{NodeName, StorageId, Vmid};
 use serde::Serialize;
@@ -54,6 +54,8 @@ pub struct Config {
     pub backup: BackupPolicy,
     /// Which backups are kept.
     pub keep: KeepPolicy,
+    /// What a pass does when.
+    pub schedule: Schedule,
     /// How restore tests are made.
     pub restore_test_policy: RestoreTestPolicy,
     /// How guarded changes are kept.
@@ -143,6 +145,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let archives = archives(&raw, base, problems);
     let volumes = super::volumes::volumes(raw.volumes.as_ref(), problems);
     let pbs = super::pbs::pbs(&raw.pbs, base, problems);
+    let schedule = super::schedule::schedule(raw.schedule.as_ref(), problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
         path: path.to_owned(),
@@ -163,6 +166,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         restore_tests,
         backup: backup?,
         keep: keep?,
+        schedule: schedule?,
         restore_test_policy: restore_test_policy?,
         guard: guard?,
         archives: archives?,

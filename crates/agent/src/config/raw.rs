@@ -27,6 +27,35 @@ pub(super) struct RawConfig {
     pub(super) host: Option<RawHost>,
     pub(super) targets: Option<RawTargets>,
     pub(super) limits: Option<RawLimits>,
+    pub(super) schedule: Option<RawSchedule>,
+}
+
+/// One, or a list.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a calendar event such as `sat 02:30`, or a list of them"
+)]
+pub(super) enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSchedule {
+    pub(super) guests: Option<String>,
+    pub(super) backup: Option<OneOrMany>,
+    pub(super) backup_for: Option<Span>,
+    pub(super) backup_every: Option<Span>,
+    pub(super) proof: Option<OneOrMany>,
+    pub(super) proof_for: Option<Span>,
+    pub(super) proof_every: Option<Span>,
+    pub(super) proofs_per_pass: Option<u32>,
+    pub(super) verify: Option<OneOrMany>,
+    pub(super) verify_for: Option<Span>,
+    pub(super) retry_after: Option<Span>,
+    pub(super) first_at_once: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -60,6 +60,7 @@ impl Config {
                     "memory_mib": test.floors.memory_bytes >> 20,
                 },
             },
+            "schedule": super::schedule::shown(&self.schedule),
             "snapshot-guard": guard(&self.guard),
             "archives": self.archives,
             "volumes": super::volumes::shown(&self.volumes),

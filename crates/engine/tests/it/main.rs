@@ -8,17 +8,21 @@
 )]
 
 mod backup;
+mod calendar;
 mod crash;
 mod doubt;
 mod fake;
 mod golden;
 mod guard;
+mod pass;
 mod pbs;
 mod privileges;
 mod restore_run;
 mod restore_test;
 mod retention;
+mod selection;
 mod stale;
 mod storages;
 mod unfinished;
 mod volumes;
+mod year;

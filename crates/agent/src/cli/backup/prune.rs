@@ -120,7 +120,8 @@ async fn apply_all(
     Ok((reports, exits))
 }
 
-async fn apply(
+/// Applies the rules to one guest's archives on one storage.
+pub(in crate::cli) async fn apply(
     context: &Context,
     journal: &Journal,
     performer: &Performer,
@@ -244,7 +245,7 @@ pub(super) fn lines(report: &PruneReport) -> Vec<String> {
     lines
 }
 
-fn exit(report: &PruneReport) -> Exit {
+pub(in crate::cli) fn exit(report: &PruneReport) -> Exit {
     match report.trouble {
         Some(class) => Exit::of(class),
         None if report.left.is_empty() => Exit::Done,

@@ -81,12 +81,8 @@ pub(super) async fn run(context: &Context, args: &VerifyArgs) -> Result<Exit, Fa
     arrears::settle(context, &journal, &performer).await?;
     let (mut ended, mut failures) = (Vec::new(), Vec::new());
     for (storage, section) in &asked.servers {
-        let job = make(config, Some(&journal), &asked, (storage, section)).await?;
-        journal.say(&format!(
-            "verifying of backups on {storage}, job {}",
-            job.id
-        ));
-        match jobs::perform(context, &journal, &performer, job).await {
+        let server = (storage, section);
+        match perform(context, &mut journal, &performer, &asked, server).await {
             Ok(job) => ended.extend(report(&job)),
             // One server that must be waited for stands in no other's way.
             Err(failure) => failures.push((storage, failure)),
@@ -105,6 +101,47 @@ pub(super) async fn run(context: &Context, args: &VerifyArgs) -> Result<Exit, Fa
     let waiting = failures.iter().map(|(_, failure)| failure.exit);
     let ends = ended.iter().map(|one| exit(&one.report));
     Ok(worst(ends.chain(waiting)))
+}
+
+async fn perform(
+    context: &Context,
+    journal: &mut Journal,
+    performer: &Performer,
+    asked: &Asked,
+    (storage, section): (&StorageId, &PbsConfig),
+) -> Result<Job, Failure> {
+    let job = make(performer.config(), Some(journal), asked, (storage, section)).await?;
+    let purpose = format!("verifying of backups on {storage}, job {}", job.id);
+    journal.say(&purpose);
+    jobs::perform(context, journal, performer, job).await
+}
+
+/// Verifies what is due by age on one server, for no longer than its section says, and than is given here.
+pub(in crate::cli) async fn due(
+    context: &Context,
+    journal: &mut Journal,
+    performer: &Performer,
+    (storage, section): (&StorageId, &PbsConfig),
+    at_most: Option<Duration>,
+) -> Result<VerifyReport, Failure> {
+    performer
+        .remotes()
+        .pbs(storage)
+        .map_err(|error| unusable(&error))?;
+    let asked = Asked {
+        servers: Vec::new(),
+        subject: None,
+        older_than: None,
+        lasts: Some(at_most.map_or(section.verify_for, |most| most.min(section.verify_for))),
+    };
+    let job = perform(context, journal, performer, &asked, (storage, section)).await?;
+    report(&job).map(|ended| ended.report).ok_or_else(|| {
+        Failure::new(
+            Exit::Unexpected,
+            "verify",
+            "the verify ended without a report",
+        )
+    })
 }
 
 fn tell(context: &Context, ended: &[Ended]) {
@@ -268,7 +305,7 @@ async fn rehearse(
     Ok(worst(ends))
 }
 
-fn exit(report: &VerifyReport) -> Exit {
+pub(in crate::cli) fn exit(report: &VerifyReport) -> Exit {
     if report.count(VerifyVerdict::Failed) > 0 {
         return Exit::VerdictFailed;
     }

@@ -53,7 +53,7 @@ pub(in crate::cli) async fn reap(context: &Context, args: &ReapArgs) -> Result<E
 }
 
 /// Removes what earlier tests left, as far as it can be removed now.
-pub(super) async fn remains(
+pub(in crate::cli) async fn remains(
     context: &Context,
     journal: &Journal,
     performer: &Performer,

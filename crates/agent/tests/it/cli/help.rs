@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 63] = [
+const COMMANDS: [&str; 64] = [
     "",
     "backup",
     "backup list",
@@ -49,6 +49,7 @@ const COMMANDS: [&str; 63] = [
     "restore-test list",
     "restore-test reap",
     "restore-test run",
+    "run",
     "selftest",
     "selftest restore-test",
     "selftest task",

@@ -37,7 +37,7 @@ const PBS: &str = "[pbs.offsite]\n\
                    secret_file = \"secret\"\n";
 
 /// The places of the file where keys may stand, each with the beginning of a file that ends in that place.
-const PLACES: [(&str, &str); 17] = [
+const PLACES: [(&str, &str); 18] = [
     ("", ""),
     ("pve.", "[pve]\n"),
     ("principals.NAME.", "[principals.agent]\n"),
@@ -58,6 +58,7 @@ const PLACES: [(&str, &str); 17] = [
     ("host.", "[host]\n"),
     ("targets.", "[targets]\n"),
     ("limits.", "[limits]\n"),
+    ("schedule.", "[schedule]\n"),
 ];
 
 /// The keys that the program knows at a place: it names them all when it refuses another one.
@@ -93,6 +94,7 @@ fn the_page_has_every_key_of_the_configuration_and_no_other() {
         "host",
         "targets",
         "limits",
+        "schedule",
     ];
     let mut all = BTreeSet::new();
     for (prefix, beginning) in PLACES {

@@ -1,0 +1,207 @@
+//! `run --once`: one pass of everything that is due by the schedule, one job at a time, each decision with its reason.
+//!
+//! The engine plans ([`felhom_engine::plan_pass`]), anew after each job, since the world moves on meanwhile. A job that fails
+//! stops no other. What ends a pass early is what would end every further job, too: the journal, the node, a stop signal.
+
+mod facts;
+mod finish;
+mod text;
+mod work;
+
+use clap::Args;
+use felhom_engine::{PassPlan, Work, plan_pass};
+use serde_json::json;
+
+use super::context::{Context, journal_failure};
+use super::jobs::{self, StopSign};
+use super::targets::Door;
+use super::{arrears, restore_test};
+use crate::clock;
+use crate::exit::{Exit, Failure};
+use crate::journal::Journal;
+use crate::perform::Performer;
+use facts::Known;
+use work::Done;
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// Do what is due now, and end. Nothing else can be asked for yet.
+    #[arg(long, required = true)]
+    once: bool,
+    /// Begin whatever is due by its cadence, whether a window is open or not.
+    #[arg(long)]
+    ignore_windows: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What became of a pass.
+#[derive(Debug, Default)]
+struct Pass {
+    /// Jobs that an earlier program had begun, and that came to their end now.
+    resumed: Vec<String>,
+    /// What was done, in order.
+    done: Vec<Done>,
+    /// The last plan: what is not done, and why.
+    plan: PassPlan,
+    /// Why it ended before everything was done.
+    broken: Option<String>,
+}
+
+/// For how long the journal keeps the steps of jobs that ended.
+const KEPT_STEPS_MS: i64 = 90 * 86_400_000;
+
+pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failure> {
+    // Watched from the beginning: a signal between two jobs must not be lost.
+    let mut stop = StopSign::watch();
+    let performer = context.performer()?;
+    if args.dry_run {
+        return rehearse(context, &performer, args).await;
+    }
+    let config = performer.config();
+    let mut journal = context
+        .open_journal(config, "a pass of what is due")
+        .await?;
+    let fail = |error| journal_failure(&error);
+    let began = clock::now();
+    let id = journal.begin_pass(began).await.map_err(fail)?;
+    let mut pass = Pass::default();
+    let mut ended = settle(context, &mut journal, &performer, &mut pass).await;
+    if ended.is_ok() {
+        ended = work_off(
+            context,
+            &mut journal,
+            &performer,
+            args,
+            &mut stop,
+            &mut pass,
+        )
+        .await;
+    }
+    if let Err(failure) = &ended {
+        pass.broken = Some(failure.message.clone());
+    }
+    journal.say("the end of a pass");
+    let said = finish::finish(context, &journal, &performer, &pass).await;
+    let exit = match &ended {
+        Err(failure) => failure.exit,
+        Ok(()) => said.exit,
+    };
+    let mut data = text::data(&pass, &said);
+    if let Some(map) = data.as_object_mut() {
+        map.insert("began_ms".into(), json!(began));
+        map.insert("ended_ms".into(), json!(clock::now()));
+        map.insert("exit".into(), json!(exit.code()));
+    }
+    let forgotten = felhom_engine::Timestamp::from_millis(began.millis() - KEPT_STEPS_MS);
+    journal.forget_before(forgotten).await.map_err(fail)?;
+    let ended_at = clock::now();
+    journal
+        .end_pass(id, ended_at, exit.code(), &data)
+        .await
+        .map_err(fail)?;
+    journal.settle().await;
+    context
+        .printer
+        .document("felhom.pass", &data, || text::text(&pass, &said));
+    if let Err(failure) = ended {
+        context.printer.narrate(&failure.message);
+    }
+    Ok(exit)
+}
+
+/// What an earlier program left: jobs, guards, scratch guests.
+async fn settle(
+    context: &Context,
+    journal: &mut Journal,
+    performer: &Performer,
+    pass: &mut Pass,
+) -> Result<(), Failure> {
+    jobs::single_node(performer).await?;
+    for job in arrears::settle(context, journal, performer).await? {
+        pass.resumed
+            .push(format!("{} of {}", job.kind_name(), job.subject()));
+    }
+    for reaped in restore_test::remains(context, journal, performer).await? {
+        pass.resumed
+            .push(format!("removal of scratch guest {}", reaped.vmid));
+    }
+    let door = Door {
+        context,
+        performer,
+        journal: Some(journal),
+        dry_run: false,
+    };
+    door.mount_present().await
+}
+
+/// Plans, does the first thing, and plans again, until nothing is due.
+async fn work_off(
+    context: &Context,
+    journal: &mut Journal,
+    performer: &Performer,
+    args: &RunArgs,
+    stop: &mut StopSign,
+    pass: &mut Pass,
+) -> Result<(), Failure> {
+    let schedule = &performer.config().schedule;
+    let mut known = Known::new(!args.ignore_windows);
+    loop {
+        let facts = known.gather(performer, Some(journal)).await?;
+        pass.plan = plan_pass(schedule, &facts, &clock::zone());
+        if stop.is_shown() {
+            pass.broken = Some("told to stop; what is due waits for the next pass".to_owned());
+            return Ok(());
+        }
+        let Some(next) = pass.plan.due.first().cloned() else {
+            return Ok(());
+        };
+        context
+            .printer
+            .narrate(&format!("{}: {}", text::work(&next.work), next.reason));
+        known.begun.insert(next.work.clone());
+        match work::perform(context, journal, performer, &next).await {
+            Ok(done) => {
+                known.learn(&done);
+                pass.done.push(done);
+            }
+            Err(failure) if ends_everything(&failure) => return Err(failure),
+            Err(failure) => pass.done.push(Done::failed(&next, &failure)),
+        }
+        if let Work::Backup { vmid } | Work::Proof { vmid, .. } = next.work {
+            known.forget(vmid);
+        }
+    }
+}
+
+/// Whether a failure would meet the next job, too.
+fn ends_everything(failure: &Failure) -> bool {
+    let stopped = failure.code == jobs::INTERRUPTED;
+    let journal = ["journal", "state-dir", "randomness"].contains(&failure.code);
+    let node = ["unreachable", "untrusted", "unauthorized", "cluster"].contains(&failure.code);
+    stopped || journal || node
+}
+
+async fn rehearse(
+    context: &Context,
+    performer: &Performer,
+    args: &RunArgs,
+) -> Result<Exit, Failure> {
+    let config = performer.config();
+    let journal = context.read_journal(config).await?;
+    let mut known = Known::new(!args.ignore_windows);
+    let facts = known.gather(performer, journal.as_ref()).await?;
+    let plan = plan_pass(&config.schedule, &facts, &clock::zone());
+    let mut resumed = Vec::new();
+    if let Some(journal) = &journal {
+        let unfinished = journal.unfinished().await;
+        let unfinished = unfinished.map_err(|error| journal_failure(&error))?;
+        resumed.extend(unfinished.iter().map(|one| jobs::resumption(&one.job)));
+    }
+    let data = json!({ "dry_run": true, "resumed": resumed, "due": plan.due, "left": plan.left, "out": plan.out });
+    context
+        .printer
+        .document("felhom.pass", &data, || text::plan(&resumed, &plan));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,238 @@
+//! What the journal keeps of passes, and what a pass is planned from; and what of old jobs is forgotten.
+
+use felhom_engine::{BackupVerdict, GuestFingerprint, Timestamp, Verdict};
+use felhom_ids::{StorageId, Vmid, VolumeId};
+use serde::de::DeserializeOwned;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Journal, Result, decode, reading, writing};
+
+/// How many passes are kept: more than a week of one every quarter of an hour.
+const KEPT_PASSES: i64 = 1000;
+/// Of how many of a guest's last jobs a plan takes notice.
+const KEPT_TRIES: i64 = 20;
+
+/// A pass, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassRow {
+    /// Its number.
+    pub id: i64,
+    /// When it was begun.
+    pub began: Timestamp,
+    /// When it ended; `None` of one that was cut off.
+    pub ended: Option<Timestamp>,
+    /// The exit code that it ended with.
+    pub exit: Option<i64>,
+    /// What it decided and did, as JSON.
+    pub document: Option<String>,
+}
+
+/// How a job about a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried<V> {
+    /// The guest.
+    pub vmid: Vmid,
+    /// The verdict.
+    pub verdict: V,
+    /// The archive, where there is one.
+    pub volid: Option<VolumeId>,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Which guest had the VMID then.
+    pub fingerprint: GuestFingerprint,
+}
+
+impl Journal {
+    /// Writes down that a pass begins.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn begin_pass(&self, now: Timestamp) -> Result<i64> {
+        let row = sqlx::query("INSERT INTO passes (began_ms) VALUES (?) RETURNING id")
+            .bind(now.millis())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(writing)?;
+        row.try_get(0).map_err(reading)
+    }
+
+    /// Writes down how a pass ended, and forgets the oldest ones.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn end_pass(
+        &self,
+        id: i64,
+        now: Timestamp,
+        exit: u8,
+        document: &serde_json::Value,
+    ) -> Result<()> {
+        let mut transaction = self.pool.begin().await.map_err(writing)?;
+        sqlx::query("UPDATE passes SET ended_ms = ?, exit = ?, document = ? WHERE id = ?")
+            .bind(now.millis())
+            .bind(i64::from(exit))
+            .bind(document.to_string())
+            .bind(id)
+            .execute(&mut *transaction)
+            .await
+            .map_err(writing)?;
+        sqlx::query("DELETE FROM passes WHERE id <= ?")
+            .bind(id.saturating_sub(KEPT_PASSES))
+            .execute(&mut *transaction)
+            .await
+            .map_err(writing)?;
+        transaction.commit().await.map_err(writing)
+    }
+
+    /// The passes that are kept, the newest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn passes(&self) -> Result<Vec<PassRow>> {
+        if !self.has_table("passes").await? {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(
+            "SELECT id, began_ms, ended_ms, exit, document FROM passes ORDER BY id DESC",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
+        let pass = |row: &SqliteRow| {
+            let ended: Option<i64> = row.try_get(2).map_err(reading)?;
+            Ok(PassRow {
+                id: row.try_get(0).map_err(reading)?,
+                began: Timestamp::from_millis(row.try_get(1).map_err(reading)?),
+                ended: ended.map(Timestamp::from_millis),
+                exit: row.try_get(3).map_err(reading)?,
+                document: row.try_get(4).map_err(reading)?,
+            })
+        };
+        rows.iter().map(pass).collect()
+    }
+
+    /// How the last backups of each guest ended that are not dated after a time.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn backups_tried(&self, until: Timestamp) -> Result<Vec<Tried<BackupVerdict>>> {
+        self.tried(BACKUPS, until).await
+    }
+
+    /// How the last restore tests of each guest ended that are not dated after a time.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn tests_tried(&self, until: Timestamp) -> Result<Vec<Tried<Verdict>>> {
+        self.tried(TESTS, until).await
+    }
+
+    async fn tried<V: DeserializeOwned>(
+        &self,
+        query: &'static str,
+        until: Timestamp,
+    ) -> Result<Vec<Tried<V>>> {
+        let rows = sqlx::query(query)
+            .bind(until.millis())
+            .bind(KEPT_TRIES)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(reading)?;
+        let mut all = Vec::new();
+        for row in &rows {
+            let number: u32 = row.try_get(0).map_err(reading)?;
+            let Ok(vmid) = Vmid::new(number) else {
+                continue;
+            };
+            let verdict: String = row.try_get(1).map_err(reading)?;
+            let volid: Option<String> = row.try_get(2).map_err(reading)?;
+            let who: Option<String> = row.try_get(4).map_err(reading)?;
+            all.push(Tried {
+                vmid,
+                verdict: decode(&verdict, "verdict")?,
+                volid: volid.and_then(|volid| volid.parse().ok()),
+                ended: Timestamp::from_millis(row.try_get(3).map_err(reading)?),
+                fingerprint: who
+                    .map(|who| decode(&who, "fingerprint"))
+                    .transpose()?
+                    .unwrap_or_default(),
+            });
+        }
+        Ok(all)
+    }
+
+    /// Writes down that a pass had a backup server verify what was due on it.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn note_server(&self, storage: &StorageId, now: Timestamp, good: bool) -> Result<()> {
+        sqlx::query(
+            "INSERT OR REPLACE INTO server_passes (storage, ended_ms, good) VALUES (?, ?, ?)",
+        )
+        .bind(storage.as_str())
+        .bind(now.millis())
+        .bind(good)
+        .execute(&self.pool)
+        .await
+        .map_err(writing)?;
+        Ok(())
+    }
+
+    /// When passes had a backup server verify, and whether the verify came to its end.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn server_passes(&self, storage: &StorageId) -> Result<Vec<(Timestamp, bool)>> {
+        if !self.has_table("server_passes").await? {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(
+            "SELECT ended_ms, good FROM server_passes WHERE storage = ? ORDER BY ended_ms DESC LIMIT 20",
+        )
+        .bind(storage.as_str())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
+        let one = |row: &SqliteRow| {
+            let ended = Timestamp::from_millis(row.try_get(0).map_err(reading)?);
+            Ok((ended, row.try_get(1).map_err(reading)?))
+        };
+        rows.iter().map(one).collect()
+    }
+
+    /// Forgets what nobody will ask for again of jobs that ended before a time: their steps, their states, and those that left
+    /// no record. What is known of backups stays: the archives may be there still.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    pub async fn forget_before(&self, time: Timestamp) -> Result<()> {
+        let mut transaction = self.pool.begin().await.map_err(writing)?;
+        for query in FORGETTING {
+            sqlx::query(query)
+                .bind(time.millis())
+                .execute(&mut *transaction)
+                .await
+                .map_err(writing)?;
+        }
+        transaction.commit().await.map_err(writing)
+    }
+}
+
+// The verdicts of tests are kept as words, those of backups as JSON.
+const BACKUPS: &str = "SELECT vmid, verdict, volid, finished_ms, who FROM ( \
+     SELECT vmid, verdict, volid, finished_ms, json_extract(report, '$.fingerprint') AS who, \
+       row_number() OVER (PARTITION BY vmid ORDER BY finished_ms DESC) AS nth \
+     FROM backups WHERE finished_ms <= ?1) WHERE nth <= ?2 ORDER BY vmid, nth";
+const TESTS: &str = "SELECT vmid, verdict, volid, finished_ms, who FROM ( \
+     SELECT vmid, json_quote(verdict) AS verdict, volid, finished_ms, \
+       json_extract(report, '$.fingerprint') AS who, \
+       row_number() OVER (PARTITION BY vmid ORDER BY finished_ms DESC) AS nth \
+     FROM restore_tests WHERE vmid IS NOT NULL AND finished_ms <= ?1) WHERE nth <= ?2 ORDER BY vmid, nth";
+
+const FORGETTING: [&str; 4] = [
+    "DELETE FROM steps WHERE job IN (SELECT id FROM jobs WHERE finished_ms < ?1)",
+    "UPDATE jobs SET state = '' WHERE finished_ms < ?1 AND state <> ''",
+    "DELETE FROM server_passes WHERE ended_ms < ?1",
+    "DELETE FROM jobs WHERE finished_ms < ?1 AND kind IN ('prune', 'reap', 'exercise')",
+];
