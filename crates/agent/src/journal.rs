@@ -21,6 +21,7 @@ pub use kits::{KeptKit, Stored};
 pub use passes::{PassRow, Tried};
 pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
+pub use reports::LastPass;
 pub use storages::KnownStorage;
 pub use suppressions::Suppression;
 pub use targets::KnownTarget;

@@ -36,4 +36,5 @@ mod storages;
 mod story;
 mod support;
 mod targets;
+mod transcripts;
 mod volumes;
