@@ -9,7 +9,7 @@ pub(crate) mod heard;
 mod parts;
 pub(crate) mod servers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::watch::{DiskLook, disk_findings, heat};
 use felhom_engine::{
@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::doctor::pbs::{Look as ServerLook, Looked};
 use crate::doctor::{examine, fence as helper};
 use crate::fence::Fence;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, LastPass};
 use crate::observe::host::{self, Host};
 use crate::observe::{self, Trouble as Asked};
 use crate::perform::Performer;
@@ -47,6 +47,7 @@ pub struct Gathered {
     pub(crate) servers: Vec<ServerLine>,
     pub(crate) guards: Vec<(OpenGuard, GuardStanding)>,
     pub(crate) heard: Heard,
+    pub(crate) last_pass: Option<LastPass>,
     pub(crate) status: Option<NodeStatus>,
     /// What kept the node or the journal from being asked at all: whoever wants the whole page or none takes it for a failure.
     pub(crate) trouble: Option<Trouble>,
@@ -87,6 +88,7 @@ pub async fn gather(performer: &Performer, journal: Option<&Journal>) -> Gathere
     found.extend(host_findings(&host));
     found.extend(look.health(&seen).await);
     let heard = look.heard(found).await;
+    let last_pass = look.last_pass().await;
     let report = look.report(host, &seen, &lines, guests, &heard).await;
     Gathered {
         report,
@@ -94,6 +96,7 @@ pub async fn gather(performer: &Performer, journal: Option<&Journal>) -> Gathere
         servers: lines,
         guards,
         heard,
+        last_pass,
         status,
         trouble: look.trouble,
     }
@@ -347,7 +350,8 @@ impl<'a> Look<'a> {
                 return (former::guests(self.journal).await, Vec::new());
             }
         };
-        let look = guests::Looking::new(self, archives, servers);
+        let pools = self.pools().await;
+        let look = guests::Looking::new(self, archives, servers, pools);
         let scratch = self.config.restore_test_policy.range();
         let listed = listed
             .iter()
@@ -405,7 +409,25 @@ impl<'a> Look<'a> {
 
     /// How old things may become.
     fn limits(&self) -> PostureLimits {
-        PostureLimits::default()
+        let schedule = &self.config.schedule;
+        PostureLimits::of_cadence(schedule.backup_every, schedule.proof_every)
+    }
+
+    /// The pools of guests, as far as the token sees them: a selection may name one.
+    async fn pools(&self) -> BTreeMap<u32, String> {
+        let resources = self.pve.resources().await;
+        let resources = resources
+            .inspect_err(|error| tracing::debug!(%error, "the pools of guests are not known"))
+            .unwrap_or_default();
+        let pool =
+            |one: felhom_proxmox::pve::cluster::Resource| Some((one.vmid?, one.pool?.to_string()));
+        resources.into_iter().filter_map(pool).collect()
+    }
+
+    async fn last_pass(&mut self) -> Option<LastPass> {
+        let last = self.journal?.last_pass().await;
+        let last = last.map_err(|error| self.unread("passes", error));
+        last.ok().flatten()
     }
 }
 

@@ -59,6 +59,9 @@ fn data(gathered: &Gathered) -> Value {
         "guards": snapshot::view(&gathered.guards),
         "findings": gathered.heard.loud,
         "suppressed": gathered.heard.quiet,
+        "last_pass": gathered.last_pass.map(|pass| json!({
+            "began_ms": pass.began, "ended_ms": pass.ended, "exit": pass.exit,
+        })),
         "jobs": report.jobs, "unknown": report.unknown,
     })
 }

@@ -25,7 +25,7 @@ pub(super) fn findings_text(findings: &[Finding]) -> Vec<String> {
 }
 
 /// What a page of `status` has, and every terminal.
-const PAGE_WIDTH: usize = 80;
+pub(super) const PAGE_WIDTH: usize = 80;
 /// What follows of a folded line is set in by so much more than its beginning.
 const SET_IN: usize = 2;
 

@@ -17,6 +17,8 @@ pub struct GuestHistory {
     pub last_backup: Option<BackupRow>,
     /// When its first good backup ended.
     pub first_good: Option<Timestamp>,
+    /// When its last good backup ended.
+    pub last_good: Option<Timestamp>,
     /// Its last restore test that came to a verdict about the backup.
     pub last_proof: Option<TestRow>,
     /// Restore tests that could not run since then.
@@ -41,9 +43,9 @@ impl Journal {
                 &who,
             )
             .await?;
-        let first_good = self
+        let good = self
             .one_of(
-                "SELECT min(finished_ms) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"' \
+                "SELECT min(finished_ms), max(finished_ms) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"' \
                  AND json_extract(report, '$.fingerprint') = json(?2)",
                 vmid,
                 &who,
@@ -73,13 +75,15 @@ impl Journal {
             Some(row) => row.try_get(3).map_err(reading)?,
             None => 0,
         };
-        let millis: Option<i64> = match &first_good {
-            Some(row) => row.try_get(0).map_err(reading)?,
-            None => None,
+        let good = |column: usize| -> Result<Option<Timestamp>> {
+            let Some(row) = &good else { return Ok(None) };
+            let millis: Option<i64> = row.try_get(column).map_err(reading)?;
+            Ok(millis.map(Timestamp::from_millis))
         };
         Ok(GuestHistory {
             last_backup: told(last_backup.as_ref(), "backup")?,
-            first_good: millis.map(Timestamp::from_millis),
+            first_good: good(0)?,
+            last_good: good(1)?,
             last_proof: told(last_proof.as_ref(), "restore test")?,
             errors: usize::try_from(count).unwrap_or_default(),
             last_error: told(errors.as_ref(), "restore test")?,

@@ -10,6 +10,17 @@ use super::{Journal, Result, decode, encode, reading, writing};
 /// Reports that are kept: at one an hour a month of them.
 const KEPT: i64 = 750;
 
+/// The pass of `run --once` that was begun last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastPass {
+    /// When it was begun.
+    pub began: Timestamp,
+    /// When it ended; `None` of one that goes on, or was cut off.
+    pub ended: Option<Timestamp>,
+    /// The exit code that it ended with.
+    pub exit: Option<i64>,
+}
+
 impl Journal {
     /// Gives the report its number, and keeps it. Durable when this returns; a report whose number was not returned is
     /// nobody's, and its number may be the next one's.
@@ -64,6 +75,30 @@ impl Journal {
         };
         let text: String = row.try_get(0).map_err(reading)?;
         decode(&text, "host report").map(Some)
+    }
+
+    /// The pass that was begun last.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn last_pass(&self) -> Result<Option<LastPass>> {
+        if !self.has_table("passes").await? {
+            return Ok(None);
+        }
+        let row =
+            sqlx::query("SELECT began_ms, ended_ms, exit FROM passes ORDER BY id DESC LIMIT 1")
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(reading)?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let ended: Option<i64> = row.try_get(1).map_err(reading)?;
+        Ok(Some(LastPass {
+            began: Timestamp::from_millis(row.try_get(0).map_err(reading)?),
+            ended: ended.map(Timestamp::from_millis),
+            exit: row.try_get(2).map_err(reading)?,
+        }))
     }
 
     /// The jobs that ended last, newest first.

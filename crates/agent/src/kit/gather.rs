@@ -161,15 +161,10 @@ impl Reader<'_> {
         }
         let mut found = Vec::new();
         for id in there {
-            match observe::archives_in_time(self.pve, std::iter::once(id), patience).await {
-                Ok((listed, late)) => {
-                    found.extend(listed);
-                    unread.extend(
-                        late.iter()
-                            .map(|id| silent(id, Some("it did not answer in time"))),
-                    );
-                }
-                Err(error) => unread.push(silent(id, Some(&error.to_string()))),
+            match tokio::time::timeout(patience, observe::archives_of(self.pve, id)).await {
+                Ok(Ok(listed)) => found.extend(listed),
+                Ok(Err(error)) => unread.push(silent(id, Some(&error.to_string()))),
+                Err(_) => unread.push(silent(id, Some("it did not answer in time"))),
             }
         }
         (found, unread)

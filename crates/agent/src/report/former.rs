@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use felhom_engine::BackupVerdict;
 use felhom_protocol::host::{Backup, Guest, Posture};
 
 use crate::journal::Journal;
@@ -53,6 +54,7 @@ async fn backed_up(journal: &Journal) -> Vec<Guest> {
                 size: report.size,
                 volid,
             }),
+            good_backup_s: (report.verdict == BackupVerdict::Good).then(|| row.finished.secs()),
             last_proof: None,
         });
     }

@@ -1,10 +1,12 @@
 //! One guest: whether its data would come back today, and why.
 
+use std::collections::BTreeMap;
+
 use felhom_engine::volumes::JudgedVolumes;
 use felhom_engine::watch::{GuestPast, guest_findings};
 use felhom_engine::{
     ArchiveFacts, Finding, GuestConfig, GuestRecord, Mount, MountSource, Posture, PostureLimits,
-    posture_within,
+    Selectable, Timestamp, posture_within,
 };
 use felhom_ids::{BackupGroup, GuestKind, Vmid};
 use felhom_protocol::host::{Backup, Guest, Proof};
@@ -33,6 +35,7 @@ pub(super) struct Looking<'a> {
     node_now: i64,
     now: i64,
     limits: PostureLimits,
+    pools: BTreeMap<u32, String>,
 }
 
 /// Why a guest could not be looked at.
@@ -54,7 +57,12 @@ impl From<JournalError> for Unseen {
 }
 
 impl<'a> Looking<'a> {
-    pub(super) fn new(look: &super::Look<'a>, archives: Archives, servers: &'a [Looked]) -> Self {
+    pub(super) fn new(
+        look: &super::Look<'a>,
+        archives: Archives,
+        servers: &'a [Looked],
+        pools: BTreeMap<u32, String>,
+    ) -> Self {
         Self {
             pve: look.pve,
             config: look.config,
@@ -65,6 +73,7 @@ impl<'a> Looking<'a> {
             node_now: look.node_now,
             now: look.began,
             limits: look.limits(),
+            pools,
         }
     }
 
@@ -79,11 +88,12 @@ impl<'a> Looking<'a> {
             kind: kind.to_string(),
             name: status.name.clone().unwrap_or_default(),
             running: status.is_running(),
-            selected: true,
+            selected: self.selects(kind, status),
             posture: parts::posture(Posture::Unknown),
             reasons: Vec::new(),
             newest_archive_s: None,
             last_backup: None,
+            good_backup_s: None,
             last_proof: None,
         };
         let seen = self.see(kind, status.vmid, &mut guest).await;
@@ -95,6 +105,20 @@ impl<'a> Looking<'a> {
         guest.posture = parts::posture(Posture::Unknown);
         guest.reasons = vec![format!("it could not be looked at: {why}")];
         (guest, Vec::new(), Some(why))
+    }
+
+    /// Whether the policy has it backed up.
+    fn selects(&self, kind: GuestKind, status: &GuestStatus) -> bool {
+        let tags = status.tags.as_deref().unwrap_or_default();
+        let tags = tags.split([';', ',', ' ']).filter(|tag| !tag.is_empty());
+        let tags: Vec<String> = tags.map(str::to_owned).collect();
+        let guest = Selectable {
+            vmid: status.vmid,
+            kind,
+            tags: &tags,
+            pool: self.pools.get(&status.vmid.get()).map(String::as_str),
+        };
+        self.config.schedule.guests.of(&guest).0
     }
 
     async fn see(
@@ -122,6 +146,7 @@ impl<'a> Looking<'a> {
             size: row.report.size,
             volid: row.report.volid.as_ref().map(ToString::to_string),
         });
+        guest.good_backup_s = past.last_good.map(Timestamp::secs);
         guest.last_proof = past.last_proof.as_ref().map(proof);
         let record = self.record(vmid, &stored, &past, age, shortened).await?;
         let (posture, reasons) = posture_within(&record, self.limits);

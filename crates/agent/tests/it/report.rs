@@ -314,3 +314,75 @@ async fn disks_heat_and_a_bridge_that_leads_somewhere_are_told_and_heal() {
     let told = report(&bench).await;
     assert_eq!((codes(&told), told.suppressed), (BTreeSet::new(), 1));
 }
+
+/// Everything at once: long names, a disk that fails, updates, a server that is mute, findings, jobs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_fits_eighty_columns_whatever_is_on_it() {
+    let bench = bench().await;
+    let _helper = listen(&bench);
+    secret(&bench.directory.path().join("box/offsite"), "secret", 0o600);
+    let server = format!(
+        "\n[pbs.offsite]\nurl = \"https://127.0.0.1:1\"\nfingerprint = \"{}\"\ntoken = \"felhom@pbs!agent\"\n\
+         secret_file = \"offsite\"\ndatastore = \"a-datastore-with-a-long-name\"\n",
+        ["ab"; 32].join(":")
+    );
+    let text = std::fs::read_to_string(&bench.config).unwrap();
+    std::fs::write(&bench.config, format!("{text}{server}")).unwrap();
+    let name = "a-host-name-as-long-as-some-people-like-them-and-then-some";
+    bench
+        .poke(9001, json!({ "set": { "hostname": name } }))
+        .await;
+    let volid = bench.backup(9001).await.to_string();
+    bench.backup(9010).await;
+    bench.world.corrupt_archive(&volid).await.unwrap();
+    bench.run(&["restore-test", "run", "9001"]).await;
+    let disk = json!({
+        "device": "/dev/nvme0n1", "type": "ssd", "model": "A MODEL WITH A NAME THAT GOES ON AND ON AND ON AND ON",
+        "size": 1_u64 << 40, "health": "FAILED!", "left": 1, "celsius": 68,
+    });
+    bench.world.control("put-disk", disk).await.unwrap();
+    let order = json!({ "package": "pve-manager", "version": "9.2.12" });
+    bench.world.control("put-update", order).await.unwrap();
+    let suppress = [
+        "findings",
+        "suppress",
+        "disk-worn",
+        "--until",
+        "2099-01-01",
+        "--reason",
+        "a reason that somebody has written down at some length, since it has to be understood in a year",
+    ];
+    assert_eq!(bench.run(&suppress).await.exit, Exit::Done);
+    for args in [["status"], ["report"]] {
+        let ran = bench.program(&args, "").await;
+        assert_eq!(ran.exit, Some(3), "{ran:?}");
+        for line in ran.stdout.lines() {
+            assert!(line.chars().count() <= 80, "{args:?}: {line}");
+            assert_eq!(line, line.trim_end(), "{args:?}: blanks at the end");
+        }
+        for words in [
+            "9001",
+            "9010",
+            "/dev/nvme0n1: FAILING",
+            "offsite",
+            "[restore-test-failed]",
+            "thin pool",
+        ] {
+            assert!(
+                ran.stdout.contains(words),
+                "{args:?}: {words}: {}",
+                ran.stdout
+            );
+        }
+    }
+    let page = bench.run(&["status"]).await.text();
+    for words in [
+        "hottest: ",
+        "1 updates (to 9.2.12)",
+        "last jobs: ",
+        "suppressed until",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains(name), "{page}");
+}

@@ -3,9 +3,10 @@
 use felhom_protocol::host::{Disk, DiskHealth, Guest, HostReport, JobEnd, Posture, Usage};
 
 use crate::cli::findings::suppressed_lines;
-use crate::cli::text::{findings_text, folded, shortened};
+use crate::cli::text::{PAGE_WIDTH, findings_text, folded, shortened};
 use crate::cli::{snapshot, storage};
 use crate::clock;
+use crate::journal::LastPass;
 use crate::output::size;
 use crate::report::Gathered;
 use crate::report::servers::ServerLine;
@@ -14,7 +15,8 @@ use crate::report::servers::ServerLine;
 const MOST_GUESTS: usize = 40;
 /// Jobs that ended last, on the page.
 const JOBS: usize = 3;
-const NAME: usize = 20;
+/// Between two columns.
+const GAP: &str = "  ";
 
 pub(super) fn text(gathered: &Gathered) -> String {
     let report = &gathered.report;
@@ -39,6 +41,7 @@ pub(super) fn text(gathered: &Gathered) -> String {
     page.extend(hottest(report));
     page.extend(storage::target::brief(&gathered.seen.targets));
     page.extend(gathered.servers.iter().map(ServerLine::text));
+    page.extend(gathered.last_pass.as_ref().map(last_pass));
     page.extend(report.jobs.first().map(|_| last_jobs(&report.jobs)));
     page.extend(unknown(report));
     page.extend(findings_text(&gathered.heard.loud));
@@ -93,20 +96,25 @@ fn guests(report: &HostReport) -> Vec<String> {
     let many = report.guests.len() > MOST_GUESTS;
     let is_shown = |guest: &&Guest| !many || guest.posture != Posture::Protected;
     let shown: Vec<&Guest> = report.guests.iter().filter(is_shown).collect();
-    let rows: Vec<[String; 6]> = shown.iter().map(|one| row(one, report.taken_s)).collect();
+    let mut rows: Vec<[String; 6]> = shown.iter().map(|one| row(one, report.taken_s)).collect();
     let header = ["VMID", "NAME", "STATUS", "POSTURE", "BACKUP", "PROOF"].map(str::to_owned);
-    let width = |column: usize| {
-        let cells = rows
-            .iter()
-            .chain([&header])
-            .filter_map(|row| row.get(column));
+    let width = |rows: &[[String; 6]], column: usize| {
+        let cells = rows.iter().chain([&header]);
+        let cells = cells.filter_map(|row| row.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let others = [0, 2, 3, 4, 5].map(|column| width(&rows, column).saturating_add(GAP.len()));
+    let room = PAGE_WIDTH.saturating_sub(others.iter().sum());
+    for [_, name, ..] in &mut rows {
+        *name = shortened(name, room);
+    }
+    let widths: Vec<usize> = (0..header.len())
+        .map(|column| width(&rows, column))
+        .collect();
     let line = |row: &[String; 6]| {
         let cells = row.iter().zip(&widths);
         let cells = cells.map(|(cell, width)| format!("{cell:<width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
+        let line = cells.collect::<Vec<_>>().join(GAP);
         line.trim_end().to_owned()
     };
     let mut lines = vec![line(&header)];
@@ -128,7 +136,7 @@ fn row(guest: &Guest, now: i64) -> [String; 6] {
     let proof = guest.last_proof.as_ref();
     [
         guest.vmid.to_string(),
-        shortened(&guest.name, NAME),
+        guest.name.clone(),
         if guest.running { "running" } else { "stopped" }.to_owned(),
         posture(guest.posture).to_owned(),
         guest
@@ -215,6 +223,23 @@ fn hottest(report: &HostReport) -> Option<String> {
     ))
 }
 
+fn last_pass(pass: &LastPass) -> String {
+    let began = clock::local(pass.began);
+    match (pass.ended, pass.exit) {
+        (Some(ended), Some(0)) => {
+            format!("last pass: {began}, all well at {}", clock::local(ended))
+        }
+        (Some(ended), Some(3)) => {
+            format!(
+                "last pass: {began}, with findings at {}",
+                clock::local(ended)
+            )
+        }
+        (Some(_), Some(exit)) => format!("last pass: {began}, ended with {exit}"),
+        (None, _) | (_, None) => format!("last pass: {began}, under way or cut off"),
+    }
+}
+
 fn last_jobs(jobs: &[JobEnd]) -> String {
     let told = jobs.iter().take(JOBS).map(job);
     format!("last jobs: {}", told.collect::<Vec<_>>().join("; "))
@@ -236,4 +261,56 @@ fn unknown(report: &HostReport) -> Vec<String> {
     unknown
         .map(|one| format!("not known: {}: {}", one.what, one.why))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(guests: usize) -> HostReport {
+        let guest = |number: usize| {
+            serde_json::json!({
+                "vmid": 999_999_000 + number, "kind": "lxc", "name": "a-name-as-long-as-some-people-like-them-to-be",
+                "running": true, "selected": true, "posture": if number == 7 { "unprotected" } else { "protected" },
+                "reasons": [], "newest_archive_s": 1_000_000, "last_proof": {
+                    "verdict": "passed", "ended_s": 0, "volid": "local:backup/x",
+                },
+            })
+        };
+        serde_json::from_value(serde_json::json!({
+            "installation": "x", "sequence": 1, "taken_s": 7100, "agent_version": "0.1.0", "node": { "name": "pve" },
+            "guests": (0..guests).map(guest).collect::<Vec<_>>(),
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn long_names_are_shortened_and_no_vmid_is() {
+        let lines = guests(&report(40));
+        assert_eq!(lines.len(), 41);
+        for (number, line) in lines.iter().skip(1).enumerate() {
+            assert!(line.chars().count() <= PAGE_WIDTH, "{line}");
+            assert!(
+                line.starts_with(&(999_999_000 + number).to_string()),
+                "{line}"
+            );
+            assert!(
+                line.contains('…') && line.ends_with("passed, 118 min"),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_many_guests_only_those_are_shown_that_somebody_should_look_at() {
+        let lines = guests(&report(200));
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("999999007 ")));
+        assert!(
+            lines
+                .iter()
+                .any(|line| line == "and 199 more, all of them protected")
+        );
+        assert_eq!(guests(&report(0)), ["no guest can be seen"]);
+    }
 }
