@@ -182,7 +182,7 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         host_socket: base.join(host_socket(raw.host)),
         away_days: away_days(raw.targets.as_ref()),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
-        metrics_textfile: metrics_textfile?,
+        metrics_textfile,
         notify: notify?,
     })
 }

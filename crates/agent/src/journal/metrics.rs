@@ -11,7 +11,7 @@ impl Journal {
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn last_pass(&self) -> Result<Option<(Timestamp, i64)>> {
+    pub async fn last_ended_pass(&self) -> Result<Option<(Timestamp, i64)>> {
         // Who reads does not bring the tables up to date.
         if !self.has_table("passes").await? {
             return Ok(None);
@@ -63,7 +63,7 @@ mod tests {
         ] {
             sqlx::query(text).execute(&journal.pool).await.unwrap();
         }
-        assert_eq!(journal.last_pass().await.unwrap(), None);
+        assert_eq!(journal.last_ended_pass().await.unwrap(), None);
         assert_eq!(journal.open_incidents().await.unwrap(), Some(0));
         for text in [
             "INSERT INTO passes (began_ms, ended_ms, exit) VALUES (1000, 2000, 0), (3000, 4000, 3), (5000, NULL, NULL)",
@@ -73,7 +73,7 @@ mod tests {
         ] {
             sqlx::query(text).execute(&journal.pool).await.unwrap();
         }
-        let last = journal.last_pass().await.unwrap();
+        let last = journal.last_ended_pass().await.unwrap();
         assert_eq!(last, Some((Timestamp::from_secs(4), 3)));
         assert_eq!(journal.open_incidents().await.unwrap(), Some(2));
     }

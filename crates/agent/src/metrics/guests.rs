@@ -56,8 +56,8 @@ pub(super) const GUESTS: &[Family] = &[
         VMID,
         |told, rows| {
             each(told, |vmid, guest| {
-                rows.maybe(&[vmid], guest.newest_archive_s)
-            })
+                rows.maybe(&[vmid], guest.newest_archive_s);
+            });
         },
     ),
     Family::new(

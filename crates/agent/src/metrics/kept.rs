@@ -26,7 +26,7 @@ impl Kept {
     /// # Errors
     /// When the journal cannot be read.
     pub async fn read(journal: &Journal, limits: PostureLimits) -> Result<Self, JournalError> {
-        let pass = journal.last_pass().await?;
+        let pass = journal.last_ended_pass().await?;
         Ok(Self {
             report: journal.last_report().await?,
             pass: pass.and_then(|(ended, exit)| {

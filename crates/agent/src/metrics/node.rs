@@ -111,7 +111,7 @@ pub(super) const NODE: &[Family] = &[
         |told, rows| of_node(told, |_, node| rows.maybe(&[], node.memory.map(used))),
     ),
     Family::new("felhom_node_swap_size_bytes", "Swap.", &[], |told, rows| {
-        of_node(told, |_, node| rows.maybe(&[], node.swap.map(size)))
+        of_node(told, |_, node| rows.maybe(&[], node.swap.map(size)));
     }),
     Family::new(
         "felhom_node_swap_used_bytes",
@@ -167,8 +167,8 @@ pub(super) const NODE: &[Family] = &[
         &["device", "state"],
         |told, rows| {
             disks(told, |disk| {
-                rows.states(&disk.device, &HEALTHS, health(disk.health))
-            })
+                rows.states(&disk.device, &HEALTHS, health(disk.health));
+            });
         },
     ),
     Family::new(
@@ -189,8 +189,8 @@ pub(super) const NODE: &[Family] = &[
         DEVICE,
         |told, rows| {
             disks(told, |disk| {
-                rows.maybe(&[&disk.device], disk.celsius.map(i64::from))
-            })
+                rows.maybe(&[&disk.device], disk.celsius.map(i64::from));
+            });
         },
     ),
     Family::new(

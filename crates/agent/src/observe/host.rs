@@ -48,11 +48,11 @@ pub struct Host {
 /// Looks at all parts, none of which waits for another.
 pub async fn look(pve: &Pve, name: &NodeName, fence: &Fence) -> Host {
     let (node, updates, disks, pools, warmth) = tokio::join!(
-        node(pve, name),
-        updates(pve),
-        disks(pve),
-        thin_pools(pve),
-        temperatures(fence),
+        Box::pin(node(pve, name)),
+        Box::pin(updates(pve)),
+        Box::pin(disks(pve)),
+        Box::pin(thin_pools(pve)),
+        Box::pin(temperatures(fence)),
     );
     let mut unknown = Vec::new();
     let mut node = node.unwrap_or_else(|why| {
