@@ -33,7 +33,10 @@ pub(crate) fn schedule() -> Schedule {
 }
 
 pub(crate) fn volid(vmid: u32, n: i64) -> VolumeId {
-    let text = format!("local:backup/vzdump-lxc-{vmid}-2026_11_23-00_00_{:02}.tar.zst", n % 60);
+    let text = format!(
+        "local:backup/vzdump-lxc-{vmid}-2026_11_23-00_00_{:02}.tar.zst",
+        n % 60
+    );
     text.parse().unwrap()
 }
 
@@ -93,7 +96,10 @@ fn proofs(plan: &PassPlan) -> Vec<u32> {
 }
 
 fn left<'a>(plan: &'a PassPlan, wanted: &Work) -> &'a Left {
-    plan.left.iter().find(|left| left.work.is_same(wanted)).unwrap()
+    plan.left
+        .iter()
+        .find(|left| left.work.is_same(wanted))
+        .unwrap()
 }
 
 #[test]
@@ -105,13 +111,26 @@ fn within_the_window_the_oldest_goes_first_and_who_had_its_turn_waits_for_the_ne
     ];
     let plan = planned(&facts(NIGHT, guests.clone()));
     assert_eq!(backups(&plan), [101, 100]);
-    let waits = left(&plan, &Work::Backup { vmid: Vmid::new(102).unwrap() });
+    let waits = left(
+        &plan,
+        &Work::Backup {
+            vmid: Vmid::new(102).unwrap(),
+        },
+    );
     assert_eq!(waits.next, Some(at(NIGHT + 23 * HOUR)));
     assert!(!waits.overdue);
     // Outside of the window nothing begins, and what is late is called so.
     let plan = planned(&facts(NOON, guests));
     assert_eq!(backups(&plan), Vec::<u32>::new());
-    assert!(left(&plan, &Work::Backup { vmid: Vmid::new(101).unwrap() }).overdue);
+    assert!(
+        left(
+            &plan,
+            &Work::Backup {
+                vmid: Vmid::new(101).unwrap()
+            }
+        )
+        .overdue
+    );
 }
 
 #[test]
@@ -130,7 +149,11 @@ fn a_guest_without_a_good_backup_and_a_box_without_a_proof_wait_for_no_window() 
     assert_eq!(proofs(&plan), [100], "one is enough for the box");
     new.proofs = vec![(at(NOON + 300), Verdict::Passed, volid(100, 1))];
     let plan = planned(&facts(NOON + 400, vec![new, other]));
-    assert_eq!(proofs(&plan), Vec::<u32>::new(), "the other one waits for the window");
+    assert_eq!(
+        proofs(&plan),
+        Vec::<u32>::new(),
+        "the other one waits for the window"
+    );
     let mut patient = schedule();
     patient.first_at_once = false;
     let mut new = guest(100, 0, 0);
@@ -178,7 +201,9 @@ fn each_guest_is_tested_once_a_week_the_least_recently_proven_first_and_so_many_
     assert_eq!(proofs(&plan), [107], "{:?}", plan.due);
     let mut limited = schedule();
     limited.proofs_per_pass = 2;
-    let old: Vec<PassGuest> = (0..4).map(|n| guest(100 + n, NIGHT, now - 20 * DAY)).collect();
+    let old: Vec<PassGuest> = (0..4)
+        .map(|n| guest(100 + n, NIGHT, now - 20 * DAY))
+        .collect();
     let plan = plan_pass(&limited, &facts(now, old.clone()), &TimeZone::UTC);
     assert_eq!(proofs(&plan), [100, 101]);
     let mut later = facts(now, old);
@@ -214,7 +239,10 @@ fn a_backup_comes_before_the_test_of_its_guest_and_pruning_only_behind_a_good_on
     fresh.good = vec![at(now)];
     fresh.fresh = Some("local".parse().unwrap());
     let plan = planned(&facts(now, vec![fresh.clone()]));
-    let prune = Work::Prune { vmid: fresh.vmid, storage: "local".parse().unwrap() };
+    let prune = Work::Prune {
+        vmid: fresh.vmid,
+        storage: "local".parse().unwrap(),
+    };
     assert_eq!(plan.due[0].work, prune);
     assert_eq!(proofs(&plan), [100]);
     let mut odd = facts(now, vec![fresh]);
@@ -268,7 +296,13 @@ fn a_backup_server_verifies_once_a_window_until_it_closes() {
     }];
     let plan = planned(&facts);
     let until = Some(at(NIGHT + 7 * HOUR));
-    assert_eq!(plan.due[0].work, Work::Verify { storage: "offsite".parse().unwrap(), until });
+    assert_eq!(
+        plan.due[0].work,
+        Work::Verify {
+            storage: "offsite".parse().unwrap(),
+            until
+        }
+    );
     facts.servers[0].verified.push(at(now - 60));
     assert!(planned(&facts).due.is_empty());
     facts.now = at(NOON);
@@ -277,7 +311,10 @@ fn a_backup_server_verifies_once_a_window_until_it_closes() {
 
 #[test]
 fn without_windows_the_cadence_alone_decides() {
-    let guests = vec![guest(100, NOON - 25 * HOUR, NOON), guest(101, NOON - 23 * HOUR, NOON - 8 * DAY)];
+    let guests = vec![
+        guest(100, NOON - 25 * HOUR, NOON),
+        guest(101, NOON - 23 * HOUR, NOON - 8 * DAY),
+    ];
     let mut facts = facts(NOON, guests);
     facts.windows = false;
     let plan = planned(&facts);

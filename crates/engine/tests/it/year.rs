@@ -100,7 +100,10 @@ impl Model {
             let plan = plan_pass(schedule, &known, zone);
             self.every_guest_is_accounted_for(&plan);
             let Some(due) = plan.due.first() else { return };
-            assert!(!begun.iter().any(|one: &Work| one.is_same(&due.work)), "twice: {due:?}");
+            assert!(
+                !begun.iter().any(|one: &Work| one.is_same(&due.work)),
+                "twice: {due:?}"
+            );
             begun.insert(due.work.clone());
             self.nothing_begins_outside_of_its_window(due, schedule, zone);
             self.perform(&due.work);
@@ -137,7 +140,9 @@ impl Model {
                 if full {
                     guest.errors.push(at);
                 } else {
-                    guest.proofs.push((at, Verdict::Passed, volid.clone().unwrap()));
+                    guest
+                        .proofs
+                        .push((at, Verdict::Passed, volid.clone().unwrap()));
                 }
                 keep(&mut guest.errors);
                 let many = guest.proofs.len().saturating_sub(20);
@@ -150,21 +155,37 @@ impl Model {
     fn every_guest_is_accounted_for(&self, plan: &PassPlan) {
         for vmid in self.guests.values().map(|guest| guest.vmid) {
             for work in [Work::Backup { vmid }, Work::Proof { vmid, volid: None }] {
-                let due = plan.due.iter().filter(|due| due.work.is_same(&work)).count();
-                let left = plan.left.iter().filter(|left| left.work.is_same(&work)).count();
+                let due = plan
+                    .due
+                    .iter()
+                    .filter(|due| due.work.is_same(&work))
+                    .count();
+                let left = plan
+                    .left
+                    .iter()
+                    .filter(|left| left.work.is_same(&work))
+                    .count();
                 assert_eq!(due + left, 1, "{work:?}");
             }
         }
     }
 
-    fn nothing_begins_outside_of_its_window(&self, due: &Due, schedule: &Schedule, zone: &TimeZone) {
+    fn nothing_begins_outside_of_its_window(
+        &self,
+        due: &Due,
+        schedule: &Schedule,
+        zone: &TimeZone,
+    ) {
         let window = match &due.work {
             Work::Backup { .. } => &schedule.backup,
             Work::Proof { .. } => &schedule.proof,
             Work::Prune { .. } | Work::Verify { .. } => return,
         };
         let open = window.at(Timestamp::from_secs(self.now), zone).is_some();
-        assert!(open || due.reason.contains("waits for no window"), "{due:?}");
+        assert!(
+            open || due.reason.contains("waits for no window"),
+            "{due:?}"
+        );
     }
 
     /// The time since something was last done, or since the guest was made, without the troubles and a night after each.
@@ -186,10 +207,20 @@ impl Model {
     fn promises_hold(&self) {
         for (vmid, guest) in &self.guests {
             let backup = self.age(*vmid, guest.good.iter().max().copied());
-            assert!(backup <= 30 * HOUR, "guest {vmid} at {}: {} h", self.now, backup / HOUR);
+            assert!(
+                backup <= 30 * HOUR,
+                "guest {vmid} at {}: {} h",
+                self.now,
+                backup / HOUR
+            );
             let proof = guest.proofs.iter().map(|(at, ..)| *at).max();
             let proof = self.age(*vmid, proof);
-            assert!(proof <= 8 * DAY + 6 * HOUR, "guest {vmid} at {}: {} h", self.now, proof / HOUR);
+            assert!(
+                proof <= 8 * DAY + 6 * HOUR,
+                "guest {vmid} at {}: {} h",
+                self.now,
+                proof / HOUR
+            );
         }
     }
 }
