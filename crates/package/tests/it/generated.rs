@@ -103,8 +103,17 @@ fn the_bill_has_what_is_linked_and_not_what_tests_and_build_scripts_need() {
         |id: &str| json!({ "id": id, "name": id, "version": "1.0.0", "license": "MIT/Apache-2.0" });
     let edge = |to: &str, kind: Value| json!({ "pkg": to, "dep_kinds": [{ "kind": kind }] });
     let node = |id: &str, deps: Vec<Value>| json!({ "id": id, "deps": deps });
+    let all = [
+        "felhom-agent",
+        "felhom-host",
+        "serde",
+        "cc",
+        "proptest",
+        "memchr",
+    ];
+    let packages = all.map(package);
     let metadata = json!({
-        "packages": ["felhom-agent", "felhom-host", "serde", "cc", "proptest", "memchr"].map(package),
+        "packages": packages,
         "resolve": { "nodes": [
             node("felhom-agent", vec![
                 edge("serde", Value::Null), edge("cc", json!("build")), edge("proptest", json!("dev")),
