@@ -409,8 +409,7 @@ impl<'a> Look<'a> {
 
     /// How old things may become.
     fn limits(&self) -> PostureLimits {
-        let schedule = &self.config.schedule;
-        PostureLimits::of_cadence(schedule.backup_every, schedule.proof_every)
+        self.config.posture_limits()
     }
 
     /// The pools of guests, as far as the token sees them: a selection may name one.

@@ -9,6 +9,8 @@
 #[cfg(test)]
 mod schema;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Document, DocumentError};
@@ -370,6 +372,16 @@ pub enum Severity {
     Warning,
     /// Data or the box is at risk, or a promise is broken.
     Critical,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        })
+    }
 }
 
 /// A job that came to its end.

@@ -52,8 +52,8 @@ impl Kept {
 }
 
 /// What is old, by the configuration.
-pub fn limits(_config: &Config) -> PostureLimits {
-    PostureLimits::default()
+pub fn limits(config: &Config) -> PostureLimits {
+    config.posture_limits()
 }
 
 /// Writes everything that is kept to the file that the configuration names, if it names one.

@@ -131,12 +131,7 @@ impl Message {
             .filter(|_| notice.event != Event::Resolved);
         lines.extend(remedy.map(|remedy| format!("What to do: {remedy}")));
         if notice.event != Event::Test {
-            let severity = match notice.severity {
-                host::Severity::Notice => "notice",
-                host::Severity::Warning => "warning",
-                host::Severity::Critical => "critical",
-            };
-            let code = &notice.code;
+            let (severity, code) = (notice.severity, &notice.code);
             lines.push(format!("{severity}, `{code}`, since {since}"));
         }
         if notice.repeated {

@@ -134,6 +134,7 @@ pub(crate) fn guest(vmid: u32, posture: Posture) -> Guest {
         reasons: vec!["never restore-tested".to_owned()],
         newest_archive_s: None,
         last_backup: None,
+        good_backup_s: None,
         last_proof: None,
     }
 }

@@ -187,12 +187,8 @@ fn temperature(one: &Temperature) -> String {
 }
 
 fn finding(one: &Finding) -> Vec<String> {
-    let severity = match one.severity {
-        Severity::Notice => "notice",
-        Severity::Warning => "warning",
-        Severity::Critical => "critical",
-    };
-    let (subject, detail, code) = (&one.subject, &one.detail, &one.code);
+    let (severity, subject) = (one.severity, &one.subject);
+    let (detail, code) = (&one.detail, &one.code);
     let mut lines = vec![format!("{severity}: {subject}: {detail} [{code}]")];
     let remedy = one.remedy.iter().flat_map(|remedy| remedy.lines());
     lines.extend(remedy.map(|line| format!("  {line}")));
