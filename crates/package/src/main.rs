@@ -32,7 +32,7 @@ enum Command {
         /// Where it goes.
         file: PathBuf,
     },
-    /// The bill of materials, CycloneDX 1.5, from `cargo metadata`'s document.
+    /// The bill of materials, `CycloneDX` 1.5, from `cargo metadata`'s document.
     Sbom {
         /// What `cargo metadata --format-version 1 --locked --filter-platform TRIPLE` printed.
         metadata: PathBuf,

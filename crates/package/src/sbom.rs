@@ -1,5 +1,5 @@
-//! The bill of materials: what is linked into the two programs, as CycloneDX 1.5 has it. Nothing in it depends on the machine
-//! or on the hour.
+//! The bill of materials: what is linked into the two programs, as `CycloneDX` 1.5 has it. Nothing in it depends on the
+//! machine or on the hour.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
