@@ -35,7 +35,7 @@ pub(super) async fn run(context: &Context, command: KitCommand) -> Result<Exit, 
 async fn print(context: &Context, args: &PrintArgs) -> Result<Exit, Failure> {
     let performer = context.performer()?;
     let journal = context.read_journal(performer.config()).await?;
-    let facts = kit::gather(&performer, journal.as_ref())
+    let facts = Box::pin(kit::gather(&performer, journal.as_ref()))
         .await
         .map_err(|error| journal_failure(&error))?;
     let (kit, found) = kit::compose(&facts);

@@ -7,7 +7,7 @@ use felhom_protocol::kit::{Kit, KitFile, KitNode, KitPart, KitServer, KitStep};
 use felhom_proxmox::pve::written::Written;
 
 use super::facts::Facts;
-use super::order::{Item, order};
+use super::order::{Item, order, storages};
 use super::shell::command;
 use super::{guest, judge, network, storage};
 
@@ -27,7 +27,11 @@ pub fn compose(facts: &Facts) -> (Kit, Vec<Finding>) {
                 let found = facts.all_guests().iter().find(|one| one.vmid == *vmid);
                 if let Some(one) = found {
                     guests.push(guest::listed(facts, one));
-                    steps.push(guest::step(facts, one, order.circle.contains(item)));
+                    let circle = order.circle.contains(item)
+                        || storages(facts, one)
+                            .into_iter()
+                            .any(|id| order.circle.contains(&Item::Storage(id)));
+                    steps.push(guest::step(facts, one, circle));
                 }
             }
         }

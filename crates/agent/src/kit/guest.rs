@@ -220,7 +220,7 @@ fn changed(guest: &GuestFact, archived: &Config, now: &Config) -> Vec<KitPart> {
     let (mut set, mut gone) = (String::new(), Vec::new());
     for (key, value) in now.raw().iter().filter(|(key, _)| matters(key)) {
         if archived.get(key) != Some(value) {
-            set.push_str(&format!(" --{key} {}", word(value)));
+            set.extend([format!(" --{key} {}", word(value))]);
         }
     }
     for key in archived.raw().keys().filter(|key| matters(key)) {
@@ -236,7 +236,7 @@ fn changed(guest: &GuestFact, archived: &Config, now: &Config) -> Vec<KitPart> {
         ));
         let mut line = format!("{} set {}{set}", program(guest), guest.vmid);
         if !gone.is_empty() {
-            line.push_str(&format!(" --delete {}", gone.join(",")));
+            line.extend([format!(" --delete {}", gone.join(","))]);
         }
         parts.push(KitPart::Type(line));
     }

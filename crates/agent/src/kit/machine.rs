@@ -34,10 +34,10 @@ pub(super) fn restore(
         .collect();
     // Without a storage each drive goes to where it came from.
     if let (1, Some(storage)) = (used.len(), used.first()) {
-        line.push_str(&format!(" --storage {}", word(storage)));
+        line.extend([format!(" --storage {}", word(storage))]);
     }
     if let Some(pool) = &guest.pool {
-        line.push_str(&format!(" --pool {}", word(pool)));
+        line.extend([format!(" --pool {}", word(pool))]);
     }
     let mut parts = vec![KitPart::Type(line)];
     for (key, drive) in &drives {

@@ -111,7 +111,7 @@ fn create(node: &str, interface: &Written) -> String {
             .get(key)
             .filter(|value| says(interface, key, value))
         {
-            line.push_str(&format!(" --{key} {}", word(value)));
+            line.extend([format!(" --{key} {}", word(value))]);
         }
     }
     line
@@ -202,10 +202,10 @@ pub(super) fn stanza(interface: &Written) -> String {
     let name = get("iface");
     let mut text = String::new();
     if get("autostart") == "1" {
-        text.push_str(&format!("auto {name}\n"));
+        text.extend([format!("auto {name}\n")]);
     }
     let method = interface.get("method").unwrap_or("manual");
-    text.push_str(&format!("iface {name} inet {method}\n"));
+    text.extend([format!("iface {name} inet {method}\n")]);
     let lines = [
         ("cidr", "address"),
         ("gateway", "gateway"),
@@ -223,14 +223,14 @@ pub(super) fn stanza(interface: &Written) -> String {
     ];
     for (key, shown) in lines {
         if let Some(value) = interface.get(key) {
-            text.push_str(&format!("\t{shown} {value}\n"));
+            text.extend([format!("\t{shown} {value}\n")]);
         }
     }
     for line in get("options").lines() {
-        text.push_str(&format!("\t{line}\n"));
+        text.extend([format!("\t{line}\n")]);
     }
     for line in get("comments").lines() {
-        text.push_str(&format!("#{line}\n"));
+        text.extend([format!("#{line}\n")]);
     }
     text
 }

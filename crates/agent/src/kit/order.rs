@@ -39,16 +39,13 @@ pub(super) fn order(facts: &Facts) -> Order {
             .iter()
             .find(|one| needs(facts, one).is_disjoint(&open))
             .cloned();
-        let next = match ready {
-            Some(next) => next,
-            None => {
-                let Some(first) = open.first().cloned() else {
-                    break;
-                };
-                circle.insert(first.clone());
-                first
-            }
+        let waits = ready.is_none();
+        let Some(next) = ready.or_else(|| open.first().cloned()) else {
+            break;
         };
+        if waits {
+            circle.insert(next.clone());
+        }
         open.remove(&next);
         items.push(next);
     }

@@ -103,17 +103,17 @@ fn server(server: &KitServer) -> Vec<String> {
         server.server, server.datastore
     );
     if !server.namespace.is_empty() {
-        said.push_str(&format!(", namespace {}", server.namespace));
+        said.extend([format!(", namespace {}", server.namespace)]);
     }
     if let Some(fingerprint) = &server.fingerprint {
-        said.push_str(&format!(", certificate {fingerprint}"));
+        said.extend([format!(", certificate {fingerprint}")]);
     }
     if let Some(key) = &server.key {
         let stored = server
             .key_stored
             .as_deref()
             .unwrap_or("NOBODY SAID WHERE IT IS KEPT");
-        said.push_str(&format!(", key {key} ({stored})"));
+        said.extend([format!(", key {key} ({stored})")]);
     }
     wrap(&format!("{said}."), "")
 }

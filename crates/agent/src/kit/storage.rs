@@ -104,16 +104,16 @@ fn add(storage: &Written) -> String {
     let get = |key: &str| storage.get(key).unwrap_or_default();
     let mut line = command(["pvesm", "add", get("type"), get("storage")]);
     for (key, value) in options(storage) {
-        line.push_str(&format!(" --{key} {}", word(value)));
+        line.extend([format!(" --{key} {}", word(value))]);
     }
     if asks_password(storage) {
         line.push_str(" --password");
     }
     if storage.get("encryption-key").is_some() {
-        line.push_str(&format!(" --encryption-key {}", word(&key_file(storage))));
+        line.extend([format!(" --encryption-key {}", word(&key_file(storage)))]);
     }
     if storage.get("master-pubkey").is_some() {
-        line.push_str(&format!(" --master-pubkey {}", word(&master_file(storage))));
+        line.extend([format!(" --master-pubkey {}", word(&master_file(storage)))]);
     }
     line
 }
@@ -125,7 +125,7 @@ fn set(storage: &Written) -> String {
         .into_iter()
         .filter(|(key, _)| !FIXED.contains(key));
     for (key, value) in changeable {
-        line.push_str(&format!(" --{key} {}", word(value)));
+        line.extend([format!(" --{key} {}", word(value))]);
     }
     line
 }
@@ -251,7 +251,7 @@ fn unit_name(path: &str) -> String {
             b'/' => name.push('-'),
             b'.' if place == 0 => name.push_str(r"\x2e"),
             b if b.is_ascii_alphanumeric() || b":_.".contains(&b) => name.push(char::from(b)),
-            b => name.push_str(&format!(r"\x{b:02x}")),
+            b => name.extend([format!(r"\x{b:02x}")]),
         }
     }
     format!("{name}.mount")
@@ -262,7 +262,7 @@ pub(super) fn stanza(storage: &Written) -> String {
     let get = |key: &str| storage.get(key).unwrap_or_default();
     let mut text = format!("{}: {}\n", get("type"), get("storage"));
     for (key, value) in options(storage) {
-        text.push_str(&format!("\t{key} {}\n", value.replace('\n', " ")));
+        text.extend([format!("\t{key} {}\n", value.replace('\n', " "))]);
     }
     text
 }

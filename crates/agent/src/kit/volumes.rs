@@ -39,24 +39,24 @@ pub(super) fn restore(
     let sources = mounts.values().map(|mount| &mount.source);
     let used: BTreeSet<String> = sources
         .chain([&rootfs.source])
-        .filter_map(|source| source.volume())
+        .filter_map(MountSource::volume)
         .map(|volume| volume.storage().to_string())
         .collect();
     match (used.len(), used.first()) {
-        (1, Some(storage)) => line.push_str(&format!(" --storage {}", word(storage))),
+        (1, Some(storage)) => line.extend([format!(" --storage {}", word(storage))]),
         _ => {
-            line.push_str(&format!(" --rootfs {}", word(&fresh_root(&rootfs))));
+            line.extend([format!(" --rootfs {}", word(&fresh_root(&rootfs)))]);
             for (number, mount) in &mounts {
-                line.push_str(&format!(" --mp{number} {}", word(&fresh(mount))));
+                line.extend([format!(" --mp{number} {}", word(&fresh(mount)))]);
             }
         }
     }
-    line.push_str(&format!(
+    line.extend([format!(
         " --unprivileged {}",
         u8::from(config.is_unprivileged())
-    ));
+    )]);
     if let Some(pool) = &guest.pool {
-        line.push_str(&format!(" --pool {}", word(pool)));
+        line.extend([format!(" --pool {}", word(pool))]);
     }
     parts.push(KitPart::Type(line));
     parts

@@ -2,7 +2,7 @@
 
 use felhom_engine::Timestamp;
 use felhom_protocol::host::{
-    Attachment, Backup, Finding, Guest, HostReport, JobEnd, Proof, Severity, Temperature, Usage,
+    Attachment, Backup, Finding, Guest, HostReport, JobEnd, Proof, Temperature, Usage,
 };
 
 use crate::cli::status::{disk_line, percent, posture};

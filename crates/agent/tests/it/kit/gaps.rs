@@ -8,7 +8,8 @@ use crate::support::*;
 
 /// The page in one line, as far as line ends go.
 fn joined(ran: &Ran) -> String {
-    ran.text().split_whitespace().collect::<Vec<_>>().join(" ")
+    let words = ran.text().replace("\\\n", " ");
+    words.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

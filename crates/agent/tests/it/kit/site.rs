@@ -9,7 +9,7 @@ use felhom_proxmox::{Method, Request};
 use felhom_simulator::{Options, Running, Scenario, Simulator, Time};
 use serde_json::{Value, json};
 
-use super::follower::Person;
+use super::follower::{Person, part};
 use crate::support::*;
 
 /// The order in which the guests come back: 9001 serves a share that 9010 needs, though that is to start before it.
@@ -67,7 +67,7 @@ impl Lost {
 }
 
 async fn send(bench: &Bench, method: Method, path: &[&str], params: &[(&str, &str)]) -> Value {
-    let path: Vec<&dyn std::fmt::Display> = path.iter().map(|part| part as _).collect();
+    let path: Vec<&dyn std::fmt::Display> = path.iter().map(part).collect();
     let mut request = Request::new(method, &path);
     for (key, value) in params {
         request = request.with(key, value);
