@@ -1,5 +1,11 @@
 //! Incidents: told once when they begin, once when they are over, under any history.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    reason = "the arrays of a drawn moment are as long as its keys; a judge looks at everything in one place"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -313,7 +319,7 @@ impl Told {
                 self.open = None;
             }
             (Event::Reminder, Some((same, Severity::Critical))) => {
-                assert!(present && same == number)
+                assert!(present && same == number);
             }
             (event, open) => panic!("{event:?} while {open:?}"),
         }
