@@ -35,3 +35,4 @@ mod story;
 mod support;
 mod targets;
 mod volumes;
+mod year;
