@@ -41,3 +41,4 @@ mod support;
 mod targets;
 mod transcripts;
 mod volumes;
+mod year;

@@ -43,7 +43,9 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) async fn new(extra: &str) -> Self {
-        let bench = Bench::with(&format!("{FAST}\n{extra}"), None).await;
+        let keep = "[backup]\nkeep_last = 2\nkeep_daily = 3\nkeep_weekly = 2\n";
+        let fast = FAST.replace("[backup]\n", keep);
+        let bench = Bench::with(&format!("{fast}\n{extra}"), None).await;
         let stage = Self {
             bench,
             clock: Arc::default(),
@@ -81,6 +83,16 @@ impl Stage {
         clock::under(clock, self.bench.run(args)).await
     }
 
+    /// What backups go to is there, or is not.
+    pub(crate) async fn storage(&self, state: &str) {
+        let order = json!({ "storage": "local", "state": state });
+        self.bench
+            .world
+            .control("storage-state", order)
+            .await
+            .unwrap();
+    }
+
     pub(crate) async fn pass(&self) -> Ran {
         self.run(&["run", "--once"]).await
     }
@@ -106,6 +118,13 @@ pub(crate) fn done(ran: &Ran) -> Vec<String> {
     all.iter().map(word).collect()
 }
 
+/// The same without what was pruned.
+fn backed_up(ran: &Ran) -> Vec<String> {
+    let mut all = done(ran);
+    all.retain(|one| !one.starts_with("prune"));
+    all
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_pass_backs_everything_up_and_proves_one_and_the_next_has_nothing_to_do() {
     let stage = Stage::new("").await;
@@ -124,7 +143,13 @@ async fn the_first_pass_backs_everything_up_and_proves_one_and_the_next_has_noth
         planned.text()
     );
     let ran = stage.pass().await;
-    let good = ["backup 9001 good", "backup 9010 good", "proof 9001 passed"];
+    let good = [
+        "backup 9001 good",
+        "prune 9001 0 removed",
+        "backup 9010 good",
+        "prune 9010 0 removed",
+        "proof 9001 passed",
+    ];
     assert_eq!(done(&ran), good, "{}", ran.text());
     // 9010 has a bind mount that no backup holds.
     assert_eq!(ran.exit, Exit::Findings, "{}", ran.text());
@@ -139,7 +164,7 @@ async fn the_first_pass_backs_everything_up_and_proves_one_and_the_next_has_noth
     stage.until("01:00").await;
     let ran = stage.pass().await;
     assert_eq!(
-        done(&ran),
+        backed_up(&ran),
         ["backup 9001 good", "backup 9010 good"],
         "{}",
         ran.text()
@@ -153,7 +178,7 @@ async fn the_first_pass_backs_everything_up_and_proves_one_and_the_next_has_noth
     let ends: Vec<_> = passes.iter().map(|pass| pass.exit).collect();
     assert_eq!(ends, [Some(0), Some(3), Some(0), Some(3)]);
     let kept: Value = serde_json::from_str(passes[3].document.as_ref().unwrap()).unwrap();
-    assert_eq!(kept["done"].as_array().unwrap().len(), 3);
+    assert_eq!(kept["done"].as_array().unwrap().len(), 5);
     assert!(stage.bench.scratch_guests().is_empty() && stage.bench.scratch_volumes().is_empty());
 }
 
@@ -162,18 +187,14 @@ async fn what_fails_stops_no_other_and_is_tried_again_later_but_not_for_ever() {
     let stage = Stage::new("[schedule]\nguests = \"@all,-9010\"\nproof = []\n").await;
     stage.until("12:00").await;
     let ran = stage.pass().await;
-    assert_eq!(done(&ran), ["backup 9001 good"], "{}", ran.text());
+    assert_eq!(backed_up(&ran), ["backup 9001 good"], "{}", ran.text());
     assert!(
         ran.text()
             .contains("left out: guest 9010: schedule.guests has `-9010`"),
         "{}",
         ran.text()
     );
-    let away = json!({ "storage": "local", "active": false });
-    let set = stage.bench.world.control("storage-state", away).await;
-    if let Err(error) = set {
-        panic!("{error}");
-    }
+    stage.storage("offline").await;
     stage.until("01:00").await;
     let ran = stage.pass().await;
     assert_eq!(done(&ran).len(), 1, "{}", ran.text());
@@ -182,16 +203,10 @@ async fn what_fails_stops_no_other_and_is_tried_again_later_but_not_for_ever() {
     let ran = stage.pass().await;
     assert_eq!(done(&ran), Vec::<String>::new(), "{}", ran.text());
     assert!(ran.text().contains("is tried again in"), "{}", ran.text());
-    let back = json!({ "storage": "local", "active": true });
-    stage
-        .bench
-        .world
-        .control("storage-state", back)
-        .await
-        .unwrap();
+    stage.storage("online").await;
     stage.until("02:30").await;
     let ran = stage.pass().await;
-    assert_eq!(done(&ran), ["backup 9001 good"], "{}", ran.text());
+    assert_eq!(backed_up(&ran), ["backup 9001 good"], "{}", ran.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,7 +234,7 @@ async fn a_pass_goes_on_with_what_was_cut_off_and_gives_way_to_who_has_the_journ
         "{}",
         ran.text()
     );
-    assert_eq!(done(&ran), ["backup 9010 good"], "{}", ran.text());
+    assert_eq!(backed_up(&ran), ["backup 9010 good"], "{}", ran.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

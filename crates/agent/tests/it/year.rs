@@ -1,0 +1,200 @@
+//! A year of the real `run --once` in this process, against a simulated node whose time is stepped with ours: power cuts, nights
+//! without power, a target that vanishes, a pool that is full, a guest that comes and goes, and the changes of clocks.
+//!
+//! `FELHOM_YEAR_DAYS` says how many days of it are lived; the default is what `cargo test` bears.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use felhom_agent::exit::Exit;
+use felhom_engine::{BackupVerdict, Timestamp, Verdict};
+use felhom_proxmox::{Method, Request};
+use serde_json::{Value, json};
+
+use crate::machines::machine;
+use crate::pass::Stage;
+use crate::support::*;
+
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+/// How many days are lived.
+fn days() -> u64 {
+    let said = std::env::var("FELHOM_YEAR_DAYS").ok();
+    said.map_or(10, |days| days.parse().unwrap())
+}
+
+/// What happens on a day, and until when no promise holds.
+async fn incident(stage: &Stage, day: u64) -> Option<u64> {
+    match day % 24 {
+        3 => {
+            machine(&stage.bench, json!({})).await;
+            None
+        }
+        // The box reboots in the evening; nothing is lost by that.
+        5 => {
+            stage.bench.world.power_cut(Duration::from_secs(1)).await;
+            None
+        }
+        7 => {
+            stage.storage("offline").await;
+            Some(2)
+        }
+        8 => {
+            stage.storage("online").await;
+            None
+        }
+        17 => {
+            gone(&stage.bench).await;
+            None
+        }
+        // Two nights without power.
+        19 => {
+            stage.until("23:30").await;
+            stage.until("23:30").await;
+            Some(3)
+        }
+        _ => None,
+    }
+}
+
+/// Root removes the machine.
+async fn gone(bench: &Bench) {
+    let root = bench.root();
+    let node = bench.world.node();
+    let machine: [&dyn std::fmt::Display; 4] = [&"nodes", &node, &"qemu", &9200];
+    let stop: [&dyn std::fmt::Display; 6] = [&"nodes", &node, &"qemu", &9200, &"status", &"stop"];
+    let _task: Value = root
+        .client()
+        .send(&Request::new(Method::Post, &stop))
+        .await
+        .unwrap();
+    settled(bench).await;
+    let _task: Value = root
+        .client()
+        .send(&Request::new(Method::Delete, &machine))
+        .await
+        .unwrap();
+    settled(bench).await;
+}
+
+/// When each guest was last backed up well, and last proven.
+async fn last(stage: &Stage) -> BTreeMap<u32, (Option<Timestamp>, Option<Timestamp>)> {
+    let journal = stage.bench.journal().await;
+    let until = stage.now().plus(Duration::from_secs(DAY));
+    let mut last: BTreeMap<u32, (Option<Timestamp>, Option<Timestamp>)> = BTreeMap::new();
+    for one in journal.backups_tried(until).await.unwrap() {
+        if one.verdict == BackupVerdict::Good {
+            let known = last.entry(one.vmid.get()).or_default();
+            known.0 = known.0.max(Some(one.ended));
+        }
+    }
+    for one in journal.tests_tried(until).await.unwrap() {
+        if one.verdict == Verdict::Passed {
+            let known = last.entry(one.vmid.get()).or_default();
+            known.1 = known.1.max(Some(one.ended));
+        }
+    }
+    last
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_year_of_passes_keeps_its_promises_and_leaks_nothing() {
+    let stage = Stage::new("").await;
+    stage.until("12:00").await;
+    let first = stage.pass().await;
+    assert_eq!(first.exit, Exit::Findings, "{}", first.text());
+    let begun = stage.now();
+    // The day from which on promises hold again.
+    let mut excused = 0;
+    for day in 0..days() {
+        if let Some(nights) = incident(&stage, day).await {
+            excused = day + nights;
+        }
+        for hour in ["01:00", "02:30", "06:30"] {
+            stage.until(hour).await;
+            let ran = stage.pass().await;
+            let code = ran.exit.code();
+            assert!(
+                [0, 3].contains(&code),
+                "day {day}, {hour}: {code}: {}",
+                ran.text()
+            );
+        }
+        let production: Vec<u32> = stage.bench.world.guests().into_iter().collect();
+        for (vmid, (backup, proof)) in last(&stage).await {
+            if day < excused || !production.contains(&vmid) {
+                continue;
+            }
+            let age = backup.map_or(u64::MAX, |at| stage.now().since(at).as_secs());
+            assert!(
+                age <= 8 * HOUR,
+                "day {day}: guest {vmid} was backed up {} h ago",
+                age / HOUR
+            );
+            let since = proof.map_or(stage.now().since(begun), |at| stage.now().since(at));
+            let limit = 7 * DAY + 6 * HOUR + 3 * DAY * u64::from(day < excused + 3);
+            assert!(
+                since.as_secs() <= limit,
+                "day {day}: guest {vmid} was proven {since:?} ago"
+            );
+        }
+    }
+    nothing_is_left(&stage).await;
+    the_archives_are_what_retention_says(&stage).await;
+    the_journal_is_bounded(&stage).await;
+}
+
+/// Asked of the world itself.
+async fn nothing_is_left(stage: &Stage) {
+    settled(&stage.bench).await;
+    assert_eq!(stage.bench.scratch_guests(), Vec::<String>::new());
+    assert_eq!(stage.bench.scratch_volumes(), Vec::<String>::new());
+    let state = stage.bench.world.state();
+    for kind in ["guests", "machines"] {
+        for (vmid, guest) in state["world"][kind].as_object().unwrap() {
+            assert!(guest["lock"].is_null(), "{vmid}: {}", guest["lock"]);
+            let config = guest["config"].to_string();
+            assert!(
+                !config.contains("[felhom") && !config.contains("[vzdump"),
+                "{vmid}: {config}"
+            );
+        }
+    }
+}
+
+/// Pruning once more has nothing to do, and no more is kept than the rules can mean.
+async fn the_archives_are_what_retention_says(stage: &Stage) {
+    let planned = stage.run(&["backup", "prune", "--dry-run"]).await;
+    let data = planned.data();
+    let decisions = data["decisions"].as_array().unwrap();
+    assert!(!decisions.is_empty());
+    let mut kept: BTreeMap<String, usize> = BTreeMap::new();
+    for decision in decisions {
+        let gone = decision["volid"].as_str().unwrap().contains("-9200-");
+        assert!(gone || decision["delete"] == false, "{decision}");
+        let volid = decision["volid"].as_str().unwrap();
+        let guest = volid.split('-').nth(2).unwrap();
+        *kept.entry(guest.to_owned()).or_default() += 1;
+    }
+    for (guest, count) in kept {
+        // Two last, three days, two weeks, and the proven one.
+        assert!(count <= 8, "guest {guest} has {count}");
+    }
+}
+
+async fn the_journal_is_bounded(stage: &Stage) {
+    let journal = stage.bench.journal().await;
+    let passes = journal.passes().await.unwrap();
+    assert!(passes.len() <= 1000);
+    assert!(passes.iter().all(|pass| pass.ended.is_some()));
+    assert!(journal.unfinished().await.unwrap().is_empty());
+    drop(journal);
+    let size = std::fs::metadata(stage.bench.state_dir().join("journal.sqlite"))
+        .unwrap()
+        .len();
+    let most = 4 << 20;
+    // Reports of backups stay, since the archives may.
+    let each = 200 * 1024 * days();
+    assert!(size <= most + each, "{size} bytes after {} days", days());
+}
