@@ -25,6 +25,7 @@ use crate::doctor::pbs::{Look as ServerLook, Looked};
 use crate::doctor::{examine, fence as helper};
 use crate::fence::Fence;
 use crate::journal::{Journal, JournalError, LastPass};
+use crate::notify;
 use crate::observe::host::{self, Host};
 use crate::observe::{self, Trouble as Asked};
 use crate::perform::Performer;
@@ -81,6 +82,7 @@ pub async fn gather(performer: &Performer, journal: Option<&Journal>) -> Gathere
     let (guests, mut found) = look.guests(&seen, &servers).await;
     let guards = look.guards().await;
     found.extend(look.remains().await);
+    found.extend(look.undelivered().await);
     let standing = guards.iter().map(|(_, standing)| standing);
     found.extend(standing.flat_map(|standing| standing.findings.clone()));
     found.extend(servers.iter().flat_map(|one| one.findings.iter().cloned()));
@@ -282,6 +284,16 @@ impl<'a> Look<'a> {
         let remains = remains.map_err(|error| self.unread("journal", error));
         let remains = remains.unwrap_or_default().into_iter();
         remains.map(|one| one.finding).collect()
+    }
+
+    /// What did not reach a person.
+    async fn undelivered(&mut self) -> Vec<Finding> {
+        let Some(journal) = self.journal else {
+            return Vec::new();
+        };
+        let found = notify::findings(self.config, journal).await;
+        let found = found.map_err(|error| self.unread("notifications", error));
+        found.unwrap_or_default()
     }
 
     /// What `doctor` finds out, as far as it changes nothing: rights, bridge, pool, certificate, clock, other people's jobs.

@@ -113,6 +113,7 @@ fn blind_to(blind: &mut Blind, what: &str) {
         "node" => blind.to_key(codes::CLOCK_OFF.name, "node"),
         "rights and health" => blind_to_codes(blind, &RIGHTS_AND_HEALTH),
         "guards" => blind_to_codes(blind, &GUARDS),
+        "notifications" => blind.to_code(codes::NOTIFICATION_UNDELIVERED.name),
         "thin pools" => blind.to_code(codes::THIN_METADATA_FILLS.name),
         "temperatures" => blind.to_kind("sensor"),
         "disks" => blind.to_kind("disk"),

@@ -209,7 +209,14 @@ fn only_notifications_go_to_anybody_but_the_pinned_servers() {
             found.extend(named);
             continue;
         }
-        let named: Vec<_> = named.collect();
+        // It is spoken to, on loopback, and speaks to nobody.
+        let served = name.starts_with("metrics/serve") || name.ends_with("metrics/serve.rs");
+        let named: Vec<_> = if served {
+            let calls = ["hyper::client", "hyper_util::client", "::connect("];
+            calls.into_iter().filter(|c| text.contains(c)).collect()
+        } else {
+            named.collect()
+        };
         assert!(named.is_empty(), "{named:?} in {}", path.display());
     }
     // The same search finds them where they are meant to be.
