@@ -11,8 +11,12 @@ mod golden;
 mod guests;
 mod host;
 mod jobs;
+mod kit;
+mod metrics;
+mod notify;
 mod pbs;
 mod provision;
+mod report;
 mod restore;
 mod restore_test;
 mod run;
@@ -77,6 +81,8 @@ pub struct Cli {
 enum Command {
     /// One page: host, guests, backups, last proofs, storages, findings.
     Status,
+    /// Everything that is known of the box, as the host report has it; kept under the next number.
+    Report(report::ReportArgs),
     /// What is due by the schedule: backups, restore tests, verifies, and the pruning after them.
     Run(run::RunArgs),
     /// The guests of the node.
@@ -110,6 +116,12 @@ enum Command {
     /// What root sees of the box for us: disks, sensors, and the root helper's configuration.
     #[command(subcommand)]
     Host(host::HostCommand),
+    /// The kit: how the box is rebuilt without this program.
+    #[command(subcommand)]
+    Kit(kit::KitCommand),
+    /// Metrics for Prometheus: the last host report, printed or served to the machine itself.
+    #[command(subcommand)]
+    Metrics(metrics::MetricsCommand),
     /// Tasks of the node.
     #[command(subcommand)]
     Task(TaskCommand),
@@ -121,6 +133,9 @@ enum Command {
     /// Findings: what a code means, and which are accepted for a while.
     #[command(subcommand)]
     Findings(findings::FindingsCommand),
+    /// Notifications: what is open and was told, and whether notices arrive.
+    #[command(subcommand)]
+    Notify(notify::NotifyCommand),
     /// The certificate that is trusted.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -139,9 +154,12 @@ impl Command {
             Self::Trust(TrustCommand::Show | TrustCommand::Repin { .. })
             | Self::Enroll(_)
             | Self::Findings(_)
+            | Self::Notify(_)
             | Self::Config(_)
-            | Self::Host(_) => false,
+            | Self::Host(_)
+            | Self::Metrics(_) => false,
             Self::Status
+            | Self::Report(_)
             | Self::Run(_)
             | Self::Guests
             | Self::Backup(_)
@@ -152,6 +170,7 @@ impl Command {
             | Self::Snapshot(_)
             | Self::Storage(_)
             | Self::Task(_)
+            | Self::Kit(_)
             | Self::Doctor(_)
             | Self::Golden(_)
             | Self::Provision(_)
@@ -429,6 +448,7 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
     context.followed = trust::follow(&context, cli.command.may_take_a_pin()).await;
     match cli.command {
         Command::Status => status::run(&context).await,
+        Command::Report(args) => report::run(&context, &args).await,
         Command::Run(args) => Box::pin(run::run(&context, &args)).await,
         Command::Guests => guests::run(&context).await,
         Command::Backup(BackupCommand::Run(args)) => backup::run(&context, &args).await,
@@ -460,10 +480,13 @@ async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
         Command::Snapshot(command) => snapshot::run(&context, command).await,
         Command::Storage(command) => storage::run(&context, command).await,
         Command::Host(command) => host::run(&context, command).await,
+        Command::Kit(command) => kit::run(&context, command).await,
+        Command::Metrics(command) => metrics::run(&context, command).await,
         Command::Task(TaskCommand::Watch { upid }) => task::watch(&context, &upid).await,
         Command::Enroll(command) => enroll::run(&context, command).await,
         Command::Doctor(args) => doctor::run(&context, &args).await,
         Command::Findings(command) => findings::run(&context, command).await,
+        Command::Notify(command) => notify::run(&context, command).await,
         Command::Trust(TrustCommand::Show) => trust::show(&context).await,
         Command::Trust(TrustCommand::Repin { accept, dry_run }) => {
             trust::repin(&context, accept.as_deref(), dry_run).await

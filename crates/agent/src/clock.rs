@@ -71,6 +71,14 @@ pub fn local(time: Timestamp) -> String {
     )
 }
 
+/// The same in UTC, for what is read elsewhere and later.
+pub fn utc(time: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(time.millis()).map_or_else(
+        |_| "unknown".to_owned(),
+        |time| time.strftime("%Y-%m-%d %H:%M").to_string(),
+    )
+}
+
 /// How long ago, for people: `3 d`, `2 h`, `5 min`, `12 s`.
 pub fn age(seconds: i64) -> String {
     match seconds {

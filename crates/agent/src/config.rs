@@ -3,6 +3,8 @@
 mod checked;
 mod guard;
 mod keep;
+mod metrics;
+mod notify;
 mod pbs;
 mod peer;
 mod problems;
@@ -14,6 +16,7 @@ mod template;
 mod volumes;
 
 pub use checked::{ArchiveDirectory, Config};
+pub use notify::{ChannelConfig, ChannelKind, Concern, NotifyConfig, SmtpTls};
 pub use pbs::PbsConfig;
 pub use peer::{PrincipalConfig, TrustConfig};
 pub use span::Span;

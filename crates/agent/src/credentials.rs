@@ -82,10 +82,47 @@ pub fn read_secret(path: &Path) -> Result<SecretString, CredentialError> {
     Ok(SecretString::from(secret))
 }
 
+/// The directory whose files the package's units hand over, each as a credential of its own.
+const HANDED_OVER: &str = "/etc/felhom/credentials";
+
+/// The name under which the package's units hand a secret file over (`LoadCredential=felhom:` and the directory), if they do.
+pub(crate) fn credential_of(file: &Path) -> Option<String> {
+    let name = file.strip_prefix(HANDED_OVER).ok()?.to_str()?;
+    (!name.is_empty() && !name.contains('/')).then(|| format!("felhom_{name}"))
+}
+
+/// The credential of this name, if systemd handed one over to this process: a unit has it, a person's shell has the file.
+pub(crate) fn handed_over(name: &str) -> Option<PathBuf> {
+    credential_path(name).ok().filter(|path| path.exists())
+}
+
 /// Where systemd puts a credential of this name.
 pub(crate) fn credential_path(name: &str) -> Result<PathBuf, CredentialError> {
     std::env::var_os("CREDENTIALS_DIRECTORY")
         .map(|directory| Path::new(&directory).join(name))
         // The name is not repeated: who takes `credential` for the place of the secret wrote that.
         .ok_or(CredentialError::NoCredentials)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_units_hand_over_has_the_name_that_systemd_gives_it() {
+        let name = |file: &str| credential_of(Path::new(file));
+        assert_eq!(
+            name("/etc/felhom/credentials/restore-test").as_deref(),
+            Some("felhom_restore-test")
+        );
+        for other in [
+            "/etc/felhom/credentials",
+            "/etc/felhom/agent",
+            "/root/credentials/agent",
+            "credentials/agent",
+            "/etc/felhom/credentials/below/agent",
+        ] {
+            assert_eq!(name(other), None, "{other}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The way to the root helper: what no token can do is asked of it, and where it is not, a person is told what to type.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use felhom_engine::{ErrorClass, RemoteError};
@@ -66,10 +67,24 @@ impl Fence {
         match asked.await {
             Ok(Ok(answer)) => Ok(answer?),
             Ok(Err(error @ (ConnectError::Absent(..) | ConnectError::Unsent(_)))) => {
-                Err(FenceError::Absent(format!("{error}{instead}")))
+                Err(not_reached(&error, &instead))
             }
             Ok(Err(error @ ConnectError::Lost(_))) => Err(FenceError::Lost(error.to_string())),
             Err(error) => Err(FenceError::Lost(error.to_string())),
+        }
+    }
+}
+
+/// Nothing was asked: there is no helper, or its socket is not open to this user.
+fn not_reached(error: &ConnectError, instead: &str) -> FenceError {
+    match error {
+        ConnectError::Absent(socket, cause) if cause.kind() == ErrorKind::PermissionDenied => {
+            let socket = socket.display();
+            let text = format!("{socket} is not open to this user{instead}");
+            FenceError::Refused(Refusal::new(Code::NotAllowed, text))
+        }
+        ConnectError::Absent(..) | ConnectError::Unsent(_) | ConnectError::Lost(_) => {
+            FenceError::Absent(format!("{error}{instead}"))
         }
     }
 }
@@ -173,5 +188,26 @@ fn of_refusal(refusal: &Refusal, message: String) -> Failure {
         | Code::ReadOnly
         | Code::Full
         | Code::NotProven => Failure::new(Exit::Refused, code, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_of_somebody_else_is_no_absent_helper() {
+        let of = |kind: ErrorKind| {
+            let error = ConnectError::Absent("/run/felhom-hostd.sock".into(), kind.into());
+            not_reached(&error, "; as root: true").failure()
+        };
+        let denied = of(ErrorKind::PermissionDenied);
+        assert_eq!(denied.exit, Exit::Permission);
+        assert!(
+            denied.message.contains("not open to this user"),
+            "{}",
+            denied.message
+        );
+        assert_eq!(of(ErrorKind::NotFound).code, "root-helper-absent");
     }
 }

@@ -1,11 +1,16 @@
 //! The journal: what was intended before it is done, and what became of it. The only SQL of the agent.
 
+mod deliveries;
 mod golden;
 mod guards;
+mod history;
+mod incidents;
 mod kits;
+mod metrics;
 mod passes;
 mod pins;
 mod records;
+mod reports;
 mod retention;
 mod storages;
 mod suppressions;
@@ -13,11 +18,15 @@ mod targets;
 mod verifications;
 mod volumes;
 
+pub use deliveries::{ChannelRecord, Miss, Pending};
 pub use golden::GoldenContainer;
+pub use history::GuestHistory;
+pub use incidents::KeptNotice;
 pub use kits::{KeptKit, Stored};
 pub use passes::{PassRow, Tried};
 pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
+pub use reports::LastPass;
 pub use storages::KnownStorage;
 pub use suppressions::Suppression;
 pub use targets::KnownTarget;

@@ -1,6 +1,7 @@
 //! felhom-agent as a library: the command line and the loop that performs jobs, for the program and for the demo.
 //!
-//! The agent performs nothing that is not a journaled step, starts no process, and speaks only to the pinned peer.
+//! The agent performs nothing that is not a journaled step, starts no process, and speaks only to the pinned
+//! peers, and to whoever `notify` is told to tell.
 
 pub mod archive;
 pub mod cli;
@@ -12,7 +13,10 @@ pub mod enroll;
 pub mod exit;
 pub mod fence;
 pub mod journal;
+pub mod kit;
 pub mod lock;
+pub mod metrics;
+pub mod notify;
 pub mod observe;
 pub mod output;
 pub mod perform;
@@ -20,6 +24,7 @@ pub mod pins;
 pub mod privilege;
 pub mod progress;
 pub mod remote;
+pub mod report;
 pub mod runner;
 pub mod storages;
 pub mod targets;

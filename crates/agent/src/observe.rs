@@ -4,14 +4,13 @@ mod backup;
 mod config;
 mod evidence;
 mod guard;
+pub mod host;
 mod pbs;
 mod restore;
 mod retention;
 mod scratch;
 pub(crate) mod storages;
 mod subject;
-
-use std::time::Duration;
 
 use felhom_engine::{
     ArchiveFacts, ErrorClass, NodeFacts, RemoteError, Retention, StorageFacts, ThinPool,
@@ -23,7 +22,9 @@ use felhom_proxmox::pve::storage::{StorageConfig, StorageStatus, StoredVolume};
 use felhom_proxmox::pve::tasks::{ListTasks, TaskSource};
 use felhom_proxmox::{Delivery, Error, Pve};
 
-pub(crate) use backup::{archive, archived_config, backup_result, backup_subject, either_config};
+pub(crate) use backup::{
+    archive, archive_kind, archived_config, backup_result, backup_subject, either_config,
+};
 pub(crate) use config::{guest_config, machine_config};
 pub(crate) use evidence::{Probe, evidence};
 pub(crate) use guard::{clocks, guard_subject};
@@ -205,21 +206,13 @@ pub(crate) async fn archives(pve: &Pve, vmid: Option<Vmid>) -> Result<Vec<Archiv
     Ok(all)
 }
 
-/// The backups on these storages, each given so long; and those that did not answer.
-pub(crate) async fn archives_in_time(
+/// The backups on this storage.
+pub(crate) async fn archives_of(
     pve: &Pve,
-    storages: impl Iterator<Item = &StorageId>,
-    patience: Duration,
-) -> Result<(Vec<ArchiveFacts>, Vec<StorageId>), Error> {
-    let (mut all, mut late) = (Vec::new(), Vec::new());
-    for storage in storages {
-        match tokio::time::timeout(patience, pve.backups(storage, None)).await {
-            Ok(Ok(listed)) => all.extend(listed.iter().map(archive_facts)),
-            Ok(Err(error)) if !storages::is_late(&error) => return Err(error),
-            Ok(Err(_)) | Err(_) => late.push(storage.clone()),
-        }
-    }
-    Ok((all, late))
+    storage: &StorageId,
+) -> Result<Vec<ArchiveFacts>, Error> {
+    let listed = pve.backups(storage, None).await?;
+    Ok(listed.iter().map(archive_facts).collect())
 }
 
 /// The active storages that take backups, as far as this token sees them.

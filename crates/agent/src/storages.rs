@@ -1,5 +1,7 @@
 //! The storages of the node beside what is remembered of them: translation for the engine, and what is noted of it.
 
+pub(crate) mod sight;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;

@@ -79,7 +79,7 @@ impl CalendarEvent {
                     date = date.last_of_month().tomorrow().ok()?;
                 }
                 Some([_, _, days]) if !days.has(small(date.day())) => {
-                    date = date.tomorrow().ok()?
+                    date = date.tomorrow().ok()?;
                 }
                 Some(_) | None if !self.has_day(date) => date = date.tomorrow().ok()?,
                 Some(_) | None => return Some(date),

@@ -257,6 +257,14 @@ pub mod codes {
             "The storage in Proxmox VE is not what the configuration says of it: another server, datastore, owner or key.";
         RECOVERY_KIT_UNCONFIRMED = "recovery-kit-unconfirmed", Critical,
             "Nobody said that the recovery kit is stored off the box: with the box, the key to every backup is lost.";
+        KIT_NO_ARCHIVE = "kit-no-archive", Critical,
+            "A guest has no archive at all, so no page brings it back when the box is lost.";
+        KIT_NO_OFF_BOX = "kit-no-off-box", Warning,
+            "The archives of a guest lie only on the box itself: when that is lost, so are they.";
+        KIT_NOT_DESCRIBED = "kit-not-described", Warning,
+            "A guest needs a bridge or a storage of which the kit cannot say how it is made.";
+        KIT_INCOMPLETE = "kit-incomplete", Warning,
+            "Something that belongs into the kit could not be read, so the page has a gap.";
         SERVER_CAN_READ = "server-can-read", Critical,
             "Something on the backup server is not encrypted to the key that only we should have.";
         SERVER_CAN_READ_UNPROVEN = "server-can-read-unproven", Warning,
@@ -285,5 +293,27 @@ pub mod codes {
             "The root helper is there, and does not do what is set up.";
         CERTIFICATE_CHANGES = "certificate-changes", Warning,
             "Another certificate than the pinned one is in place, and is shown from pveproxy's next start on.";
+        NODE_SILENT = "node-silent", Critical,
+            "Proxmox VE on this box does not answer us, so nothing is backed up, proven or known.";
+        BACKUP_FAILED = "backup-failed", Critical,
+            "Our last backup of a guest failed, or ended without a verdict.";
+        BACKUP_OVERDUE = "backup-overdue", Critical,
+            "The newest backup of a guest is older than it may become.";
+        RESTORE_TEST_FAILED = "restore-test-failed", Critical,
+            "The last restore test of a guest says that its backup is bad.";
+        RESTORE_TEST_ERROR = "restore-test-error", Warning,
+            "Restore tests of a guest could not run, more than once in a row, so nothing is proven.";
+        PROOF_OVERDUE = "proof-overdue", Warning,
+            "No backup of a guest was proven for longer than that may take.";
+        DISK_FAILING = "disk-failing", Critical,
+            "A physical disk calls itself failing.";
+        DISK_WORN = "disk-worn", Warning,
+            "Most of a physical disk's life is used up.";
+        TOO_HOT = "too-hot", Critical,
+            "A sensor reads more than what is critical by its own word.";
+        POSTURE = "posture", Warning,
+            "It is not shown that a guest's data would come back today; without any backup that could be trusted it is critical.";
+        NOTIFICATION_UNDELIVERED = "notification-undelivered", Warning,
+            "A notice did not reach a channel, and is not tried any more.";
     }
 }

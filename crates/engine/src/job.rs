@@ -11,7 +11,7 @@ use crate::finding::Finding;
 use crate::golden::GoldenJob;
 use crate::guard::GuardJob;
 use crate::outcome::{Outcome, RemoteError};
-use crate::pbs::VerifyJob;
+use crate::pbs::{VerifyJob, VerifyVerdict};
 use crate::prune::PruneJob;
 use crate::reap::ReapJob;
 use crate::restore_run::RestoreRunJob;
@@ -202,6 +202,32 @@ impl Job {
         }
     }
 
+    /// How it ended, in one word of its kind: `good`, `passed`, `restored`, `done`. None while it has not.
+    pub fn verdict(&self) -> Option<&'static str> {
+        match &self.kind {
+            JobKind::Backup(job) => job.report().map(|report| report.verdict.as_str()),
+            JobKind::RestoreTest(job) => {
+                job.report().map(|report| report.judgement.verdict.as_str())
+            }
+            JobKind::RestoreRun(job) => job.report().map(|report| report.end.as_str()),
+            JobKind::Reap(job) => job.report().map(|report| done(report.gone)),
+            JobKind::Exercise(job) => job.report().map(|report| done(report.done)),
+            JobKind::Prune(job) => job
+                .report()
+                .map(|report| done(report.trouble.is_none() && report.left.is_empty())),
+            JobKind::Guard(job) => job.report().map(|report| report.end.as_str()),
+            JobKind::Verify(job) => {
+                job.report()
+                    .map(|report| match report.count(VerifyVerdict::Failed) {
+                        0 if report.passed() => "passed",
+                        0 => "incomplete",
+                        _ => "failed",
+                    })
+            }
+            JobKind::Golden(job) => job.report().map(|report| done(report.ready)),
+        }
+    }
+
     /// What it found so far.
     pub fn findings(&self) -> &[Finding] {
         match &self.kind {
@@ -230,4 +256,9 @@ impl Job {
             JobKind::Reap(_) | JobKind::Exercise(_) => &[],
         }
     }
+}
+
+/// Whether what was to be done is done, in a word.
+const fn done(is_done: bool) -> &'static str {
+    if is_done { "done" } else { "not-done" }
 }

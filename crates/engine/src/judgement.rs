@@ -20,14 +20,21 @@ pub enum Verdict {
     Unverified,
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Verdict {
+    /// The word that journals and tables use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Error => "error",
             Self::Unverified => "unverified",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

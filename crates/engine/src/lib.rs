@@ -14,6 +14,7 @@ mod golden;
 mod guard;
 mod headroom;
 mod health;
+pub mod incident;
 mod inclusion;
 mod isolation;
 mod job;
@@ -45,6 +46,7 @@ pub mod targets;
 mod time;
 pub mod volumes;
 mod vzdump_log;
+pub mod watch;
 mod world;
 
 pub use backup::{

@@ -5,8 +5,8 @@ use std::error::Error as _;
 
 use felhom_proxmox::pve::guests::LxcConfig;
 use felhom_proxmox::pve::{
-    access, backup, cluster, disks, guests, identities, network, nodes, pools, storage, tasks,
-    version,
+    access, backup, cluster, disks, guests, identities, network, nodes, packages, pools, storage,
+    tasks, version,
 };
 use felhom_proxmox::task::Started;
 use felhom_proxmox::{Credentials, Delivery, Endpoint, Error, Method, Request, Token, decode};
@@ -84,12 +84,17 @@ impl Answer<'_> {
         of::<access::GetPermissions>(body);
         of::<backup::ExtractConfig>(body);
         of::<cluster::NextId>(body);
+        of::<disks::ListDisks>(body);
         of::<disks::ListThinPools>(body);
+        if let Some(smart) = read::<disks::Smart>(body) {
+            drop((smart.celsius(), smart.worn_percent(), smart.health()));
+        }
         of::<guests::GetLxcInterfaces>(body);
         of::<guests::ListLxc>(body);
         of::<guests::ListSnapshots>(body);
         of::<network::ListInterfaces>(body);
         of::<nodes::GetNodeStatus>(body);
+        of::<packages::ListPackages>(body);
         of::<pools::GetPool>(body);
         of::<storage::GetVolume>(body);
         of::<storage::ListContent>(body);

@@ -6,6 +6,11 @@
 //!
 //! What could not be looked at is `None` and stands under `unknown` with the reason: empty is not absent.
 
+#[cfg(test)]
+mod schema;
+
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Document, DocumentError};
@@ -15,6 +20,7 @@ const MOST_ENTRIES: usize = 10_000;
 
 /// How a box stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HostReport {
     /// The installation that made it.
     pub installation: String,
@@ -63,6 +69,7 @@ pub struct HostReport {
 
 /// How the node is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Node {
     /// Its name.
     pub name: String,
@@ -97,6 +104,7 @@ pub struct Node {
 
 /// How much of something is used, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Usage {
     /// All of it.
     pub total: u64,
@@ -104,8 +112,9 @@ pub struct Usage {
     pub used: u64,
 }
 
-/// Pending updates.
+/// Pending updates of the packages that Proxmox VE counts as its own. The list of all others wants a right to change the node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Updates {
     /// How many packages.
     pub packages: u64,
@@ -116,6 +125,7 @@ pub struct Updates {
 
 /// A storage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Storage {
     /// Its id.
     pub id: String,
@@ -133,6 +143,7 @@ pub struct Storage {
 
 /// Whether a storage or a target is there, and the right one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Attachment {
     /// It is there.
@@ -147,6 +158,7 @@ pub enum Attachment {
 
 /// An LVM thin pool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ThinPool {
     /// `VG/LV`.
     pub name: String,
@@ -158,6 +170,7 @@ pub struct ThinPool {
 
 /// A physical disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Disk {
     /// `/dev/sda`.
     pub device: String,
@@ -181,6 +194,7 @@ pub struct Disk {
 
 /// What a disk says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum DiskHealth {
     /// It calls itself well.
@@ -193,6 +207,7 @@ pub enum DiskHealth {
 
 /// What one sensor shows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Temperature {
     /// The chip: `coretemp`, `nvme`.
     pub chip: String,
@@ -210,6 +225,7 @@ pub struct Temperature {
 
 /// A target on a removable disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Target {
     /// Its name.
     pub name: String,
@@ -225,6 +241,7 @@ pub struct Target {
 
 /// A backup server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Server {
     /// The storage that it stands behind.
     pub storage: String,
@@ -247,6 +264,7 @@ pub struct Server {
 
 /// A guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Guest {
     /// Its VMID.
     pub vmid: u32,
@@ -269,6 +287,9 @@ pub struct Guest {
     /// Our last backup of it.
     #[serde(default)]
     pub last_backup: Option<Backup>,
+    /// When our last good backup of it ended, in seconds since 1970.
+    #[serde(default)]
+    pub good_backup_s: Option<i64>,
     /// The last proof of one of its archives.
     #[serde(default)]
     pub last_proof: Option<Proof>,
@@ -276,6 +297,7 @@ pub struct Guest {
 
 /// Whether a guest's data would come back today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Posture {
     /// A good, proven, recent backup exists.
@@ -290,6 +312,7 @@ pub enum Posture {
 
 /// A backup of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Backup {
     /// `good`, `failed`, `refused`, `undetermined`.
     pub verdict: String,
@@ -305,6 +328,7 @@ pub struct Backup {
 
 /// A restore test that came to a verdict about the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Proof {
     /// `passed` or `failed`.
     pub verdict: String,
@@ -322,6 +346,7 @@ pub struct Proof {
 
 /// Something a person should know.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// How much it matters.
     pub severity: Severity,
@@ -338,6 +363,7 @@ pub struct Finding {
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing.
@@ -348,8 +374,19 @@ pub enum Severity {
     Critical,
 }
 
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        })
+    }
+}
+
 /// A job that came to its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct JobEnd {
     /// Its id.
     pub job: String,
@@ -367,6 +404,7 @@ pub struct JobEnd {
 
 /// Something that could not be looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Unknown {
     /// What: `disks`, `temperatures`, `storage nas`.
     pub what: String,

@@ -6,6 +6,8 @@
 pub mod docker;
 mod document;
 pub mod host;
+pub mod kit;
+pub mod notice;
 pub mod pbs;
 pub mod placement;
 mod shown;

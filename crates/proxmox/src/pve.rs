@@ -14,11 +14,13 @@ pub mod identities;
 pub mod jobs;
 pub mod network;
 pub mod nodes;
+pub mod packages;
 pub mod pools;
 pub mod probe;
 pub mod storage;
 pub mod tasks;
 pub mod version;
+pub mod written;
 
 use felhom_ids::NodeName;
 

@@ -89,6 +89,7 @@ pub(crate) async fn perform(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
             machines::put(sim, order)?;
             Ok(json!({}))
         }
+        "rebuild-box" => scenario::rebuilt::rebuild(sim).await,
         "poke-qemu" => machines::poke(sim, parsed(body)?),
         "save" => persist::save(sim)
             .map(|()| json!({}))

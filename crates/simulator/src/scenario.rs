@@ -13,6 +13,7 @@ mod control;
 mod files;
 mod guest_files;
 pub(crate) mod machines;
+pub(crate) mod rebuilt;
 mod storages;
 mod virgin;
 

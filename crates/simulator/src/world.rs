@@ -59,6 +59,25 @@ pub(crate) struct NodeState {
     pub(crate) timezone: String,
     /// When the certificate expires, in simulated seconds since the epoch; none: two years after the boot.
     pub(crate) certificate_until: Option<i64>,
+    /// Disks that were put in, or in the place of those that are always there.
+    pub(crate) disks: BTreeMap<String, Disk>,
+    /// The versions that an update would bring, by package.
+    pub(crate) updates: BTreeMap<String, String>,
+}
+
+/// A physical disk, as it describes itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Disk {
+    /// `hdd`, `ssd`, `nvme` or `usb`.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) model: String,
+    pub(crate) size: u64,
+    /// In smartctl's words.
+    pub(crate) health: String,
+    /// Percent of its life; what is no SSD does not tell.
+    pub(crate) left: Option<i64>,
+    pub(crate) celsius: i32,
 }
 
 impl Default for NodeState {
@@ -76,6 +95,8 @@ impl Default for NodeState {
             rootfs_used: 6 << 30,
             timezone: "UTC".into(),
             certificate_until: None,
+            disks: BTreeMap::new(),
+            updates: BTreeMap::new(),
         }
     }
 }

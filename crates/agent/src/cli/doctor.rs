@@ -22,6 +22,7 @@ use crate::doctor::reach::{self, Reach};
 use crate::doctor::{Examined, examine};
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, Suppression};
+use crate::notify;
 use crate::output::size;
 use crate::perform::Performer;
 use crate::pins::{self, Learned};
@@ -50,6 +51,8 @@ struct More {
     targets: Targets,
     probed: Option<Vec<Asked>>,
     reaches: Option<Vec<Reach>>,
+    /// The channels on which somebody is told.
+    channels: Vec<String>,
 }
 
 pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Failure> {
@@ -74,11 +77,14 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     found.extend(servers.iter().flat_map(|one| one.findings.iter().cloned()));
     found.extend(next_pin(&performer).await);
     let helper = helper(config, &seen.targets, found).await;
+    found.extend(undelivered(config, journal.as_ref()).await?);
     let (helper, targets) = (Some(helper), seen.targets);
+    let channels = config.notify.channels.iter();
     let mut more = More {
         servers,
         helper,
         targets,
+        channels: channels.map(|channel| channel.name.clone()).collect(),
         ..More::default()
     };
     more.ask(args, config, remotes, &mut examined).await?;
@@ -96,6 +102,7 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
         let mut lines: Vec<String> = more.servers.iter().map(pbs::line).collect();
         lines.extend(more.helper.iter().flat_map(Helper::lines));
         lines.extend(more.targets.all.iter().map(target::line));
+        lines.extend(more.untold());
         lines.push(text(&examined, &loud, &quiet, &suppressions));
         lines.extend(more.lines());
         lines.join("\n")
@@ -105,6 +112,16 @@ pub(super) async fn run(context: &Context, args: &DoctorArgs) -> Result<Exit, Fa
     } else {
         Exit::Findings
     })
+}
+
+/// Notices that did not arrive, and are not tried any more.
+async fn undelivered(config: &Config, journal: Option<&Journal>) -> Result<Vec<Finding>, Failure> {
+    match journal {
+        Some(journal) => notify::findings(config, journal)
+            .await
+            .map_err(|error| journal_failure(&error)),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// The root helper, and what is wrong with it and with the targets.
@@ -333,8 +350,13 @@ impl More {
         Ok(())
     }
 
+    /// What is said where nobody is told.
+    fn untold(&self) -> Option<String> {
+        self.channels.is_empty().then(|| notify::UNTOLD.to_owned())
+    }
+
     fn fields(&self) -> Vec<(String, Value)> {
-        let mut fields = Vec::new();
+        let mut fields = vec![("channels".to_owned(), json!(self.channels))];
         if let Some(all) = &self.probed {
             fields.push(("probed".to_owned(), json!(all)));
         }

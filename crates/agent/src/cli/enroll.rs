@@ -15,6 +15,11 @@ use crate::enroll::{EnrollError, Step, Wanted, plan, remove, runbook};
 use crate::exit::{Exit, Failure};
 use desired::Desired;
 
+/// What stands below a set-up that succeeded.
+const NEXT: &str = "\
+next: `felhom-agent doctor` says whether the box is fit; the package's timer runs a pass within the hour,
+and `systemctl start felhom-agent` runs one now";
+
 /// Whom to enrol with.
 #[derive(Debug, Subcommand)]
 pub(super) enum EnrollCommand {
@@ -230,6 +235,9 @@ fn text(args: &PveArgs, done: &Done, node: &str) -> String {
                 .to_owned(),
         );
         lines.extend(done.by_hand.iter().cloned());
+    }
+    if !args.dry_run && !args.remove {
+        lines.push(NEXT.to_owned());
     }
     lines.join("\n")
 }

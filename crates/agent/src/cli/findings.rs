@@ -2,13 +2,14 @@
 
 use clap::{Args, Subcommand};
 use felhom_engine::{Code, Finding, Timestamp, codes};
-use serde::Serialize;
 use serde_json::json;
 
 use super::context::{Context, journal_failure, parse};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, Suppression};
+use crate::report::heard;
+pub(super) use crate::report::heard::{Heard, Suppressed};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum FindingsCommand {
@@ -37,45 +38,13 @@ pub(super) struct SuppressArgs {
     subject: Option<String>,
 }
 
-/// What counts, and what somebody has accepted for a while.
-pub(super) struct Heard {
-    pub(super) loud: Vec<Finding>,
-    pub(super) quiet: Vec<Suppressed>,
-}
-
-/// A finding that does not count now.
-#[derive(Debug, Serialize)]
-pub(super) struct Suppressed {
-    finding: Finding,
-    by: Suppression,
-}
-
 /// Takes the findings apart by what the journal keeps of suppressions.
 pub(super) async fn heard(
     journal: Option<&Journal>,
     findings: Vec<Finding>,
 ) -> Result<Heard, Failure> {
-    let suppressions = match journal {
-        Some(journal) => journal
-            .suppressions(clock::now())
-            .await
-            .map_err(|error| journal_failure(&error))?,
-        None => Vec::new(),
-    };
-    let mut heard = Heard {
-        loud: Vec::new(),
-        quiet: Vec::new(),
-    };
-    for finding in findings {
-        match suppressions.iter().find(|one| one.covers(&finding)) {
-            Some(by) => heard.quiet.push(Suppressed {
-                finding,
-                by: by.clone(),
-            }),
-            None => heard.loud.push(finding),
-        }
-    }
-    Ok(heard)
+    let heard = heard::heard(journal, findings).await;
+    heard.map_err(|error| journal_failure(&error))
 }
 
 /// A line for each that does not count.

@@ -83,7 +83,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
         pass.broken = Some(failure.message.clone());
     }
     journal.say("the end of a pass");
-    let said = finish::finish(context, &journal, &performer, &pass).await;
+    let said = finish::finish(&journal, &performer, &pass).await;
     let exit = match &ended {
         Err(failure) => failure.exit,
         Ok(()) => said.exit,
@@ -93,6 +93,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
         map.insert("began_ms".into(), json!(began));
         map.insert("ended_ms".into(), json!(clock::now()));
         map.insert("exit".into(), json!(exit.code()));
+        map.insert("told".into(), said.data.clone());
     }
     let forgotten = felhom_engine::Timestamp::from_millis(began.millis() - KEPT_STEPS_MS);
     journal.forget_before(forgotten).await.map_err(fail)?;
@@ -101,6 +102,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
         .end_pass(id, ended_at, exit.code(), &data)
         .await
         .map_err(fail)?;
+    finish::publish(context, config, &journal).await;
     journal.settle().await;
     context
         .printer

@@ -16,7 +16,7 @@ use super::jobs;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 
-pub(super) use list::{lines, open, view};
+pub(super) use list::{lines, view};
 pub(super) use settle::due;
 
 #[derive(Debug, Subcommand)]

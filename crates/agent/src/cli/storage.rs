@@ -4,8 +4,7 @@ mod shown;
 pub(super) mod target;
 
 use clap::{Args, Subcommand};
-use felhom_engine::storages::{Answer, Attachment, Samples};
-use felhom_engine::{ArchiveFacts, Finding, Principal};
+use felhom_engine::storages::{Attachment, Samples};
 use felhom_ids::StorageId;
 use serde_json::json;
 
@@ -16,11 +15,10 @@ use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::journal::{Journal, KnownStorage};
-use crate::observe;
 use crate::output::table;
 use crate::perform::Performer;
-use crate::storages::{self, Observed};
-use crate::targets::{self, Targets};
+use crate::storages::Observed;
+use crate::storages::sight::{self, Seen, SightError};
 
 pub(super) use shown::{brief, line};
 
@@ -60,12 +58,6 @@ pub(super) struct EjectArgs {
     dry_run: bool,
 }
 
-/// The storages, and the targets that some of them lie on.
-pub(super) struct Seen {
-    pub(super) all: Vec<Observed>,
-    pub(super) targets: Targets,
-}
-
 pub(super) async fn run(context: &Context, command: StorageCommand) -> Result<Exit, Failure> {
     match command {
         StorageCommand::List => list(context).await,
@@ -77,39 +69,13 @@ pub(super) async fn run(context: &Context, command: StorageCommand) -> Result<Ex
     }
 }
 
-impl Seen {
-    /// What a person should know of them.
-    pub(super) fn findings(&self, config: &Config) -> Vec<Finding> {
-        let mut found: Vec<Finding> = self.all.iter().flat_map(Observed::findings).collect();
-        found.extend(self.targets.findings(config, clock::now()));
-        found
-    }
-}
-
 /// Looks at all storages beside what the journal remembers.
 pub(super) async fn look(
     performer: &Performer,
     journal: Option<&Journal>,
 ) -> Result<Seen, Failure> {
-    let config = performer.config();
-    let failure = |error| journal_failure(&error);
-    let (known, targets) = match journal {
-        Some(journal) => (
-            journal.storages().await.map_err(failure)?,
-            journal.targets().await.map_err(failure)?,
-        ),
-        None => (Vec::new(), Vec::new()),
-    };
-    let targets = targets::look(config, targets).await;
-    let pve = performer.remotes().of(Principal::Agent);
-    let patience = config.request_timeout;
-    let mut all = storages::observe(pve, &config.node, patience, known, clock::now())
-        .await
-        .map_err(|error| pve_failure(&error))?;
-    for one in &mut all {
-        one.lies_on(&targets);
-    }
-    Ok(Seen { all, targets })
+    let seen = sight::look(performer.config(), performer.remotes(), journal).await;
+    seen.map_err(|error| sight_failure(&error))
 }
 
 /// The same, and remembers what was learned.
@@ -118,37 +84,15 @@ pub(super) async fn look_and_note(
     journal: Option<&Journal>,
 ) -> Result<Seen, Failure> {
     let seen = look(performer, journal).await?;
-    let (directory, now) = (&performer.config().state_dir, clock::now());
-    storages::note(directory, &seen.all, now).await;
-    targets::note(directory, &seen.targets.all, now).await;
+    seen.note(performer.config()).await;
     Ok(seen)
 }
 
-/// The backups of the node.
-pub(super) struct Archives {
-    pub(super) found: Vec<ArchiveFacts>,
-    /// Whether every storage that may have some told what is on it.
-    pub(super) is_whole: bool,
-}
-
-/// The backups on the storages that are there, within bounded time.
-pub(super) async fn archives(
-    performer: &Performer,
-    storages: &[Observed],
-) -> Result<Archives, Failure> {
-    let pve = performer.remotes().of(Principal::Agent);
-    let patience = observe::storages::patience(performer.config().request_timeout);
-    let takes_some = || storages.iter().filter(|one| one.takes("backup"));
-    let there = takes_some().filter(|one| one.is_active());
-    let there = there.map(|one| &one.look.id);
-    let (found, late) = observe::archives_in_time(pve, there, patience)
-        .await
-        .map_err(|error| pve_failure(&error))?;
-    let silent = takes_some().any(|one| matches!(one.look.answer, Answer::None(_)));
-    Ok(Archives {
-        found,
-        is_whole: late.is_empty() && !silent,
-    })
+fn sight_failure(error: &SightError) -> Failure {
+    match error {
+        SightError::Node(error) => pve_failure(error),
+        SightError::Journal(error) => journal_failure(error),
+    }
 }
 
 async fn list(context: &Context) -> Result<Exit, Failure> {

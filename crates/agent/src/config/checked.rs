@@ -12,6 +12,7 @@ use felhom_engine::{
 use felhom_ids::{NodeName, StorageId, Vmid};
 use serde::Serialize;
 
+use super::notify::NotifyConfig;
 use super::pbs::PbsConfig;
 use super::peer::{self, PrincipalConfig, RawTrust, TrustConfig};
 use super::problems::Problems;
@@ -72,6 +73,10 @@ pub struct Config {
     pub away_days: u16,
     /// Deadline of an ordinary request.
     pub request_timeout: Duration,
+    /// The file for `node_exporter`, if there is to be one.
+    pub metrics_textfile: Option<PathBuf>,
+    /// Who is told when something is wrong.
+    pub notify: NotifyConfig,
 }
 
 impl Config {
@@ -145,7 +150,9 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     let archives = archives(&raw, base, problems);
     let volumes = super::volumes::volumes(raw.volumes.as_ref(), problems);
     let pbs = super::pbs::pbs(&raw.pbs, base, problems);
+    let metrics_textfile = super::metrics::textfile(raw.metrics, problems);
     let schedule = super::schedule::schedule(raw.schedule.as_ref(), problems);
+    let notify = super::notify::notify(raw.notify.as_ref(), base, problems);
     let limits = raw.limits.unwrap_or_default();
     Some(Config {
         path: path.to_owned(),
@@ -175,6 +182,8 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
         host_socket: base.join(host_socket(raw.host)),
         away_days: away_days(raw.targets.as_ref()),
         request_timeout: limits.request.map_or(default::REQUEST, Span::get),
+        metrics_textfile,
+        notify: notify?,
     })
 }
 

@@ -104,12 +104,16 @@ pub(super) fn principal(
     let token = problems.parse(&format!("{section}.token"), &raw.token);
     let secret_file = match (&raw.secret_file, &raw.credential) {
         (Some(file), None) => Some(base.join(file)),
+        // A unit and a person's shell use one configuration: what systemd handed over comes first.
+        (Some(file), Some(name)) => {
+            Some(crate::credentials::handed_over(name).unwrap_or_else(|| base.join(file)))
+        }
         (None, Some(name)) => crate::credentials::credential_path(name)
             .map_err(|error| problems.0.push(format!("{section}.credential: {error}")))
             .ok(),
-        _ => {
+        (None, None) => {
             problems.0.push(format!(
-                "{section}: exactly one of `secret_file` and `credential` is needed"
+                "{section}: `secret_file` or `credential` is needed"
             ));
             None
         }

@@ -27,7 +27,9 @@ pub(super) struct RawConfig {
     pub(super) host: Option<RawHost>,
     pub(super) targets: Option<RawTargets>,
     pub(super) limits: Option<RawLimits>,
+    pub(super) metrics: Option<RawMetrics>,
     pub(super) schedule: Option<RawSchedule>,
+    pub(super) notify: Option<RawNotify>,
 }
 
 /// One, or a list.
@@ -39,6 +41,23 @@ pub(super) struct RawConfig {
 pub(super) enum OneOrMany {
     One(String),
     Many(Vec<String>),
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    pub(super) textfile: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawNotify {
+    pub(super) at_least: Option<String>,
+    pub(super) remind_after: Option<Span>,
+    pub(super) flap: Option<Span>,
+    #[serde(default)]
+    pub(super) channels: Vec<RawChannel>,
+    pub(super) ping: Option<RawPing>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -56,6 +75,36 @@ pub(super) struct RawSchedule {
     pub(super) verify_for: Option<Span>,
     pub(super) retry_after: Option<Span>,
     pub(super) first_at_once: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawChannel {
+    pub(super) name: String,
+    pub(super) kind: String,
+    pub(super) url: Option<String>,
+    pub(super) topic: Option<String>,
+    pub(super) server: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) tls: Option<String>,
+    pub(super) from: Option<String>,
+    #[serde(default)]
+    pub(super) to: Vec<String>,
+    pub(super) user: Option<String>,
+    pub(super) secret_file: Option<PathBuf>,
+    pub(super) credential: Option<String>,
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPing {
+    pub(super) alive_file: Option<PathBuf>,
+    pub(super) alive_credential: Option<String>,
+    pub(super) backup_file: Option<PathBuf>,
+    pub(super) backup_credential: Option<String>,
+    pub(super) proof_file: Option<PathBuf>,
+    pub(super) proof_credential: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use felhom_engine::{CalendarEvent, Schedule, TimeWindow};
+use felhom_engine::{CalendarEvent, PostureLimits, Schedule, TimeWindow};
 use serde_json::{Value, json};
 
+use super::Config;
 use super::problems::Problems;
 use super::raw::{OneOrMany, RawSchedule};
 use super::span::Span;
@@ -108,4 +109,11 @@ pub(super) fn shown(schedule: &Schedule) -> Value {
         "retry_after": span(schedule.retry_after),
         "first_at_once": schedule.first_at_once,
     })
+}
+
+impl Config {
+    /// What is old, by the cadence that is set.
+    pub fn posture_limits(&self) -> PostureLimits {
+        PostureLimits::of_cadence(self.schedule.backup_every, self.schedule.proof_every)
+    }
 }

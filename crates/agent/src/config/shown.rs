@@ -67,12 +67,14 @@ impl Config {
             "pbs": super::pbs::shown(&self.pbs),
             "host": { "socket": self.host_socket },
             "targets": { "away_days": self.away_days },
+            "metrics": { "textfile": self.metrics_textfile },
             "limits": {
                 "no_progress": span(backup.no_progress),
                 "settle": span(backup.settle),
                 "request": span(self.request_timeout),
                 "lockwait_min": backup.lockwait_min,
             },
+            "notify": super::notify::shown(&self.notify),
         })
     }
 }

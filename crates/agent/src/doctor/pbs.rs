@@ -48,20 +48,29 @@ pub(crate) struct Looked {
 }
 
 impl<'a> Look<'a> {
-    /// Asks the node what is the same for every backup server; what it does not say stays unknown.
-    pub(crate) async fn begin(
+    /// Without the node: what it would say stays unknown.
+    pub(crate) fn apart(
         config: &'a Config,
         remotes: &'a Remotes,
         journal: Option<&'a Journal>,
     ) -> Self {
-        let mut look = Self {
+        Self {
             config,
             remotes,
             journal,
             definitions: None,
             guests: BTreeSet::new(),
             now: clock::now(),
-        };
+        }
+    }
+
+    /// Asks the node what is the same for every backup server; what it does not say stays unknown.
+    pub(crate) async fn begin(
+        config: &'a Config,
+        remotes: &'a Remotes,
+        journal: Option<&'a Journal>,
+    ) -> Self {
+        let mut look = Self::apart(config, remotes, journal);
         if config.pbs.is_empty() {
             return look;
         }

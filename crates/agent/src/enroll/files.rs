@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -132,6 +132,7 @@ fn write_draft(
         .create_new(true)
         .mode(mode)
         .open(&draft)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
     if let Some((uid, gid)) = owner {
         std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
     }
@@ -177,16 +178,34 @@ fn directory(path: &Path) -> io::Result<PathBuf> {
         0o755
     };
     // What is above is open: the agent's user has to get through to its secrets and the configuration.
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o755);
     if let Some(above) = directory.parent() {
-        builder.create(above)?;
+        open_directories(above)?;
     }
-    builder.mode(mode).create(&directory)?;
+    made(&directory, mode)?;
     if let Some((uid, gid)) = reader().filter(|_| directory.ends_with("credentials")) {
         std::os::unix::fs::chown(&directory, Some(uid), Some(gid))?;
     }
     Ok(directory)
+}
+
+/// Makes the directories that are not there, open to all.
+fn open_directories(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.exists() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent() {
+        open_directories(above)?;
+    }
+    made(path, 0o755)
+}
+
+/// Makes a directory of exactly this mode: the umask of root's shell takes away from what making it asks for.
+fn made(path: &Path, mode: u32) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
 fn draft(path: &Path) -> PathBuf {

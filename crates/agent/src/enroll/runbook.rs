@@ -6,6 +6,7 @@ use felhom_ids::BridgeName;
 use felhom_proxmox::pve::identities::{Change, IssueToken};
 
 use super::{Ability, MADE, Step, Wanted, files};
+use crate::credentials;
 use crate::privilege::USER;
 
 /// Where the node's name goes when nobody has been asked: its shell fills it in.
@@ -161,10 +162,12 @@ pub fn configuration(wanted: &Wanted, place: &Place) -> String {
             .secret
             .strip_prefix(base)
             .unwrap_or(&identity.secret);
-        let lines = [
+        let mut lines = vec![
             ("token", quote(&identity.token.to_string())),
             ("secret_file", quote(&file.display().to_string())),
         ];
+        let credential = credentials::credential_of(&identity.secret);
+        lines.extend(credential.map(|name| ("credential", quote(&name))));
         text.push_str(&section(name, &lines));
     }
     let storage = ("storage", quote(wanted.backup_storage.as_str()));

@@ -311,7 +311,10 @@ async fn leave(
     Ok(())
 }
 
-fn record<Report: DeserializeOwned>(row: &SqliteRow, what: &'static str) -> Result<Record<Report>> {
+pub(super) fn record<Report: DeserializeOwned>(
+    row: &SqliteRow,
+    what: &'static str,
+) -> Result<Record<Report>> {
     let millis: i64 = row.try_get(1).map_err(reading)?;
     let report: String = row.try_get(2).map_err(reading)?;
     Ok(Record {

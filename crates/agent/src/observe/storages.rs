@@ -104,7 +104,7 @@ async fn in_time<T>(
 }
 
 /// Whether nobody came to answer in time, here or behind the node's front.
-pub(super) fn is_late(error: &Error) -> bool {
+pub(crate) fn is_late(error: &Error) -> bool {
     matches!(error, Error::Timeout { .. } | Error::Proxy { .. })
 }
 

@@ -29,6 +29,8 @@ fn allowed() -> BTreeMap<&'static str, BTreeSet<&'static str>> {
         // What the servers' admins do in the story it does as they would, through the client.
         ("demo", vec!["agent", "proxmox", "simulator"]),
         ("contract", vec!["ids"]),
+        // Its pages are generated from the agent's command line.
+        ("package", vec!["agent"]),
         (
             "fuzzing",
             vec!["ids", "engine", "protocol", "proxmox", "agent", "host"],

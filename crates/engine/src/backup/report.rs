@@ -25,6 +25,18 @@ pub enum BackupVerdict {
     Undetermined,
 }
 
+impl BackupVerdict {
+    /// The word that journals and tables use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Undetermined => "undetermined",
+        }
+    }
+}
+
 /// What state the data was in when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -32,8 +32,7 @@ impl Item {
     fn text(self, width: usize) -> String {
         let mut text = format!("{:0width$}", self.first);
         if let Some(last) = self.last {
-            text.push_str("..");
-            text.push_str(&format!("{last:0width$}"));
+            text = format!("{text}..{last:0width$}");
         }
         if let Some(step) = self.step {
             text.push('/');

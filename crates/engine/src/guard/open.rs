@@ -134,6 +134,23 @@ pub enum GuardEnd {
     Undetermined,
 }
 
+impl GuardEnd {
+    /// The word that journals and tables use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Opened => "opened",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Confirmed => "confirmed",
+            Self::RolledBack => "rolled-back",
+            Self::Outlived => "outlived",
+            Self::Gone => "gone",
+            Self::Unchanged => "unchanged",
+            Self::Undetermined => "undetermined",
+        }
+    }
+}
+
 /// A guard that has not ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenGuard {

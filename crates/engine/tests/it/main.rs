@@ -14,6 +14,7 @@ mod doubt;
 mod fake;
 mod golden;
 mod guard;
+mod incident;
 mod pass;
 mod pbs;
 mod privileges;

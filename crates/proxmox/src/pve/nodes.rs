@@ -80,9 +80,20 @@ pub struct NodeStatus {
     /// The kernel's own words about itself.
     #[serde(default, deserialize_with = "decode::maybe_text")]
     pub kversion: Option<String>,
+    /// The kernel that runs.
+    #[serde(default, rename = "current-kernel")]
+    pub kernel: Option<Kernel>,
     /// The CPUs.
     #[serde(default)]
     pub cpuinfo: Option<CpuInfo>,
+}
+
+/// A kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Kernel {
+    /// Such as `6.14.11-4-pve`.
+    #[serde(default, deserialize_with = "decode::maybe_text")]
+    pub release: Option<String>,
 }
 
 /// A number that PVE writes as text.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use felhom_proxmox::pve::{
-    access, backup, cluster, disks, guests, network, nodes, pools, storage, tasks, version,
+    access, backup, cluster, disks, guests, network, nodes, packages, pools, storage, tasks,
+    version,
 };
 use felhom_proxmox::task::Started;
 use felhom_proxmox::{Delivery, Endpoint, Error, LogLine, Method, Outcome, Request};
@@ -74,6 +75,12 @@ fn table() -> BTreeMap<(&'static str, &'static str), Check> {
         (
             ("GET", "/nodes/*/disks/lvmthin"),
             answers::<disks::ListThinPools>,
+        ),
+        (("GET", "/nodes/*/disks/list"), answers::<disks::ListDisks>),
+        (("GET", "/nodes/*/disks/smart"), answers::<disks::GetSmart>),
+        (
+            ("GET", "/nodes/*/apt/versions"),
+            answers::<packages::ListPackages>,
         ),
         (("GET", "/pools"), answers::<pools::GetPool>),
         (

@@ -84,6 +84,15 @@ async fn everything_about_the_host_can_be_read() {
     };
     assert!(isolated("vmbr9") && !isolated("vmbr0"));
     assert!(pve.thin_pools().await.unwrap()[0].metadata_size > 0);
+    let disks = pve.disks().await.unwrap();
+    assert_eq!(disks[0].devpath, "/dev/sda");
+    assert_eq!(pve.smart("/dev/sda").await.unwrap().celsius(), Some(31));
+    let packages = pve.packages().await.unwrap();
+    assert!(
+        packages
+            .iter()
+            .any(|package| package.name == "pve-manager" && !package.is_outdated())
+    );
     assert!(
         pve.storages()
             .await

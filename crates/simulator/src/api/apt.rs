@@ -1,4 +1,6 @@
-//! `/nodes/NODE/apt/versions`: the packages of the release that this world follows.
+//! `/nodes/NODE/apt/…`: the packages of the release that this world follows, and what an update would bring.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -6,13 +8,22 @@ use crate::api::version::VERSION;
 use crate::call::{Answer, Call, Reply, object};
 use crate::route::{Route, Rule};
 
-pub(crate) const ROUTES: &[Route] = &[Route {
-    method: "GET",
-    path: "/nodes/{node}/apt/versions",
-    rule: Rule::All("/nodes/{node}", &["Sys.Audit"]),
-    params: &[],
-    handler: versions,
-}];
+pub(crate) const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/apt/versions",
+        rule: Rule::All("/nodes/{node}", &["Sys.Audit"]),
+        params: &[],
+        handler: versions,
+    },
+    Route {
+        method: "GET",
+        path: "/nodes/{node}/apt/update",
+        rule: Rule::All("/nodes/{node}", &["Sys.Modify"]),
+        params: &[],
+        handler: updates,
+    },
+];
 
 /// Name, version, section, architecture, title.
 type Package = (
@@ -145,28 +156,52 @@ const ABSENT: &[Package] = &[
     ),
 ];
 
-fn entry(package: &Package, origin: &str, is_installed: bool) -> Value {
+fn entry(package: &Package, origin: &str, updates: Option<&BTreeMap<String, String>>) -> Value {
     let (name, version, section, arch, title) = package;
-    let state = if is_installed {
+    let state = if updates.is_some() {
         "Installed"
     } else {
         "NotInstalled"
     };
+    let newer = updates.and_then(|updates| updates.get(*name));
+    let candidate = newer.map_or(*version, String::as_str);
     let mut entry = object(json!({
-        "Package": name, "Version": version, "Section": section, "Arch": arch, "Title": title,
+        "Package": name, "Version": candidate, "Section": section, "Arch": arch, "Title": title,
         "Description": title, "Priority": "optional", "Origin": origin, "CurrentState": state,
     }));
-    if is_installed {
+    if updates.is_some() {
         entry.insert("OldVersion".into(), json!(version));
     }
     Value::Object(entry)
 }
 
-fn versions(_: &Call<'_>) -> Reply {
-    let proxmox = PROXMOX
-        .iter()
-        .map(|package| entry(package, "Proxmox", true));
-    let debian = DEBIAN.iter().map(|package| entry(package, "Debian", true));
-    let absent = ABSENT.iter().map(|package| entry(package, "Debian", false));
-    Ok(Answer::Data(proxmox.chain(debian).chain(absent).collect()))
+/// The version is that of an update where there is one (pve-manager `API2/APT.pm` `versions`).
+fn versions(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let updates = Some(&world.node.updates);
+    let of = |all: &'static [Package], origin: &'static str, updates| {
+        all.iter().map(move |one| entry(one, origin, updates))
+    };
+    let known = of(PROXMOX, "Proxmox", updates).chain(of(DEBIAN, "Debian", updates));
+    Ok(Answer::Data(
+        known.chain(of(ABSENT, "Debian", None)).collect(),
+    ))
+}
+
+/// Of all packages that there are; here no others than Proxmox VE's own (pve-manager `API2/APT.pm` `list_updates`).
+fn updates(call: &Call<'_>) -> Reply {
+    let world = call.sim.lock();
+    let newer = &world.node.updates;
+    let of = |all: &'static [Package], origin: &'static str| {
+        let outdated = all.iter().filter(|(name, ..)| newer.contains_key(*name));
+        outdated.map(move |one| {
+            let mut entry = entry(one, origin, Some(newer));
+            if let Some(fields) = entry.as_object_mut() {
+                fields.remove("CurrentState");
+            }
+            entry
+        })
+    };
+    let all = of(PROXMOX, "Proxmox").chain(of(DEBIAN, "Debian"));
+    Ok(Answer::Data(all.collect()))
 }

@@ -1,10 +1,13 @@
 //! API methods: the node's disks and its thin pool.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::call::{Answer, ApiError, Call, Reply};
 use crate::route::{Kind, Route, Rule, may, need};
 use crate::words;
+use crate::world::Disk;
 
 const AUDIT: Rule = Rule::All("/", &["Sys.Audit"]);
 
@@ -49,57 +52,119 @@ pub(crate) const ROUTES: &[Route] = &[
     },
 ];
 
-/// `GET …/disks/list`: a system disk and the disk of the volume group.
+/// `GET …/disks/list`: a system disk, the disk of the volume group, and what was put in.
 #[expect(clippy::unnecessary_wraps, reason = "a handler")]
 fn list(call: &Call<'_>) -> Reply {
     if call.params.text("type").as_deref() == Some("unused") {
         return Ok(Answer::Data(json!([])));
     }
-    let root = call.sim.lock().node.rootfs_total;
+    let world = call.sim.lock();
+    let root = world.node.rootfs_total;
     let smart = !call.params.flag("skipsmart");
     let health = if smart { "PASSED" } else { "UNKNOWN" };
-    Ok(Answer::Data(json!([
-        {
-            "devpath": "/dev/sda", "size": root.next_multiple_of(1 << 30), "vendor": "ATA     ", "model": "SIM_HARDDISK",
-            "serial": "SIM00001", "wwn": "unknown", "type": "ssd", "rpm": 0, "gpt": 1, "used": "ext4", "mounted": 1,
-            "health": health, "wearout": "N/A", "osdid": -1, "osdid-list": null,
-            "by_id_link": "/dev/disk/by-id/ata-SIM_HARDDISK_SIM00001",
-        },
-        {
-            "devpath": "/dev/vdb", "size": 21_474_836_480_u64, "vendor": "0x1af4", "model": "unknown",
-            "serial": "unknown", "wwn": "unknown", "type": "unknown", "rpm": -1, "gpt": 0, "used": "LVM",
-            "health": "UNKNOWN", "wearout": "N/A", "osdid": -1, "osdid-list": null,
-        },
-    ])))
+    let mut disks = BTreeMap::from([
+        (
+            "/dev/sda".to_owned(),
+            json!({
+                "devpath": "/dev/sda", "size": root.next_multiple_of(1 << 30), "vendor": "ATA     ", "model": "SIM_HARDDISK",
+                "serial": "SIM00001", "wwn": "unknown", "type": "ssd", "rpm": 0, "gpt": 1, "used": "ext4", "mounted": 1,
+                "health": health, "wearout": "N/A", "osdid": -1, "osdid-list": null,
+                "by_id_link": "/dev/disk/by-id/ata-SIM_HARDDISK_SIM00001",
+            }),
+        ),
+        (
+            "/dev/vdb".to_owned(),
+            json!({
+                "devpath": "/dev/vdb", "size": 21_474_836_480_u64, "vendor": "0x1af4", "model": "unknown",
+                "serial": "unknown", "wwn": "unknown", "type": "unknown", "rpm": -1, "gpt": 0, "used": "LVM",
+                "health": "UNKNOWN", "wearout": "N/A", "osdid": -1, "osdid-list": null,
+            }),
+        ),
+    ]);
+    let put = world.node.disks.iter();
+    disks.extend(put.map(|(device, disk)| (device.clone(), listed(device, disk, smart))));
+    Ok(Answer::Data(disks.into_values().collect()))
 }
 
-fn attribute(id: &str, name: &str, threshold: u32, raw: &str, flags: &str) -> Value {
+/// A disk that was put in (pve-storage `Diskmanage.pm` `get_disks`: wear is told of what does not turn only).
+fn listed(device: &str, disk: &Disk, smart: bool) -> Value {
+    let turns = disk.kind == "hdd";
+    let wearout = disk.left.filter(|_| smart && !turns);
     json!({
-        "id": id, "name": name, "value": 100, "normalized": 100, "worst": 100, "threshold": threshold, "fail": "-",
-        "raw": raw, "flags": flags,
+        "devpath": device, "size": disk.size, "vendor": "ATA     ", "model": disk.model, "serial": "unknown",
+        "wwn": "unknown", "type": disk.kind, "rpm": if turns { 5400 } else { 0 }, "gpt": 0,
+        "health": if smart { disk.health.as_str() } else { "UNKNOWN" },
+        "wearout": wearout.map_or_else(|| json!("N/A"), |left| json!(left)), "osdid": -1, "osdid-list": null,
     })
+}
+
+fn attribute(id: &str, name: &str, value: i32, threshold: u32, raw: &str) -> Value {
+    json!({
+        "id": id, "name": name, "value": value, "normalized": value, "worst": value, "threshold": threshold, "fail": "-",
+        "raw": raw, "flags": if id == "  4" || id == " 12" { "-O----" } else { "PO----" },
+    })
+}
+
+/// The table of an ATA disk, as QEMU's has it.
+fn table(celsius: i32) -> Value {
+    json!([
+        attribute("  1", "Raw_Read_Error_Rate", 100, 6, "0"),
+        attribute("  3", "Spin_Up_Time", 100, 0, "16"),
+        attribute("  4", "Start_Stop_Count", 100, 20, "100"),
+        attribute("  5", "Reallocated_Sector_Ct", 100, 36, "0"),
+        attribute("  9", "Power_On_Hours", 100, 0, "1"),
+        attribute(" 12", "Power_Cycle_Count", 100, 0, "0"),
+        attribute(
+            "190",
+            "Airflow_Temperature_Cel",
+            100 - celsius,
+            50,
+            &format!("{celsius} (Min/Max {celsius}/{celsius})")
+        ),
+    ])
+}
+
+/// What an `NVMe` disk says, in smartctl's layout.
+fn nvme(disk: &Disk) -> Value {
+    let used = 100 - disk.left.unwrap_or(100);
+    let lines = [
+        ("Critical Warning:", "0x00".to_owned()),
+        ("Temperature:", format!("{} Celsius", disk.celsius)),
+        ("Available Spare:", "100%".to_owned()),
+        ("Available Spare Threshold:", "10%".to_owned()),
+        ("Percentage Used:", format!("{used}%")),
+        ("Power Cycles:", "12".to_owned()),
+        (
+            "Temperature Sensor 1:",
+            format!("{} Celsius", disk.celsius + 9),
+        ),
+    ];
+    let lines = lines.map(|(key, value)| format!("{key:<36}{value}\n"));
+    let text = format!(
+        "SMART/Health Information (NVMe Log 0x02)\n{}",
+        lines.concat()
+    );
+    json!({ "health": disk.health, "type": "text", "text": text, "wearout": 100 - used })
 }
 
 /// `GET …/disks/smart`
 fn smart(call: &Call<'_>) -> Reply {
-    match call.params.need("disk").as_str() {
-        "/dev/vdb" => Ok(Answer::Data(json!({ "health": "UNKNOWN" }))),
-        "/dev/sda" if call.params.flag("healthonly") => {
-            Ok(Answer::Data(json!({ "health": "PASSED" })))
+    let device = call.params.need("disk");
+    let world = call.sim.lock();
+    let said = match (device.as_str(), world.node.disks.get(device.as_str())) {
+        (_, Some(disk)) if disk.kind == "nvme" => nvme(disk),
+        (_, Some(disk)) => {
+            json!({ "health": disk.health, "type": "ata", "attributes": table(disk.celsius) })
         }
-        "/dev/sda" => Ok(Answer::Data(json!({
-            "health": "PASSED",
-            "type": "ata",
-            "attributes": [
-                attribute("  5", "Reallocated_Sector_Ct", 36, "0", "PO----"),
-                attribute("  9", "Power_On_Hours", 0, "1", "PO----"),
-                attribute(" 12", "Power_Cycle_Count", 0, "4", "PO----"),
-                attribute("190", "Airflow_Temperature_Cel", 50, "31 (Min/Max 31/31)", "-O----"),
-                attribute("194", "Temperature_Celsius", 0, "31 (Min/Max 31/31)", "-O----"),
-            ],
-        }))),
-        _ => Err(ApiError::die("not a valid block device")),
-    }
+        ("/dev/vdb", None) => json!({ "health": "UNKNOWN" }),
+        ("/dev/sda", None) => json!({ "health": "PASSED", "type": "ata", "attributes": table(31) }),
+        _ => return Err(ApiError::die("not a valid block device")),
+    };
+    Ok(Answer::Data(if call.params.flag("healthonly") {
+        json!({ "health": said.get("health") })
+    } else {
+        said
+    }))
 }
 
 /// `GET …/disks/lvmthin`: data and metadata of the pool, as its percentages tell them.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::disks::{Disk, Removable, folder};
+use super::disks::{Disk, MOUNT_DIR, Mount, Removable, Target, folder};
 use super::listen;
 use super::rules::Rules;
 use crate::guest::tree;
@@ -25,6 +25,7 @@ pub(crate) async fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Result<
         "disk-clone" => read(body).and_then(|order| clone(sim, &order)),
         "disk-read-only" => read(body).and_then(|order| read_only(sim, &order)),
         "disk-fill" => read(body).and_then(|order| fill(sim, &order)),
+        "disk-mount" => read(body).and_then(|order| mount(sim, &order)),
         "disk-format" => read(body).and_then(|order| format(sim, &order)),
         other => Err(format!("no command `{other}`")),
     };
@@ -231,5 +232,47 @@ fn format(sim: &Sim, order: &NewFormat) -> Result<(), String> {
     disk.foreign = 0;
     let there = folder(&sim.state_dir, &order.id);
     let done = tree::remove(&there).and_then(|()| std::fs::create_dir_all(&there));
+    done.map_err(|error| error.to_string())
+}
+
+/// Root mounts an attached disk by its UUID, by hand or by a unit of root's own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByHand {
+    uuid: String,
+    path: String,
+}
+
+fn mount(sim: &Sim, order: &ByHand) -> Result<(), String> {
+    let name = order.path.strip_prefix(MOUNT_DIR);
+    let name = name.and_then(|rest| rest.strip_prefix('/'));
+    let name = name.filter(|name| check(name).is_ok());
+    let name = name.ok_or_else(|| format!("in this world disks are mounted below {MOUNT_DIR}"))?;
+    if !super::on_host(&sim.state_dir, &order.path).is_dir() {
+        return Err(format!(
+            "mount: {}: mount point does not exist.",
+            order.path
+        ));
+    }
+    let mut world = sim.lock();
+    let disks = &mut world.storage.removable;
+    let found = disks
+        .attached()
+        .find(|(_, disk)| disk.uuid.eq_ignore_ascii_case(&order.uuid))
+        .map(|(id, disk)| (id.clone(), disk.clone()));
+    let (id, disk) = found.ok_or_else(|| format!("mount: can't find UUID={}.", order.uuid))?;
+    let target = Target {
+        uuid: disk.uuid,
+        serial: disk.serial,
+        fstype: disk.fstype,
+        size: disk.size,
+        mount: Some(Mount {
+            disk: id,
+            dead: false,
+        }),
+        ..Target::default()
+    };
+    disks.targets.insert(name.to_owned(), target);
+    let done = disks.place(&sim.state_dir);
     done.map_err(|error| error.to_string())
 }

@@ -12,6 +12,7 @@ use crate::guest::change::Request;
 use crate::guest::init;
 use crate::guest::tree;
 use crate::sim::Sim;
+use crate::world::Disk;
 
 /// Commands of `/_sim/NAME` that concern guests and storages; none for a name that is not known here.
 pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result<Value, String>> {
@@ -22,6 +23,8 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
         "pct-set" => Some(read(body).and_then(|order| pct_set(sim, order))),
         "poke-guest" => Some(read(body).and_then(|order| poke_guest(sim, order))),
         "protect-archive" => Some(read(body).and_then(|order| protect_archive(sim, &order))),
+        "put-disk" => Some(read(body).map(|order| put_disk(sim, order))),
+        "put-update" => Some(read(body).map(|order| put_update(sim, order))),
         "put-export" => Some(read(body).and_then(|order| storages::put_export(sim, order))),
         "put-mount" => Some(read(body).map(|order| storages::put_mount(sim, order))),
         "remove-export" => Some(read(body).map(|order| storages::remove_export(sim, &order))),
@@ -34,6 +37,32 @@ pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result
 
 fn read<T: for<'de> Deserialize<'de>>(body: &Value) -> Result<T, String> {
     T::deserialize(body).map_err(|error| error.to_string())
+}
+
+/// A disk is put in, or another in the place of one.
+#[derive(Debug, Deserialize)]
+struct PutDisk {
+    device: String,
+    #[serde(flatten)]
+    disk: Disk,
+}
+
+fn put_disk(sim: &Sim, order: PutDisk) -> Value {
+    sim.lock().node.disks.insert(order.device, order.disk);
+    json!({})
+}
+
+/// The node hears of a newer package.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PutUpdate {
+    package: String,
+    version: String,
+}
+
+fn put_update(sim: &Sim, order: PutUpdate) -> Value {
+    sim.lock().node.updates.insert(order.package, order.version);
+    json!({})
 }
 
 /// Somebody else's volume grows in the pool.

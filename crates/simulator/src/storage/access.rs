@@ -21,7 +21,7 @@ pub(crate) fn parse(world: &World, volid: &str) -> Result<VolumeName, ApiError> 
         .split_once(':')
         .ok_or_else(|| ApiError::die(format!("unable to parse volume ID '{volid}'")))?;
     let definition = world.storage.definition(storage)?;
-    let found = if definition.kind == "dir" {
+    let found = if matches!(definition.kind.as_str(), "dir" | "nfs" | "cifs") {
         dir_name(name)
     } else if definition.kind == "pbs" {
         pbs_name(name)

@@ -20,6 +20,9 @@ pub(crate) struct Export {
     /// Bytes of it that others use.
     #[serde(default)]
     pub(crate) used: u64,
+    /// The guest of this node that serves it: it is there only while that runs.
+    #[serde(default)]
+    pub(crate) guest: Option<u32>,
 }
 
 /// How a storage behaves when the node looks at it.
@@ -72,7 +75,16 @@ impl World {
             export.kind == definition.kind
                 && export.server == option(definition, "server")
                 && export.name == name(definition)
+                && export.guest.is_none_or(|vmid| self.runs(vmid))
         })
+    }
+
+    /// Whether a guest of either kind runs.
+    fn runs(&self, vmid: u32) -> bool {
+        let container = self.guests.lxc.get(&vmid);
+        let machine = self.qemu.get(&vmid);
+        container.is_some_and(|guest| guest.run.is_some())
+            || machine.is_some_and(|guest| guest.run.is_some())
     }
 
     /// What mounting a new network storage fails with, if it does.

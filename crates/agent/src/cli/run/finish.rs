@@ -1,10 +1,22 @@
-//! The end of a pass: how everything stands is gathered, kept, published and announced.
+//! The end of a pass: how everything stands is gathered, kept, announced and published.
+
+use std::time::Duration;
+
+use felhom_engine::Work;
+use felhom_protocol::host::{HostReport, Posture};
+use serde_json::{Value, json};
 
 use super::Pass;
+use super::work::Done;
 use crate::cli::context::Context;
+use crate::clock;
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::journal::Journal;
+use crate::metrics;
+use crate::notify::{self, Announced, PassEnd, Pinged};
 use crate::perform::Performer;
+use crate::report::gather;
 
 /// What is said at the end.
 #[derive(Debug)]
@@ -13,23 +25,98 @@ pub(super) struct Said {
     pub(super) says: Vec<String>,
     /// How the pass ends.
     pub(super) exit: Exit,
+    /// The same for programs.
+    pub(super) data: Value,
 }
 
 /// Ends a pass. Nothing here can undo what was done: what fails is said.
-pub(super) async fn finish(
-    _context: &Context,
-    _journal: &Journal,
-    _performer: &Performer,
-    pass: &Pass,
-) -> Said {
-    let failed = pass.done.iter().any(|done| done.exit != Exit::Done.code());
-    let exit = if failed || pass.broken.is_some() {
-        Exit::Findings
-    } else {
-        Exit::Done
-    };
-    Said {
-        says: Vec::new(),
-        exit,
+pub(super) async fn finish(journal: &Journal, performer: &Performer, pass: &Pass) -> Said {
+    let config = performer.config();
+    let gathered = Box::pin(gather(performer, Some(journal))).await;
+    let mut report = gathered.report;
+    let mut says = Vec::new();
+    if let Err(error) = journal.keep_report(&mut report).await {
+        says.push(format!("the host report was not kept: {error}"));
     }
+    says.extend(summary(&report));
+    let now = clock::now();
+    let announced = notify::announce(config, journal, &report, now).await;
+    says.extend(announced.lines());
+    let earned = notify::earned(&report, &end(config, pass), now);
+    let pinged = notify::ping(config, &earned).await;
+    let mute = pinged.iter().filter_map(|one| {
+        let error = one.error.as_ref()?;
+        let concern = one.concern.name();
+        Some(format!("no sign of life ({concern}): {error}"))
+    });
+    says.extend(mute);
+    Said {
+        exit: exit(&report, pass),
+        data: data(&report, &announced, &pinged),
+        says,
+    }
+}
+
+/// Writes the metrics, of which this pass is one now.
+pub(super) async fn publish(context: &Context, config: &Config, journal: &Journal) {
+    if let Err(error) = metrics::publish_kept(config, journal).await {
+        let line = format!("the metrics were not written: {error}");
+        context.printer.narrate(&line);
+    }
+}
+
+/// How the pass ended, as far as signs of life go.
+fn end(config: &Config, pass: &Pass) -> PassEnd {
+    let did = |wanted: fn(&Work) -> bool, verdict: &str| {
+        let hit = |done: &Done| wanted(&done.work) && done.verdict == verdict;
+        pass.done.iter().any(hit)
+    };
+    let limits = config.posture_limits();
+    PassEnd {
+        ended: pass.broken.is_none(),
+        backed_up: did(|work| matches!(work, Work::Backup { .. }), "good"),
+        proved: did(|work| matches!(work, Work::Proof { .. }), "passed"),
+        backup_within: seconds(limits.stale_s),
+        proof_within: seconds(limits.proof_stale_s),
+    }
+}
+
+fn seconds(count: i64) -> Duration {
+    Duration::from_secs(u64::try_from(count).unwrap_or_default())
+}
+
+fn exit(report: &HostReport, pass: &Pass) -> Exit {
+    let failed = pass.done.iter().any(|done| done.exit != Exit::Done.code());
+    let mut guests = report.guests.iter().filter(|guest| guest.selected);
+    let well = report.findings.is_empty() && guests.all(|one| one.posture == Posture::Protected);
+    if well && !failed && pass.broken.is_none() {
+        Exit::Done
+    } else {
+        Exit::Findings
+    }
+}
+
+/// What needs a person, a line each, and where the rest stands.
+fn summary(report: &HostReport) -> Vec<String> {
+    let mut lines: Vec<String> = report
+        .findings
+        .iter()
+        .map(|found| {
+            let (severity, subject) = (found.severity, &found.subject);
+            format!("{severity}: {subject}: {} [{}]", found.detail, found.code)
+        })
+        .collect();
+    if !lines.is_empty() {
+        lines.push("`felhom-agent status` says what to do".to_owned());
+    }
+    lines
+}
+
+fn data(report: &HostReport, announced: &Announced, pinged: &[Pinged]) -> Value {
+    json!({
+        "report": report.sequence,
+        "findings": report.findings,
+        "announced": announced,
+        "pinged": pinged,
+    })
 }

@@ -43,7 +43,7 @@ pub(super) async fn list(context: &Context) -> Result<Exit, Failure> {
 }
 
 /// The guards that did not end, each with how it stands now. The server's clocks are asked only when there is one.
-pub(in crate::cli) async fn open(
+pub(super) async fn open(
     journal: &Journal,
     pve: &Pve,
     policy: &GuardPolicy,

@@ -175,6 +175,8 @@ pub fn section(wanted: &Wanted, key: Option<&KeyFingerprint>) -> String {
         ("secret_file", file.display().to_string()),
         ("owner", wanted.writer.token.to_string()),
     ]);
+    let credential = crate::credentials::credential_of(&wanted.reader.secret);
+    keys.extend(credential.map(|name| ("credential", name)));
     if let Some(key) = key {
         keys.push(("key_fingerprint", key.to_string()));
     }

@@ -21,7 +21,7 @@ const PROCESS: [&str; 12] = [
 ];
 
 /// What speaks to a network, by the names of the crates.
-const NETWORK: [&str; 14] = [
+const NETWORK: [&str; 15] = [
     "http",
     "http-body",
     "httparse",
@@ -36,6 +36,7 @@ const NETWORK: [&str; 14] = [
     "openssl",
     "tokio",
     "curl",
+    "lettre",
 ];
 
 /// What in this text starts a process; names that a brace gathers (`process::{Command, …}`) are found as well.
@@ -181,5 +182,38 @@ fn nobody_but_its_own_program_uses_the_daemons_half() {
                 assert!(!text.contains(half), "`{half}` in {}", path.display());
             }
         }
+    }
+}
+
+/// What the agent names that opens a connection by itself, instead of asking the pinned client.
+const OUTSIDE: [&str; 9] = [
+    "TcpStream",
+    "UdpSocket",
+    "hyper::",
+    "hyper_util::",
+    "tokio_rustls::",
+    "rustls::",
+    "rustls_native_certs::",
+    "lettre::",
+    "ToSocketAddrs",
+];
+
+#[test]
+fn only_notifications_go_to_anybody_but_the_pinned_servers() {
+    let agent = root().join("crates/agent/src");
+    let mut found: BTreeSet<&str> = BTreeSet::new();
+    for (path, text) in sources("agent") {
+        let name = path.strip_prefix(&agent).unwrap();
+        let named = OUTSIDE.into_iter().filter(|outside| text.contains(outside));
+        if name.starts_with("notify") || name == std::path::Path::new("notify.rs") {
+            found.extend(named);
+            continue;
+        }
+        let named: Vec<_> = named.collect();
+        assert!(named.is_empty(), "{named:?} in {}", path.display());
+    }
+    // The same search finds them where they are meant to be.
+    for outside in ["TcpStream", "hyper::", "tokio_rustls::", "lettre::"] {
+        assert!(found.contains(outside), "{outside} is nowhere");
     }
 }

@@ -10,7 +10,7 @@ use felhom_agent::exit::Exit;
 use crate::support::*;
 
 /// The interface; adding a command means adding it here.
-const COMMANDS: [&str; 64] = [
+const COMMANDS: [&str; 73] = [
     "",
     "backup",
     "backup list",
@@ -35,12 +35,21 @@ const COMMANDS: [&str; 64] = [
     "host config",
     "host devices",
     "host sensors",
+    "kit",
+    "kit print",
+    "metrics",
+    "metrics print",
+    "metrics serve",
+    "notify",
+    "notify list",
+    "notify test",
     "pbs",
     "pbs audit",
     "pbs kit",
     "pbs snapshots",
     "pbs verify",
     "provision",
+    "report",
     "restore",
     "restore list",
     "restore plan",

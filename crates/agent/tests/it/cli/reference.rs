@@ -37,7 +37,7 @@ const PBS: &str = "[pbs.offsite]\n\
                    secret_file = \"secret\"\n";
 
 /// The places of the file where keys may stand, each with the beginning of a file that ends in that place.
-const PLACES: [(&str, &str); 18] = [
+const PLACES: [(&str, &str); 22] = [
     ("", ""),
     ("pve.", "[pve]\n"),
     ("principals.NAME.", "[principals.agent]\n"),
@@ -58,7 +58,11 @@ const PLACES: [(&str, &str); 18] = [
     ("host.", "[host]\n"),
     ("targets.", "[targets]\n"),
     ("limits.", "[limits]\n"),
+    ("metrics.", "[metrics]\n"),
     ("schedule.", "[schedule]\n"),
+    ("notify.", "[notify]\n"),
+    ("notify.channels[].", "[[notify.channels]]\n"),
+    ("notify.ping.", "[notify.ping]\n"),
 ];
 
 /// The keys that the program knows at a place: it names them all when it refuses another one.
@@ -94,7 +98,11 @@ fn the_page_has_every_key_of_the_configuration_and_no_other() {
         "host",
         "targets",
         "limits",
+        "metrics",
         "schedule",
+        "notify",
+        "channels",
+        "ping",
     ];
     let mut all = BTreeSet::new();
     for (prefix, beginning) in PLACES {

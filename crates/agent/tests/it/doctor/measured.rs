@@ -209,10 +209,13 @@ const LOCAL: [&str; 5] = [
 ];
 
 /// Operations that no step is made of, and who performs them.
-const BESIDE_STEPS: [(&str, &str); 3] = [
+const BESIDE_STEPS: [(&str, &str); 6] = [
     ("version", "`selftest`, outside of any job"),
     ("guests", "`guests` and `status`, outside of any job"),
     ("machines", "the same, for virtual machines"),
+    ("disks", "the host report, outside of any job"),
+    ("disk-health", "the host report, for temperatures"),
+    ("packages", "the host report, for pending updates"),
 ];
 
 /// Principal, privilege and step that is told to be hindered though every operation of it succeeds.

@@ -6,14 +6,16 @@ use felhom_ids::{Upid, Vmid};
 use felhom_proxmox::pve::access::GetPermissions;
 use felhom_proxmox::pve::certificates::ListCertificates;
 use felhom_proxmox::pve::cluster::{GetClusterStatus, ListResources, NextId};
-use felhom_proxmox::pve::disks::{ListMountUnits, ListThinPools};
+use felhom_proxmox::pve::disks::{GetSmart, ListDisks, ListMountUnits, ListThinPools};
 use felhom_proxmox::pve::jobs::ListBackupJobs;
 use felhom_proxmox::pve::network::ListInterfaces;
 use felhom_proxmox::pve::nodes::{GetNodeStatus, GetNodeTime, ListNodes};
+use felhom_proxmox::pve::packages::ListPackages;
 use felhom_proxmox::pve::pools::GetPool;
 use felhom_proxmox::pve::probe::Probe;
 use felhom_proxmox::pve::tasks::{ListTasks, StopTask, TaskLogOf, TaskSource, TaskStatusOf};
 use felhom_proxmox::pve::version::GetVersion;
+use felhom_proxmox::pve::written::{ListWrittenInterfaces, ListWrittenStorages};
 
 use super::{Examples, id};
 
@@ -25,8 +27,16 @@ pub(super) fn add(examples: &mut Examples) {
     examples.one(&ListCertificates);
     examples.one(&ListBackupJobs);
     examples.one(&ListInterfaces);
+    examples.one(&ListWrittenInterfaces);
+    examples.one(&ListWrittenStorages);
     examples.one(&ListThinPools);
     examples.one(&ListMountUnits);
+    examples.one(&ListDisks);
+    for disk in ["/dev/sda", "/dev/nvme0n1", "/dev/cciss/c0d0"] {
+        let disk = disk.to_owned();
+        examples.one(&GetSmart { disk });
+    }
+    examples.one(&ListPackages);
     examples.one(&GetClusterStatus);
     for kind in ["vm", "storage", "node", "sdn"] {
         examples.pair(

@@ -1,19 +1,19 @@
-//! One line of `status` for each backup server, and what its copies say for a guest's posture.
+//! What is told of each backup server, and what its copies say for a guest's posture.
 
 use felhom_engine::Timestamp;
 use felhom_engine::pbs::{OffBox, Target, VerifyStanding, VerifyVerdict, off_box};
 use felhom_ids::{BackupGroup, StorageId};
+use felhom_protocol::host::Server;
 use serde_json::{Value, json};
 
-use crate::cli::context::journal_failure;
 use crate::clock;
 use crate::config::Config;
 use crate::doctor::pbs::Looked;
-use crate::exit::Failure;
-use crate::journal::{Journal, VerifyRow};
+use crate::journal::{Journal, JournalError, VerifyRow};
 
 /// What is told of one server.
-pub(super) struct ServerLine {
+#[derive(Debug)]
+pub(crate) struct ServerLine {
     target: Target,
     /// Why there is no list.
     error: Option<String>,
@@ -32,14 +32,11 @@ pub(super) async fn lines(
     config: &Config,
     journal: Option<&Journal>,
     looked: &[Looked],
-) -> Result<Vec<ServerLine>, Failure> {
+) -> Result<Vec<ServerLine>, JournalError> {
     let mut lines = Vec::new();
     for one in looked {
         let rows = match journal {
-            Some(journal) => journal
-                .verifications(&one.seen.target)
-                .await
-                .map_err(|error| journal_failure(&error))?,
+            Some(journal) => journal.verifications(&one.seen.target).await?,
             None => Vec::new(),
         };
         lines.push(ServerLine::of(config, one, rows.first()));
@@ -114,7 +111,24 @@ impl ServerLine {
         line
     }
 
-    pub(super) fn view(&self) -> Value {
+    /// In the report's words.
+    pub(super) fn told(&self) -> Server {
+        let count = |count: usize| {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            Some(count).filter(|_| self.error.is_none())
+        };
+        let now = clock::now().secs();
+        Server {
+            storage: self.target.storage.to_string(),
+            error: self.error.clone(),
+            backups: count(self.backups),
+            verified: count(self.ok),
+            failed: count(self.failed),
+            newest_s: self.newest_s.map(|age| now.saturating_sub(age)),
+        }
+    }
+
+    pub(crate) fn view(&self) -> Value {
         json!({
             "storage": self.target.storage, "datastore": self.target.datastore, "namespace": self.target.namespace,
             "error": self.error, "backups": self.backups, "groups": self.groups, "newest_backup_s": self.newest_s,
@@ -123,7 +137,7 @@ impl ServerLine {
         })
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let target = &self.target;
         let last = self.last.map_or_else(String::new, |(verdict, at)| {
             format!("; our last verify {verdict}, {}", clock::local(at))

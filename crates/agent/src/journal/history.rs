@@ -1,0 +1,125 @@
+//! What the journal knows of one guest's backups and restore tests, in brief: a few rows, however long the history is.
+
+use std::collections::BTreeSet;
+
+use felhom_engine::{GuestFingerprint, Timestamp};
+use felhom_ids::Vmid;
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::records::record;
+use super::{BackupRow, Journal, Result, TestRow, encode, reading};
+
+/// One guest's past.
+#[derive(Debug, Clone, Default)]
+pub struct GuestHistory {
+    /// Our last backup of it.
+    pub last_backup: Option<BackupRow>,
+    /// When its first good backup ended.
+    pub first_good: Option<Timestamp>,
+    /// When its last good backup ended.
+    pub last_good: Option<Timestamp>,
+    /// Its last restore test that came to a verdict about the backup.
+    pub last_proof: Option<TestRow>,
+    /// Restore tests that could not run since then.
+    pub errors: usize,
+    /// The last of them.
+    pub last_error: Option<TestRow>,
+}
+
+impl Journal {
+    /// The past of the guest with this VMID while it was this guest: one that was given the same VMID later inherits nothing.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn guest_history(&self, vmid: Vmid, who: &GuestFingerprint) -> Result<GuestHistory> {
+        let who = encode(who, "fingerprint")?;
+        let last_backup = self
+            .one_of(
+                "SELECT job, finished_ms, report FROM backups \
+                 WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') = json(?2) \
+                 ORDER BY finished_ms DESC, job LIMIT 1",
+                vmid,
+                &who,
+            )
+            .await?;
+        let good = self
+            .one_of(
+                "SELECT min(finished_ms), max(finished_ms) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"' \
+                 AND json_extract(report, '$.fingerprint') = json(?2)",
+                vmid,
+                &who,
+            )
+            .await?;
+        let last_proof = self
+            .one_of(
+                "SELECT job, finished_ms, report FROM restore_tests \
+                 WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') = json(?2) AND verdict IN ('passed', 'failed') \
+                 ORDER BY finished_ms DESC, job LIMIT 1",
+                vmid,
+                &who,
+            )
+            .await?;
+        // A test that could not run may not have come to know who the guest is.
+        let errors = sqlx::query(
+            "SELECT job, finished_ms, report, count(*) OVER () FROM restore_tests \
+             WHERE vmid = ?1 AND verdict = 'error' AND finished_ms > (SELECT coalesce(max(finished_ms), -1) FROM restore_tests \
+                WHERE vmid = ?1 AND verdict IN ('passed', 'failed')) \
+             ORDER BY finished_ms DESC, job LIMIT 1",
+        )
+        .bind(vmid.get())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(reading)?;
+        let count: i64 = match &errors {
+            Some(row) => row.try_get(3).map_err(reading)?,
+            None => 0,
+        };
+        let good = |column: usize| -> Result<Option<Timestamp>> {
+            let Some(row) = &good else { return Ok(None) };
+            let millis: Option<i64> = row.try_get(column).map_err(reading)?;
+            Ok(millis.map(Timestamp::from_millis))
+        };
+        Ok(GuestHistory {
+            last_backup: told(last_backup.as_ref(), "backup")?,
+            first_good: good(0)?,
+            last_good: good(1)?,
+            last_proof: told(last_proof.as_ref(), "restore test")?,
+            errors: usize::try_from(count).unwrap_or_default(),
+            last_error: told(errors.as_ref(), "restore test")?,
+        })
+    }
+
+    /// The guests of which there is a backup of ours.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn guests_of_backups(&self) -> Result<BTreeSet<Vmid>> {
+        let rows = sqlx::query("SELECT DISTINCT vmid FROM backups")
+            .fetch_all(&self.pool)
+            .await
+            .map_err(reading)?;
+        let number = |row: &SqliteRow| row.try_get::<u32, _>(0).map_err(reading);
+        let numbers: Vec<u32> = rows.iter().map(number).collect::<Result<_>>()?;
+        Ok(numbers
+            .into_iter()
+            .filter_map(|one| Vmid::new(one).ok())
+            .collect())
+    }
+
+    async fn one_of(&self, sql: &'static str, vmid: Vmid, who: &str) -> Result<Option<SqliteRow>> {
+        sqlx::query(sql)
+            .bind(vmid.get())
+            .bind(who)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(reading)
+    }
+}
+
+fn told<Report: serde::de::DeserializeOwned>(
+    row: Option<&SqliteRow>,
+    what: &'static str,
+) -> Result<Option<super::Record<Report>>> {
+    row.map(|row| record(row, what)).transpose()
+}

@@ -1,0 +1,63 @@
+//! The guests as they were known last, for a report that is made while the node does not answer.
+
+use std::collections::BTreeSet;
+
+use felhom_engine::BackupVerdict;
+use felhom_protocol::host::{Backup, Guest, Posture};
+
+use crate::journal::Journal;
+
+const WHY: &str = "the node does not answer";
+
+/// Those of the last report, and those that were backed up; of none it is known how it stands now.
+pub(super) async fn guests(journal: Option<&Journal>) -> Vec<Guest> {
+    let Some(journal) = journal else {
+        return Vec::new();
+    };
+    let last = journal.last_report().await.ok().flatten();
+    let mut guests = last.map(|report| report.guests).unwrap_or_default();
+    for guest in &mut guests {
+        guest.posture = Posture::Unknown;
+        guest.reasons = vec![WHY.to_owned()];
+    }
+    if guests.is_empty() {
+        guests = backed_up(journal).await;
+    }
+    guests
+}
+
+/// Where no report was kept yet.
+async fn backed_up(journal: &Journal) -> Vec<Guest> {
+    let mut seen = BTreeSet::new();
+    let mut guests = Vec::new();
+    for row in journal.backups(None).await.unwrap_or_default() {
+        let report = &row.report;
+        if !seen.insert(report.vmid) {
+            continue;
+        }
+        let volid = report.volid.as_ref().map(ToString::to_string);
+        let machine = volid
+            .as_ref()
+            .is_some_and(|volid| volid.contains("/vzdump-qemu-") || volid.contains("/vm/"));
+        guests.push(Guest {
+            vmid: report.vmid.get(),
+            kind: if machine { "qemu" } else { "lxc" }.to_owned(),
+            name: report.name.clone().unwrap_or_default(),
+            running: false,
+            selected: true,
+            posture: Posture::Unknown,
+            reasons: vec![WHY.to_owned()],
+            newest_archive_s: report.ctime,
+            last_backup: Some(Backup {
+                verdict: report.verdict.as_str().to_owned(),
+                ended_s: row.finished.secs(),
+                size: report.size,
+                volid,
+            }),
+            good_backup_s: (report.verdict == BackupVerdict::Good).then(|| row.finished.secs()),
+            last_proof: None,
+        });
+    }
+    guests.sort_by_key(|guest| guest.vmid);
+    guests
+}

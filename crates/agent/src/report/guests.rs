@@ -1,0 +1,263 @@
+//! One guest: whether its data would come back today, and why.
+
+use std::collections::BTreeMap;
+
+use felhom_engine::volumes::JudgedVolumes;
+use felhom_engine::watch::{GuestPast, guest_findings};
+use felhom_engine::{
+    ArchiveFacts, Finding, GuestConfig, GuestRecord, Mount, MountSource, Posture, PostureLimits,
+    Selectable, Timestamp, posture_within,
+};
+use felhom_ids::{BackupGroup, GuestKind, Vmid};
+use felhom_protocol::host::{Backup, Guest, Proof};
+use felhom_proxmox::pve::guests::GuestStatus;
+use felhom_proxmox::{Error, Pve};
+
+use super::{parts, servers};
+use crate::clock;
+use crate::config::Config;
+use crate::doctor::pbs::Looked;
+use crate::journal::{GuestHistory, Journal, JournalError, TestRow};
+use crate::observe;
+use crate::storages::sight::Archives;
+use crate::volumes::{Known, inventory, known};
+
+/// What is known before the guests are looked at one by one.
+pub(super) struct Looking<'a> {
+    pve: &'a Pve,
+    config: &'a Config,
+    journal: Option<&'a Journal>,
+    servers: &'a [Looked],
+    archives: Vec<ArchiveFacts>,
+    /// Whether every storage for backups told what is on it.
+    list_is_whole: bool,
+    /// The node's time and ours of the same moment.
+    node_now: i64,
+    now: i64,
+    limits: PostureLimits,
+    pools: BTreeMap<u32, String>,
+}
+
+/// Why a guest could not be looked at.
+enum Unseen {
+    Node(Error),
+    Journal(JournalError),
+}
+
+impl From<Error> for Unseen {
+    fn from(error: Error) -> Self {
+        Self::Node(error)
+    }
+}
+
+impl From<JournalError> for Unseen {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl<'a> Looking<'a> {
+    pub(super) fn new(
+        look: &super::Look<'a>,
+        archives: Archives,
+        servers: &'a [Looked],
+        pools: BTreeMap<u32, String>,
+    ) -> Self {
+        Self {
+            pve: look.pve,
+            config: look.config,
+            journal: look.journal,
+            servers,
+            list_is_whole: archives.mute.is_empty(),
+            archives: archives.found,
+            node_now: look.node_now,
+            now: look.began,
+            limits: look.limits(),
+            pools,
+        }
+    }
+
+    /// The guest, what a person should know of it, and why it could not be looked at, if it could not.
+    pub(super) async fn at(
+        &self,
+        kind: GuestKind,
+        status: &GuestStatus,
+    ) -> (Guest, Vec<Finding>, Option<String>) {
+        let mut guest = Guest {
+            vmid: status.vmid.get(),
+            kind: kind.to_string(),
+            name: status.name.clone().unwrap_or_default(),
+            running: status.is_running(),
+            selected: self.selects(kind, status),
+            posture: parts::posture(Posture::Unknown),
+            reasons: Vec::new(),
+            newest_archive_s: None,
+            last_backup: None,
+            good_backup_s: None,
+            last_proof: None,
+        };
+        let seen = self.see(kind, status.vmid, &mut guest).await;
+        let why = match seen {
+            Ok(found) => return (guest, found, None),
+            Err(Unseen::Node(error)) => observe::remote_error(&error).text,
+            Err(Unseen::Journal(error)) => error.to_string(),
+        };
+        guest.posture = parts::posture(Posture::Unknown);
+        guest.reasons = vec![format!("it could not be looked at: {why}")];
+        (guest, Vec::new(), Some(why))
+    }
+
+    /// Whether the policy has it backed up.
+    fn selects(&self, kind: GuestKind, status: &GuestStatus) -> bool {
+        let tags = status.tags.as_deref().unwrap_or_default();
+        let tags = tags.split([';', ',', ' ']).filter(|tag| !tag.is_empty());
+        let tags: Vec<String> = tags.map(str::to_owned).collect();
+        let guest = Selectable {
+            vmid: status.vmid,
+            kind,
+            tags: &tags,
+            pool: self.pools.get(&status.vmid.get()).map(String::as_str),
+        };
+        self.config.schedule.guests.of(&guest).0
+    }
+
+    async fn see(
+        &self,
+        kind: GuestKind,
+        vmid: Vmid,
+        guest: &mut Guest,
+    ) -> Result<Vec<Finding>, Unseen> {
+        let newest = self.archives.iter().filter(|one| one.vmid == Some(vmid));
+        let age = newest
+            .map(|one| self.node_now.saturating_sub(one.ctime))
+            .min();
+        guest.newest_archive_s = age.map(|age| self.now.saturating_sub(age));
+        let stored = self.stored(kind, vmid).await?;
+        let path = format!("/vms/{vmid}");
+        let held = self.pve.permissions_at(&path).await?;
+        let shortened = !self.list_is_whole || !held.has(&path, "VM.Backup");
+        let past = match self.journal {
+            Some(journal) => journal.guest_history(vmid, &stored.fingerprint()).await?,
+            None => GuestHistory::default(),
+        };
+        guest.last_backup = past.last_backup.as_ref().map(|row| Backup {
+            verdict: row.report.verdict.as_str().to_owned(),
+            ended_s: row.finished.secs(),
+            size: row.report.size,
+            volid: row.report.volid.as_ref().map(ToString::to_string),
+        });
+        guest.good_backup_s = past.last_good.map(Timestamp::secs);
+        guest.last_proof = past.last_proof.as_ref().map(proof);
+        let record = self.record(vmid, &stored, &past, age, shortened).await?;
+        let (posture, reasons) = posture_within(&record, self.limits);
+        (guest.posture, guest.reasons) = (parts::posture(posture), reasons);
+        let past = self.past(vmid, guest.selected, &past, &record);
+        Ok(guest_findings(&past, self.limits))
+    }
+
+    async fn stored(&self, kind: GuestKind, vmid: Vmid) -> Result<GuestConfig, Error> {
+        let stored = match kind {
+            GuestKind::Lxc => {
+                let stored = self.pve.lxc_config(vmid).await?;
+                observe::guest_config(&stored)
+            }
+            GuestKind::Qemu => {
+                let stored = self.pve.qemu_config(vmid).await?;
+                observe::machine_config(&stored)
+            }
+        };
+        Ok(stored.unwrap_or_default())
+    }
+
+    /// The guest's Docker volumes, as far as its engine was heard.
+    async fn judged(
+        &self,
+        vmid: Vmid,
+        config: &GuestConfig,
+    ) -> Result<Option<JudgedVolumes>, JournalError> {
+        let known = known(self.journal, vmid, &config.fingerprint()).await?;
+        let Known::Report(kept) = known else {
+            return Ok(None);
+        };
+        let inventory = inventory(&kept.report, kept.taken);
+        let policy = &self.config.volumes;
+        Ok(Some(JudgedVolumes::judge(vmid, config, &inventory, policy)))
+    }
+
+    async fn record(
+        &self,
+        vmid: Vmid,
+        config: &GuestConfig,
+        past: &GuestHistory,
+        newest_archive_s: Option<i64>,
+        list_may_be_shortened: bool,
+    ) -> Result<GuestRecord, JournalError> {
+        let judged = self.judged(vmid, config).await?;
+        let outside = |mount: &&Mount| {
+            let backed_up = mount.backup && matches!(mount.source, MountSource::Volume(_));
+            let meant = |judged: &JudgedVolumes| judged.is_meant_outside(&mount.key, &mount.path);
+            mount.key != "rootfs" && !backed_up && !judged.as_ref().is_some_and(meant)
+        };
+        let group = BackupGroup::of_guest(config.kind, vmid);
+        Ok(GuestRecord {
+            newest_archive_s,
+            list_may_be_shortened,
+            last_backup: past.last_backup.as_ref().map(|row| row.report.verdict),
+            last_proof: past
+                .last_proof
+                .as_ref()
+                .map(|row| (row.report.judgement.verdict, self.age(row))),
+            kind: config.kind,
+            outside: config.mounts.iter().filter(outside).count(),
+            hot_outside: judged.as_ref().map_or(0, JudgedVolumes::hot_outside),
+            bulk_uncovered: judged.as_ref().map_or(0, JudgedVolumes::bulk_uncovered),
+            off_box: servers::of_guest(self.config, self.servers, &group, clock::now()),
+        })
+    }
+
+    fn past(
+        &self,
+        vmid: Vmid,
+        selected: bool,
+        past: &GuestHistory,
+        record: &GuestRecord,
+    ) -> GuestPast {
+        let first = |reasons: &[String]| reasons.first().cloned();
+        let proof = past.last_proof.as_ref();
+        GuestPast {
+            vmid,
+            selected,
+            tested: self.config.restore_tests,
+            last_backup: past
+                .last_backup
+                .as_ref()
+                .map(|row| (row.report.verdict, first(&row.report.reasons))),
+            newest_archive_s: record.newest_archive_s,
+            last_proof: proof.map(|row| {
+                let judgement = &row.report.judgement;
+                (judgement.verdict, self.age(row), first(&judgement.reasons))
+            }),
+            provable_s: past.first_good.map(|at| self.now.saturating_sub(at.secs())),
+            errors: past.errors,
+            error: past
+                .last_error
+                .as_ref()
+                .and_then(|row| first(&row.report.judgement.reasons)),
+        }
+    }
+
+    fn age(&self, row: &TestRow) -> i64 {
+        self.now.saturating_sub(row.finished.secs()).max(0)
+    }
+}
+
+fn proof(row: &TestRow) -> Proof {
+    let judgement = &row.report.judgement;
+    Proof {
+        verdict: judgement.verdict.as_str().to_owned(),
+        evidence: judgement.level.map(|level| level.to_string()),
+        ended_s: row.finished.secs(),
+        rto_ms: row.report.rto_ms,
+        volid: row.report.volid.to_string(),
+    }
+}

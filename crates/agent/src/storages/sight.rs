@@ -1,0 +1,120 @@
+//! A look at everything that backups can lie on: the storages, the targets that some of them lie on, and the archives.
+
+use felhom_engine::storages::Answer;
+use felhom_engine::{ArchiveFacts, Finding, Principal};
+use felhom_ids::StorageId;
+use felhom_proxmox::{Error, Pve};
+
+use super::{Observed, note, observe};
+use crate::clock;
+use crate::config::Config;
+use crate::journal::{Journal, JournalError};
+use crate::observe::archives_of;
+use crate::observe::storages::{is_late, patience};
+use crate::remote::Remotes;
+use crate::targets::{self, Targets};
+
+/// The storages, and the targets that some of them lie on.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) all: Vec<Observed>,
+    pub(crate) targets: Targets,
+}
+
+/// Why nothing could be seen.
+#[derive(Debug)]
+pub(crate) enum SightError {
+    /// The node cannot be asked.
+    Node(Error),
+    /// What is remembered cannot be read.
+    Journal(JournalError),
+}
+
+/// Looks at all storages beside what the journal remembers.
+pub(crate) async fn look(
+    config: &Config,
+    remotes: &Remotes,
+    journal: Option<&Journal>,
+) -> Result<Seen, SightError> {
+    let known = match journal {
+        Some(journal) => journal.storages().await.map_err(SightError::Journal)?,
+        None => Vec::new(),
+    };
+    let targets = look_at_targets(config, journal)
+        .await
+        .map_err(SightError::Journal)?;
+    let pve = remotes.of(Principal::Agent);
+    let timeout = config.request_timeout;
+    let mut all = observe(pve, &config.node, timeout, known, clock::now())
+        .await
+        .map_err(SightError::Node)?;
+    for one in &mut all {
+        one.lies_on(&targets);
+    }
+    Ok(Seen { all, targets })
+}
+
+/// The targets alone: they need no node.
+pub(crate) async fn look_at_targets(
+    config: &Config,
+    journal: Option<&Journal>,
+) -> Result<Targets, JournalError> {
+    let known = match journal {
+        Some(journal) => journal.targets().await?,
+        None => Vec::new(),
+    };
+    Ok(targets::look(config, known).await)
+}
+
+impl Seen {
+    /// What a person should know of them.
+    pub(crate) fn findings(&self, config: &Config) -> Vec<Finding> {
+        let mut found: Vec<Finding> = self.all.iter().flat_map(Observed::findings).collect();
+        found.extend(self.targets.findings(config, clock::now()));
+        found
+    }
+
+    /// Remembers what was learned.
+    pub(crate) async fn note(&self, config: &Config) {
+        let now = clock::now();
+        note(&config.state_dir, &self.all, now).await;
+        targets::note(&config.state_dir, &self.targets.all, now).await;
+    }
+}
+
+/// The backups of the node.
+#[derive(Debug, Default)]
+pub(crate) struct Archives {
+    pub(crate) found: Vec<ArchiveFacts>,
+    /// The storages for backups that did not tell what is on them, with the reason.
+    pub(crate) mute: Vec<(StorageId, String)>,
+}
+
+/// The backups on the storages that are there. A storage that hangs or refuses costs no more than the patience with it, and
+/// is told of.
+pub(crate) async fn archives(config: &Config, pve: &Pve, storages: &[Observed]) -> Archives {
+    let patience = patience(config.request_timeout);
+    let mut archives = Archives::default();
+    for one in storages.iter().filter(|one| one.takes("backup")) {
+        let id = &one.look.id;
+        if let Answer::None(why) = &one.look.answer {
+            archives.mute.push((id.clone(), why.clone()));
+        }
+        if !one.is_active() {
+            continue;
+        }
+        let why = match tokio::time::timeout(patience, archives_of(pve, id)).await {
+            Ok(Ok(found)) => {
+                archives.found.extend(found);
+                continue;
+            }
+            Ok(Err(error)) if !is_late(&error) => format!("its backups cannot be listed: {error}"),
+            Ok(Err(_)) | Err(_) => format!(
+                "its backups were not listed within {} s",
+                patience.as_secs()
+            ),
+        };
+        archives.mute.push((id.clone(), why));
+    }
+    archives
+}
