@@ -179,7 +179,8 @@ async fn the_first_pass_backs_everything_up_and_proves_one_and_the_next_has_noth
     let passes = journal.passes().await.unwrap();
     assert_eq!(passes.len(), 4);
     let ends: Vec<_> = passes.iter().map(|pass| pass.exit).collect();
-    assert_eq!(ends, [Some(0), Some(3), Some(0), Some(3)]);
+    // Of 9010 some mounts are in no backup, which every pass says.
+    assert_eq!(ends, [Some(3); 4]);
     let kept: Value = serde_json::from_str(passes[3].document.as_ref().unwrap()).unwrap();
     assert_eq!(kept["done"].as_array().unwrap().len(), 5);
     assert!(stage.bench.scratch_guests().is_empty() && stage.bench.scratch_volumes().is_empty());

@@ -113,7 +113,7 @@ impl Hands<'_> {
             .as_ref()
             .filter(|volid| good && !volid.is_on_backup_server());
         let good_on = prunable.map(|volid| volid.storage().clone());
-        let mut done = Done::new(self.due, word(&report.verdict), backup::exit(report));
+        let mut done = Done::new(self.due, word(report.verdict), backup::exit(report));
         done.says.extend(report.reasons.iter().cloned());
         Ok(Done {
             volid,
@@ -183,7 +183,7 @@ impl Hands<'_> {
     }
 }
 
-fn word(verdict: &BackupVerdict) -> &'static str {
+fn word(verdict: BackupVerdict) -> &'static str {
     match verdict {
         BackupVerdict::Good => "good",
         BackupVerdict::Failed => "failed",
