@@ -153,18 +153,12 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     Some(Config {
         path: path.to_owned(),
         node: node?,
-        state_dir: base.join(
-            raw.state_dir
-                .unwrap_or_else(|| PathBuf::from(default::STATE_DIR)),
-        ),
+        state_dir: base.join(raw.state_dir.unwrap_or_else(|| default::STATE_DIR.into())),
         address: address?,
         trust: trust?,
         agent: agent?,
         restore_test: restore_test?,
-        restore: match restore {
-            Some(restore) => Some(restore?),
-            None => None,
-        },
+        restore: restore.map_or(Some(None), |one| one.map(Some))?,
         separated,
         restore_tests,
         backup: backup?,

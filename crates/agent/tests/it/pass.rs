@@ -125,9 +125,12 @@ fn backed_up(ran: &Ran) -> Vec<String> {
     all
 }
 
+/// The built-in world has a machine without a drive: no archive of it can be told to be of that machine, so none is pruned.
+pub(crate) const CONTAINERS: &str = "[schedule]\nguests = \"@all,-9000\"\n";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_pass_backs_everything_up_and_proves_one_and_the_next_has_nothing_to_do() {
-    let stage = Stage::new("").await;
+    let stage = Stage::new(CONTAINERS).await;
     stage.until("12:00").await;
     let planned = stage.run(&["run", "--once", "--dry-run"]).await;
     assert_eq!(planned.exit, Exit::Done, "{}", planned.text());
@@ -176,7 +179,8 @@ async fn the_first_pass_backs_everything_up_and_proves_one_and_the_next_has_noth
     let passes = journal.passes().await.unwrap();
     assert_eq!(passes.len(), 4);
     let ends: Vec<_> = passes.iter().map(|pass| pass.exit).collect();
-    assert_eq!(ends, [Some(0), Some(3), Some(0), Some(3)]);
+    // Of 9010 some mounts are in no backup, which every pass says.
+    assert_eq!(ends, [Some(3); 4]);
     let kept: Value = serde_json::from_str(passes[3].document.as_ref().unwrap()).unwrap();
     assert_eq!(kept["done"].as_array().unwrap().len(), 5);
     assert!(stage.bench.scratch_guests().is_empty() && stage.bench.scratch_volumes().is_empty());
@@ -184,7 +188,7 @@ async fn the_first_pass_backs_everything_up_and_proves_one_and_the_next_has_noth
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_fails_stops_no_other_and_is_tried_again_later_but_not_for_ever() {
-    let stage = Stage::new("[schedule]\nguests = \"@all,-9010\"\nproof = []\n").await;
+    let stage = Stage::new("[schedule]\nguests = \"@ct,-9010\"\nproof = []\n").await;
     stage.until("12:00").await;
     let ran = stage.pass().await;
     assert_eq!(backed_up(&ran), ["backup 9001 good"], "{}", ran.text());
@@ -211,7 +215,7 @@ async fn what_fails_stops_no_other_and_is_tried_again_later_but_not_for_ever() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pass_goes_on_with_what_was_cut_off_and_gives_way_to_who_has_the_journal() {
-    let stage = Stage::new("[schedule]\nproof = []\n").await;
+    let stage = Stage::new("[schedule]\nguests = \"@ct\"\nproof = []\n").await;
     let journal = stage.bench.journal().await;
     let ran = stage.pass().await;
     assert_eq!(ran.exit, Exit::Busy, "{}", ran.text());

@@ -12,7 +12,7 @@ use felhom_proxmox::{Method, Request};
 use serde_json::{Value, json};
 
 use crate::machines::machine;
-use crate::pass::Stage;
+use crate::pass::{CONTAINERS, Stage};
 use crate::support::*;
 
 const HOUR: u64 = 3600;
@@ -100,7 +100,7 @@ async fn last(stage: &Stage) -> BTreeMap<u32, (Option<Timestamp>, Option<Timesta
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_year_of_passes_keeps_its_promises_and_leaks_nothing() {
-    let stage = Stage::new("").await;
+    let stage = Stage::new(CONTAINERS).await;
     stage.until("12:00").await;
     let first = stage.pass().await;
     assert_eq!(first.exit, Exit::Findings, "{}", first.text());
