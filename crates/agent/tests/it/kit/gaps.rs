@@ -85,6 +85,10 @@ async fn what_could_not_be_read_is_said_where_it_lacks() {
             "the archives on storage local could not be listed",
         ),
         (
+            "/cluster/resources",
+            "the pools of the guests could not be read",
+        ),
+        (
             "/version",
             "which version the old box had could not be read",
         ),
