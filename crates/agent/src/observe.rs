@@ -13,7 +13,8 @@ pub(crate) mod storages;
 mod subject;
 
 use felhom_engine::{
-    ArchiveFacts, ErrorClass, NodeFacts, RemoteError, Retention, StorageFacts, ThinPool,
+    ArchiveFacts, ErrorClass, NodeFacts, RemoteError, Retention, Selectable, Selection,
+    StorageFacts, ThinPool,
 };
 use felhom_ids::{GuestKind, StorageId, Upid, Vmid};
 use felhom_proxmox::property::InvalidProperty;
@@ -195,6 +196,25 @@ pub(crate) async fn guests(pve: &Pve) -> Result<Vec<(GuestKind, GuestStatus)>, E
         .collect();
     all.sort_by_key(|(_, guest)| guest.vmid);
     Ok(all)
+}
+
+/// Whether a selection has a guest in.
+pub(crate) fn is_selected(
+    selection: &Selection,
+    kind: GuestKind,
+    status: &GuestStatus,
+    pool: Option<&str>,
+) -> bool {
+    let tags = status.tags.as_deref().unwrap_or_default();
+    let tags = tags.split([';', ',', ' ']).filter(|tag| !tag.is_empty());
+    let tags: Vec<String> = tags.map(str::to_owned).collect();
+    let guest = Selectable {
+        vmid: status.vmid,
+        kind,
+        tags: &tags,
+        pool,
+    };
+    selection.of(&guest).0
 }
 
 /// The backups on every storage that takes some, of one guest or of all. What this token may not see is left out silently.

@@ -63,6 +63,8 @@ pub struct GuestFact {
     pub name: String,
     /// Whether it runs.
     pub running: bool,
+    /// Whether the schedule has it backed up.
+    pub selected: bool,
     /// Its pool.
     pub pool: Option<String>,
     /// Its configuration of now.

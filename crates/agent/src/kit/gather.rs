@@ -39,7 +39,11 @@ pub(crate) async fn gather(
     };
     let storages = reader.pve.written_storages().await;
     let storages = storages.map_err(|error| error.to_string());
-    let (archives, unread) = reader.archives().await;
+    let (archives, mut unread) = reader.archives().await;
+    let pools = reader.pools().await.unwrap_or_else(|why| {
+        unread.push(format!("the pools of the guests could not be read ({why})"));
+        BTreeMap::new()
+    });
     let mut facts = Facts {
         installation: journal.map(|journal| journal.installation().to_string()),
         made: clock::now(),
@@ -51,7 +55,7 @@ pub(crate) async fn gather(
         storages,
         interfaces: told(reader.pve.written_interfaces().await),
         disks: reader.disks().await?,
-        guests: reader.guests(&archives).await?,
+        guests: reader.guests(&archives, &pools).await?,
         unread,
     };
     reader.read_archived(&mut facts).await;
@@ -173,12 +177,12 @@ impl Reader<'_> {
     async fn guests(
         &self,
         archives: &[ArchiveFacts],
+        pools: &BTreeMap<u32, String>,
     ) -> Result<Told<Vec<GuestFact>>, JournalError> {
         let listed = match observe::guests(self.pve).await {
             Ok(listed) => listed,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let pools = self.pools().await;
         let scratch = self.performer.config().restore_test_policy.range();
         let mut all = Vec::new();
         for (kind, guest) in listed {
@@ -190,12 +194,12 @@ impl Reader<'_> {
         Ok(Ok(all))
     }
 
-    /// The pools of the guests; none of them where the list cannot be read, which it then is for the guests as well.
-    async fn pools(&self) -> BTreeMap<u32, String> {
-        let listed = self.pve.resources().await.unwrap_or_default().into_iter();
-        listed
+    /// The pools of the guests.
+    async fn pools(&self) -> Told<BTreeMap<u32, String>> {
+        let listed = told(self.pve.resources().await)?.into_iter();
+        Ok(listed
             .filter_map(|one| Some((one.vmid?, one.pool?.to_string())))
-            .collect()
+            .collect())
     }
 
     async fn guest(
@@ -229,6 +233,12 @@ impl Reader<'_> {
             kind,
             name: guest.name.clone().unwrap_or_default(),
             running: guest.is_running(),
+            selected: observe::is_selected(
+                &self.performer.config().schedule.guests,
+                kind,
+                guest,
+                pool.as_deref(),
+            ),
             pool,
             config,
             archives: own,

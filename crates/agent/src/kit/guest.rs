@@ -59,9 +59,7 @@ pub(super) fn step(facts: &Facts, guest: &GuestFact, in_circle: bool) -> KitStep
         ));
     }
     match choose(facts, guest) {
-        None => parts.push(KitPart::Warn(
-            "NO ARCHIVE of it was seen on any storage: nothing here brings it back.".to_owned(),
-        )),
+        None => parts.push(KitPart::Warn(without(guest).to_owned())),
         Some(choice) => {
             parts.extend(archive(facts, guest, choice));
             parts.extend(back(facts, guest, choice));
@@ -75,6 +73,15 @@ pub(super) fn step(facts: &Facts, guest: &GuestFact, in_circle: bool) -> KitStep
     KitStep {
         title: format!("Guest {} {} ({word})", guest.vmid, guest.name),
         parts,
+    }
+}
+
+fn without(guest: &GuestFact) -> &'static str {
+    if guest.selected {
+        "NO ARCHIVE of it was seen on any storage: nothing here brings it back."
+    } else {
+        "NO ARCHIVE of it was seen on any storage, and the schedule leaves it out (`schedule.guests`): it was not meant to \
+         come back."
     }
 }
 

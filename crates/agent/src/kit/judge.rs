@@ -63,6 +63,8 @@ fn of_guest(facts: &Facts, guest: &GuestFact) -> Vec<Finding> {
     let off =
         |one: &super::facts::ArchiveFact| facts.place(one.volid.storage().as_str()).is_off_box();
     match choose(facts, guest) {
+        // The page says it; nobody has to be called for what was decided.
+        None if !guest.selected => {}
         None => found.push(
             Finding::new(codes::KIT_NO_ARCHIVE, &subject, "no storage lists an archive of it")
                 .hint(format!("felhom-agent backup run {}", guest.vmid)),

@@ -6,7 +6,7 @@ use felhom_engine::volumes::JudgedVolumes;
 use felhom_engine::watch::{GuestPast, guest_findings};
 use felhom_engine::{
     ArchiveFacts, Finding, GuestConfig, GuestRecord, Mount, MountSource, Posture, PostureLimits,
-    Selectable, Timestamp, posture_within,
+    Timestamp, posture_within,
 };
 use felhom_ids::{BackupGroup, GuestKind, Vmid};
 use felhom_protocol::host::{Backup, Guest, Proof};
@@ -88,7 +88,12 @@ impl<'a> Looking<'a> {
             kind: kind.to_string(),
             name: status.name.clone().unwrap_or_default(),
             running: status.is_running(),
-            selected: self.selects(kind, status),
+            selected: observe::is_selected(
+                &self.config.schedule.guests,
+                kind,
+                status,
+                self.pools.get(&status.vmid.get()).map(String::as_str),
+            ),
             posture: parts::posture(Posture::Unknown),
             reasons: Vec::new(),
             newest_archive_s: None,
@@ -105,20 +110,6 @@ impl<'a> Looking<'a> {
         guest.posture = parts::posture(Posture::Unknown);
         guest.reasons = vec![format!("it could not be looked at: {why}")];
         (guest, Vec::new(), Some(why))
-    }
-
-    /// Whether the policy has it backed up.
-    fn selects(&self, kind: GuestKind, status: &GuestStatus) -> bool {
-        let tags = status.tags.as_deref().unwrap_or_default();
-        let tags = tags.split([';', ',', ' ']).filter(|tag| !tag.is_empty());
-        let tags: Vec<String> = tags.map(str::to_owned).collect();
-        let guest = Selectable {
-            vmid: status.vmid,
-            kind,
-            tags: &tags,
-            pool: self.pools.get(&status.vmid.get()).map(String::as_str),
-        };
-        self.config.schedule.guests.of(&guest).0
     }
 
     async fn see(

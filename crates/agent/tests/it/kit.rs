@@ -3,6 +3,7 @@
 mod follower;
 mod gaps;
 mod options;
+mod reader;
 mod sample;
 mod site;
 
@@ -136,12 +137,19 @@ const SPOILT: [(&str, Spoil); 20] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_lacks_anything_does_not_bring_the_guests_back() {
     let lost = Lost::new().await;
+    let told = followed(&lost, &lost.page).await;
+    assert_eq!(
+        told,
+        Ok(()),
+        "the whole page has to do, or nothing is shown"
+    );
     for (what, spoil) in SPOILT {
         let mut kit = lost.kit.clone();
         spoil(&mut kit);
         let page = felhom_agent::kit::page(&kit);
         assert_ne!(page, lost.page, "{what}");
         let told = followed(&lost, &page).await;
+        eprintln!("XX {what}: {told:?}");
         assert!(told.is_err(), "{what}: nobody noticed\n{page}");
     }
 }

@@ -85,15 +85,22 @@ async fn what_could_not_be_read_is_said_where_it_lacks() {
             "the archives on storage local could not be listed",
         ),
         (
+            "/cluster/resources",
+            "the pools of the guests could not be read",
+        ),
+        (
             "/version",
             "which version the old box had could not be read",
         ),
     ] {
         let bench = Bench::new().await;
         bench.backup(9001).await;
-        bench
-            .world
-            .inject(Fault::request("GET", path, FaultKind::Refuse));
+        // For good: a request that is cut off on a connection that was open already is sent again.
+        let fault = Fault::request("GET", path, FaultKind::Refuse);
+        bench.world.inject(Fault {
+            count: None,
+            ..fault
+        });
         let ran = bench.run(&["kit", "print"]).await;
         assert_eq!(ran.exit, Exit::Findings, "{path}: {}", ran.text());
         assert!(joined(&ran).contains(said), "{path}: {}", ran.text());

@@ -41,6 +41,7 @@ fn cloud() -> GuestFact {
         kind: GuestKind::Lxc,
         name: "cloud".to_owned(),
         running: true,
+        selected: true,
         pool: None,
         config: Ok(config.clone()),
         archives: vec![
@@ -70,6 +71,7 @@ fn shop() -> GuestFact {
         kind: GuestKind::Qemu,
         name: "shop".to_owned(),
         running: true,
+        selected: true,
         pool: None,
         config: Ok(config.clone()),
         archives: vec![archive(
@@ -120,6 +122,30 @@ fn facts() -> Facts {
         guests: Ok(vec![cloud(), shop()]),
         unread: Vec::new(),
     }
+}
+
+/// A page on which much has to be quoted, and some is longer than a line.
+pub(super) fn awkward() -> String {
+    let mut facts = facts();
+    let long = "o'clock $HOME `date` \"quoted\" \\ & ; * ? ".repeat(6);
+    let bridge = format!("iface vmbr2\ntype bridge\nautostart 1\nmethod manual\ncomments {long}");
+    facts.interfaces.as_mut().unwrap().push(written(&bridge));
+    let share = "storage shares\ntype cifs\nserver 192.0.2.60\nshare the boss's own files\nusername o'neill\ncontent backup";
+    facts.storages.as_mut().unwrap().push(written(share));
+    let Config::Lxc(mut config) = cloud().config.unwrap() else {
+        panic!("no container")
+    };
+    for (key, value) in [("hostname", "it's;here"), ("searchdomain", "a\nb 'c' \\d")] {
+        config.raw.insert(key.to_owned(), value.to_owned());
+    }
+    facts.guests = Ok(vec![
+        GuestFact {
+            config: Ok(Config::Lxc(config)),
+            ..cloud()
+        },
+        shop(),
+    ]);
+    page(&compose(&facts).0)
 }
 
 /// Set, the page in the documentation is written anew.
@@ -214,4 +240,30 @@ fn a_page_of_a_circle_says_so_and_ends() {
         circle.contains("It waits for a storage that a guest serves"),
         "{circle}"
     );
+}
+
+#[test]
+fn a_guest_that_the_schedule_leaves_out_needs_no_archive() {
+    let mut facts = facts();
+    let without = |selected| GuestFact {
+        archives: Vec::new(),
+        archived: None,
+        selected,
+        ..cloud()
+    };
+    facts.guests = Ok(vec![without(false), shop()]);
+    let (kit, findings) = compose(&facts);
+    assert!(findings.is_empty(), "{findings:?}");
+    assert!(kit.gaps.is_empty(), "{:?}", kit.gaps);
+    let text = page(&kit).split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in [
+        "101 cloud (lxc): NO ARCHIVE",
+        "the schedule leaves it out (`schedule.guests`)",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert!(!text.contains("pct restore 101"), "{text}");
+    facts.guests = Ok(vec![without(true), shop()]);
+    let codes: Vec<String> = compose(&facts).1.into_iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["kit-no-archive"]);
 }

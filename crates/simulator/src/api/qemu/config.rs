@@ -8,7 +8,7 @@ use super::power::skip_lock;
 use crate::access::Principal;
 use crate::call::{Answer, ApiError, Call, Params, Reply};
 use crate::guest::{formats, schema};
-use crate::qemu::drives;
+use crate::qemu::drives::{self, Drive};
 use crate::qemu::options::{self, with_mac};
 use crate::qemu::permissions::Change;
 use crate::world::World;
@@ -100,7 +100,7 @@ impl World {
         Ok(())
     }
 
-    fn change_machine(&mut self, wish: &Wish) -> Result<(), ApiError> {
+    fn change_machine(&mut self, wish: &Wish, now: i64) -> Result<(), ApiError> {
         let guest = self.machine(wish.vmid)?;
         if wish
             .digest
@@ -114,14 +114,17 @@ impl World {
         if !wish.skip_lock {
             guest.check_lock().map_err(ApiError::die)?;
         }
-        for key in &wish.set {
-            if drives::is_drive(key.0) && formats::new_volume(key.1).is_some() {
-                return Err(ApiError::die(
-                    "this node makes disks with their machine only",
-                ));
+        let running = guest.run.is_some();
+        for (key, text) in wish.set.iter().filter(|(key, text)| is_order(key, text)) {
+            let old = guest.config.merged().get(key).map(ToOwned::to_owned);
+            let old = old.and_then(|old| Drive::parse(key, &old));
+            if running || old.is_some_and(|old| old.volume().is_some()) {
+                return Err(ApiError::die(format!(
+                    "this node makes no disk `{text}` for a machine that runs, or in the place of another"
+                )));
             }
         }
-        let running = guest.run.is_some();
+        let made = self.make_drives(wish, now)?;
         let Some(guest) = self.qemu.get_mut(&wish.vmid) else {
             return Ok(());
         };
@@ -140,7 +143,7 @@ impl World {
         for (key, value) in &wish.set {
             let value = match drives::index(key) {
                 Some(("net", _)) => with_mac(value, schema::random_mac),
-                _ => value.clone(),
+                _ => made.get(key).unwrap_or(value).clone(),
             };
             let section = if running && !options::is_hot(key) {
                 &mut guest.config.pending
@@ -151,6 +154,35 @@ impl World {
         }
         Ok(())
     }
+
+    /// Makes the volumes that a change orders (`create_disks`): all of them or none.
+    fn make_drives(
+        &mut self,
+        wish: &Wish,
+        now: i64,
+    ) -> Result<BTreeMap<String, String>, ApiError> {
+        let (mut drives, mut volumes, mut lines) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (key, text) in wish.set.iter().filter(|(key, text)| is_order(key, text)) {
+            match self.make_drive(wish.vmid, key, text, now, &mut lines, &mut volumes) {
+                Ok(drive) => drop(drives.insert(key.clone(), drive)),
+                Err(error) => {
+                    for volid in &volumes {
+                        self.free_volume(volid, &mut lines).map_err(ApiError::die)?;
+                    }
+                    return Err(ApiError::die(error));
+                }
+            }
+        }
+        Ok(drives)
+    }
+}
+
+/// Whether an option orders a new volume.
+fn is_order(key: &str, text: &str) -> bool {
+    let drive = drives::is_drive(key).then(|| Drive::parse(key, text));
+    drive
+        .flatten()
+        .is_some_and(|drive| formats::new_volume(&drive.file).is_some())
 }
 
 /// `PUT …/config`: done when it answers.
@@ -160,7 +192,7 @@ pub(super) fn put(call: &Call<'_>) -> Reply {
     world.reap(call.sim.clock.now_f64());
     world.machine(wish.vmid)?;
     world.judge_machine(call.auth, &wish)?;
-    world.change_machine(&wish)?;
+    world.change_machine(&wish, call.sim.clock.now())?;
     Ok(Answer::Data(Value::Null))
 }
 
@@ -176,7 +208,8 @@ pub(super) fn post(call: &Call<'_>) -> Reply {
     let upid = call
         .sim
         .start_task(call.auth, "qmconfig", &id, move |worker| async move {
-            let result = worker.sim.lock().change_machine(&wish);
+            let now = worker.sim.clock.now();
+            let result = worker.sim.lock().change_machine(&wish, now);
             result.map_err(|error| error.in_task())
         });
     Ok(Answer::Data(json!(upid)))

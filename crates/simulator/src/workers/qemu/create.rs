@@ -12,6 +12,7 @@ use crate::qemu::options::with_mac;
 use crate::storage::volumes;
 use crate::tasks::Worker;
 use crate::workers::{log_all, seconds, timing};
+use crate::world::World;
 
 /// What a request asks for.
 #[derive(Debug, Clone, Default)]
@@ -112,29 +113,42 @@ fn disk(
     text: &str,
     made: &mut Vec<String>,
 ) -> Result<String, String> {
-    let Some(mut drive) = Drive::parse(key, text) else {
-        return Err(format!("unable to parse drive options for '{key}'"));
-    };
-    let Some((store, bytes)) = formats::new_volume(&drive.file) else {
-        return Ok(drive.print());
-    };
     let mut lines = Vec::new();
     let now = worker.sim.clock.now();
-    let volid = worker
+    let drive = worker
         .sim
         .lock()
-        .allocate(store, vmid, None, bytes, now, &mut lines);
+        .make_drive(vmid, key, text, now, &mut lines, made);
     log_all(worker, lines);
-    let volid = volid?;
-    made.push(volid.clone());
-    empty_image(&image(&worker.sim.state_dir, &volid)).map_err(|error| error.to_string())?;
-    worker.log(format!(
-        "{key}: successfully created disk '{volid},size={}'",
-        props::print_size(bytes)
-    ));
-    drive.file = volid;
     drive
-        .options
-        .insert("size".into(), props::print_size(bytes));
-    Ok(drive.print())
+}
+
+impl World {
+    /// A drive as the configuration names it; where it orders a new volume, that is made first.
+    pub(crate) fn make_drive(
+        &mut self,
+        vmid: u32,
+        key: &str,
+        text: &str,
+        now: i64,
+        lines: &mut Vec<String>,
+        made: &mut Vec<String>,
+    ) -> Result<String, String> {
+        let Some(mut drive) = Drive::parse(key, text) else {
+            return Err(format!("unable to parse drive options for '{key}'"));
+        };
+        let Some((store, bytes)) = formats::new_volume(&drive.file) else {
+            return Ok(drive.print());
+        };
+        let volid = self.allocate(store, vmid, None, bytes, now, lines)?;
+        made.push(volid.clone());
+        empty_image(&image(&self.storage.state, &volid)).map_err(|error| error.to_string())?;
+        let size = props::print_size(bytes);
+        lines.push(format!(
+            "{key}: successfully created disk '{volid},size={size}'"
+        ));
+        drive.file = volid;
+        drive.options.insert("size".into(), size);
+        Ok(drive.print())
+    }
 }
