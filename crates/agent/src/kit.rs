@@ -14,7 +14,7 @@ mod network;
 mod order;
 mod page;
 mod places;
-mod shell;
+pub(crate) mod shell;
 mod storage;
 mod volumes;
 

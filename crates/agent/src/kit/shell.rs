@@ -60,7 +60,7 @@ fn words(command: &str) -> Vec<String> {
 
 /// A command over as many lines as it takes, each ended by a backslash but the last. A word that is longer than a line goes on
 /// at the very beginning of the next: the shell puts the parts together again.
-pub(super) fn fold(command: &str, indent: &str, width: usize) -> Vec<String> {
+pub(crate) fn fold(command: &str, indent: &str, width: usize) -> Vec<String> {
     let room = width.saturating_sub(2);
     let deeper = format!("{indent}  ");
     let (mut lines, mut line) = (Vec::new(), indent.to_owned());

@@ -1,5 +1,7 @@
 //! The page of `status`: 80 columns, whatever things are called. What is long is folded or shortened; a VMID never is.
 
+use felhom_engine::Finding;
+use felhom_ids::VolumeId;
 use felhom_protocol::host::{Disk, DiskHealth, Guest, HostReport, JobEnd, Posture, Usage};
 
 use crate::cli::findings::suppressed_lines;
@@ -7,6 +9,7 @@ use crate::cli::text::{PAGE_WIDTH, findings_text, folded, shortened};
 use crate::cli::{snapshot, storage};
 use crate::clock;
 use crate::journal::LastPass;
+use crate::kit::shell::fold;
 use crate::output::size;
 use crate::report::Gathered;
 use crate::report::servers::ServerLine;
@@ -42,11 +45,12 @@ pub(super) fn text(gathered: &Gathered) -> String {
     page.extend(storage::target::brief(&gathered.seen.targets));
     page.extend(gathered.servers.iter().map(ServerLine::text));
     page.extend(gathered.last_pass.as_ref().map(last_pass));
-    page.extend(report.jobs.first().map(|_| last_jobs(&report.jobs)));
+    page.extend(report.jobs.iter().take(JOBS).map(job));
     page.extend(unknown(report));
-    page.extend(findings_text(&gathered.heard.loud));
-    page.extend(suppressed_lines(&gathered.heard.quiet));
-    let lines: Vec<String> = page.iter().flat_map(|line| folded(line)).collect();
+    let mut lines: Vec<String> = page.iter().flat_map(|line| folded(line)).collect();
+    lines.extend(findings(&gathered.heard.loud));
+    let suppressed = suppressed_lines(&gathered.heard.quiet);
+    lines.extend(suppressed.flat_map(|line| folded(&line)));
     lines.join("\n")
 }
 
@@ -240,14 +244,36 @@ fn last_pass(pass: &LastPass) -> String {
     }
 }
 
-fn last_jobs(jobs: &[JobEnd]) -> String {
-    let told = jobs.iter().take(JOBS).map(job);
-    format!("last jobs: {}", told.collect::<Vec<_>>().join("; "))
-}
-
 fn job(job: &JobEnd) -> String {
     let at = clock::local(felhom_engine::Timestamp::from_secs(job.ended_s));
-    format!("{} of {}: {}, {at}", job.kind, job.subject, job.verdict)
+    // An archive's name is longer than anybody reads; its guest says as much here.
+    let guest = job.subject.parse::<VolumeId>().ok();
+    let guest = guest.and_then(|volid| volid.guest());
+    let subject = guest.map_or_else(|| job.subject.clone(), |vmid| format!("guest {vmid}"));
+    format!("{at}: {} of {subject}: {}", job.kind, job.verdict)
+}
+
+/// The findings. Commands, which stand in lines of their own, can be copied as they are folded.
+fn findings(found: &[Finding]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for one in found {
+        let commands = one.hint.as_ref().filter(|hint| hint.contains('\n'));
+        let Some(commands) = commands else {
+            let told = findings_text(std::slice::from_ref(one));
+            lines.extend(told.iter().flat_map(|line| folded(line)));
+            continue;
+        };
+        let bare = Finding {
+            hint: None,
+            ..one.clone()
+        };
+        let told = findings_text(std::slice::from_ref(&bare));
+        lines.extend(told.iter().flat_map(|line| folded(line)));
+        lines.push("  hint:".to_owned());
+        let commands = commands.lines();
+        lines.extend(commands.flat_map(|command| fold(command, "    ", PAGE_WIDTH)));
+    }
+    lines
 }
 
 /// What could not be looked at. What has a line of its own says it there.

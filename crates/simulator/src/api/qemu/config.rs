@@ -156,11 +156,7 @@ impl World {
     }
 
     /// Makes the volumes that a change orders (`create_disks`): all of them or none.
-    fn make_drives(
-        &mut self,
-        wish: &Wish,
-        now: i64,
-    ) -> Result<BTreeMap<String, String>, ApiError> {
+    fn make_drives(&mut self, wish: &Wish, now: i64) -> Result<BTreeMap<String, String>, ApiError> {
         let (mut drives, mut volumes, mut lines) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (key, text) in wish.set.iter().filter(|(key, text)| is_order(key, text)) {
             match self.make_drive(wish.vmid, key, text, now, &mut lines, &mut volumes) {
