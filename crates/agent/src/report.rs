@@ -461,10 +461,10 @@ fn host_findings(host: &Host) -> Vec<Finding> {
             worn_percent: disk.worn_percent,
         })
     });
-    let hot = |one: &told::Temperature| {
+    let heated = |one: &told::Temperature| {
         let sensor = format!("{} {}", one.chip, one.label);
         heat(&sensor, one.celsius, one.critical)
     };
-    let hot = host.temperatures.iter().filter_map(hot);
-    disks.chain(hot).collect()
+    let heats = host.temperatures.iter().filter_map(heated);
+    disks.chain(heats).collect()
 }

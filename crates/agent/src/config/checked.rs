@@ -130,16 +130,12 @@ fn build(raw: RawConfig, path: &Path, base: &Path, problems: &mut Problems) -> O
     };
     let trust = peer::trust("pve", trust, base, problems);
     let agent = peer::principal("principals.agent", &raw.principals.agent, base, problems);
-    let own = raw
-        .principals
-        .restore_test
-        .as_ref()
-        .map(|raw| peer::principal("principals.restore-test", raw, base, problems));
-    let restore = raw
-        .principals
-        .restore
-        .as_ref()
-        .map(|raw| peer::principal("principals.restore", raw, base, problems));
+    let principals = &raw.principals;
+    let mut principal = |name: &str, raw| peer::principal(name, raw, base, problems);
+    let own = principals.restore_test.as_ref();
+    let own = own.map(|raw| principal("principals.restore-test", raw));
+    let restore = principals.restore.as_ref();
+    let restore = restore.map(|raw| principal("principals.restore", raw));
     let separated = own.is_some();
     let restore_tests = separated || raw.restore_test.is_some();
     let restore_test = own.unwrap_or_else(|| agent.clone());

@@ -25,6 +25,7 @@ fn at(zone: &TimeZone, year: i16, month: i8, day: i8, hour: i8, minute: i8) -> T
 
 /// `test/calendar_event_test.pl` of pve-common: seconds since 1970 and the next event, in UTC.
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn the_examples_of_proxmox_own_test_come_out_the_same() {
     let table: &[(&str, &[(i64, i64)])] = &[
         ("*", &[(0, 60), (30, 60), (59, 60), (60, 120)]),

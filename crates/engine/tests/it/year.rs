@@ -108,7 +108,7 @@ impl Model {
         }
         loop {
             let mut known = facts(self.now, self.guests.values().cloned().collect());
-            known.begun = begun.clone();
+            known.begun.clone_from(&begun);
             let plan = plan_pass(schedule, &known, zone);
             self.every_guest_is_accounted_for(&plan);
             let Some(due) = plan.due.first() else { return };

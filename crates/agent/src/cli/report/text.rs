@@ -2,7 +2,8 @@
 
 use felhom_engine::Timestamp;
 use felhom_protocol::host::{
-    Attachment, Backup, Finding, Guest, HostReport, JobEnd, Proof, Temperature, Usage,
+    Attachment, Backup, Finding, Guest, HostReport, JobEnd, Proof, Server, Target, Temperature,
+    Usage,
 };
 
 use crate::cli::status::{disk_line, percent, posture};
@@ -38,28 +39,12 @@ pub(super) fn text(report: &HostReport) -> String {
     part(&mut page, "disks", report.disks.iter().map(disk_line));
     let temperatures = report.temperatures.iter().map(temperature);
     part(&mut page, "temperatures", temperatures);
-    let targets = report.targets.iter().map(|one| {
-        let why = one.why.as_ref();
-        let why = why.map_or_else(String::new, |why| format!(", {why}"));
-        let last = one.last_there_s.map(at);
-        let last = last.map_or_else(String::new, |last| format!(", last there {last}"));
-        format!("{}: {}{last}{why}", one.name, state(one.state))
-    });
-    part(&mut page, "targets", targets);
-    let servers = report.servers.iter().map(|one| match &one.error {
-        Some(error) => format!("{}: cannot be asked: {error}", one.storage),
-        None => {
-            let count = |count: Option<u64>| count.unwrap_or_default();
-            format!(
-                "{}: {} backups, {} verified, {} failed their verify",
-                one.storage,
-                count(one.backups),
-                count(one.verified),
-                count(one.failed)
-            )
-        }
-    });
-    part(&mut page, "backup servers", servers);
+    part(&mut page, "targets", report.targets.iter().map(target));
+    part(
+        &mut page,
+        "backup servers",
+        report.servers.iter().map(server),
+    );
     part(
         &mut page,
         "findings",
@@ -74,6 +59,24 @@ pub(super) fn text(report: &HostReport) -> String {
     part(&mut page, "not known", unknown);
     let lines: Vec<String> = page.iter().flat_map(|line| folded(line)).collect();
     lines.join("\n")
+}
+
+fn target(one: &Target) -> String {
+    let why = one.why.as_ref();
+    let why = why.map_or_else(String::new, |why| format!(", {why}"));
+    let last = one.last_there_s.map(at);
+    let last = last.map_or_else(String::new, |last| format!(", last there {last}"));
+    format!("{}: {}{last}{why}", one.name, state(one.state))
+}
+
+fn server(one: &Server) -> String {
+    let storage = &one.storage;
+    if let Some(error) = &one.error {
+        return format!("{storage}: cannot be asked: {error}");
+    }
+    let counts = [one.backups, one.verified, one.failed];
+    let [backups, verified, failed] = counts.map(Option::unwrap_or_default);
+    format!("{storage}: {backups} backups, {verified} verified, {failed} failed their verify")
 }
 
 /// A part with its head; nothing where there is nothing to tell.

@@ -113,7 +113,7 @@ impl Hands<'_> {
             .as_ref()
             .filter(|volid| good && !volid.is_on_backup_server());
         let good_on = prunable.map(|volid| volid.storage().clone());
-        let mut done = Done::new(self.due, word(report.verdict), backup::exit(report));
+        let mut done = Done::new(self.due, report.verdict.as_str(), backup::exit(report));
         done.says.extend(report.reasons.iter().cloned());
         Ok(Done {
             volid,
@@ -180,14 +180,5 @@ impl Hands<'_> {
             journal: Some(self.journal),
             dry_run: false,
         }
-    }
-}
-
-fn word(verdict: BackupVerdict) -> &'static str {
-    match verdict {
-        BackupVerdict::Good => "good",
-        BackupVerdict::Failed => "failed",
-        BackupVerdict::Refused => "refused",
-        BackupVerdict::Undetermined => "undetermined",
     }
 }
