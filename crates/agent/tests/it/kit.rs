@@ -80,58 +80,142 @@ fn last(kit: &mut Kit, title: &str) {
     kit.steps.push(moved);
 }
 
-const SPOILT: [(&str, Spoil); 20] = [
-    ("no share", |kit| drop_step(kit, "Storage nas")),
-    ("no backup server", |kit| drop_step(kit, "Storage offsite")),
-    ("no disk", |kit| drop_step(kit, "Storage usb1")),
-    ("no place for volumes", |kit| {
-        drop_step(kit, "Storage local-lvm")
-    }),
-    ("no storage of a bind mount", |kit| {
-        drop_step(kit, "Storage shelf")
-    }),
-    ("local as it was not", |kit| {
-        drop_line(kit, "Storage local ", "pvesm set")
-    }),
-    ("no unit", |kit| {
-        drop_line(kit, "Storage usb1", "/etc/systemd/")
-    }),
-    ("nothing mounted", |kit| {
-        drop_line(kit, "Storage usb1", "enable")
-    }),
-    ("no bridge", |kit| drop_line(kit, "Network", "vmbr1")),
-    ("bridges not in force", |kit| {
-        drop_line(kit, "Network", "pvesh set")
-    }),
-    ("no pool", |kit| drop_step(kit, "Pools")),
-    ("a container missing", |kit| drop_step(kit, "Guest 9010")),
-    ("a machine missing", |kit| drop_step(kit, "Guest 9200")),
-    ("not started", |kit| {
-        drop_line(kit, "Guest 9200", "qm start")
-    }),
-    ("not brought up to date", |kit| {
-        drop_line(kit, "Guest 9001", "pct set")
-    }),
-    ("no directory to bind", |kit| {
-        drop_line(kit, "Guest 9010", "mkdir")
-    }),
-    ("the wrong archive", |kit| {
-        swap_words(
-            kit,
-            "Guest 9010",
-            "vzdump-lxc-9010-20",
-            "vzdump-lxc-9010-19",
-        )
-    }),
-    ("another fingerprint", |kit| {
-        swap_words(kit, "Storage offsite", "--fingerprint ", "--fingerprint 00")
-    }),
-    ("the server of a share after who needs it", |kit| {
-        last(kit, "Guest 9001")
-    }),
-    ("the storage after its guest", |kit| {
-        last(kit, "Storage nas")
-    }),
+/// The right shape of a fingerprint, and not the server's.
+fn other_fingerprint(kit: &mut Kit) {
+    let pin = kit.servers[0].fingerprint.clone().unwrap();
+    let first = if pin.starts_with("00") { "01" } else { "00" };
+    swap_words(
+        kit,
+        "Storage offsite",
+        &pin,
+        &format!("{first}{}", &pin[2..]),
+    );
+}
+
+/// An archive that is there, and of another guest.
+fn other_archive(kit: &mut Kit) {
+    let volid = |kit: &Kit, place: usize| {
+        let archive = kit.guests[place].archive.clone();
+        archive.unwrap().volid
+    };
+    let (theirs, own) = (volid(kit, 0), volid(kit, 1));
+    swap_words(kit, "Guest 9010", &own, &theirs);
+}
+
+/// What is changed, how, and what fails of it.
+const SPOILT: [(&str, Spoil, &str); 21] = [
+    (
+        "no share",
+        |kit| drop_step(kit, "Storage nas"),
+        "storage 'nas' does not exist",
+    ),
+    (
+        "no backup server",
+        |kit| drop_step(kit, "Storage offsite"),
+        "storage 'offsite' does not exist",
+    ),
+    (
+        "no disk",
+        |kit| drop_step(kit, "Storage usb1"),
+        "storage 'usb1' does not exist",
+    ),
+    (
+        "no place for volumes",
+        |kit| drop_step(kit, "Storage local-lvm"),
+        "storage 'local-lvm' does not exist",
+    ),
+    (
+        "no storage of a bind mount",
+        |kit| drop_step(kit, "Storage shelf"),
+        "/storages/shelf",
+    ),
+    (
+        "local as it was not",
+        |kit| drop_line(kit, "Storage local ", "pvesm set"),
+        "/storages/local/content",
+    ),
+    (
+        "no unit",
+        |kit| drop_line(kit, "Storage usb1", "/etc/systemd/"),
+        "Unit mnt-felhom-usb1.mount does not exist",
+    ),
+    (
+        "nothing mounted",
+        |kit| drop_line(kit, "Storage usb1", "enable"),
+        "expected to be a mount point",
+    ),
+    (
+        "no bridge",
+        |kit| drop_line(kit, "Network", "vmbr1"),
+        "pct start 9010",
+    ),
+    (
+        "bridges not in force",
+        |kit| drop_line(kit, "Network", "pvesh set"),
+        "pct start 9010",
+    ),
+    (
+        "no pool",
+        |kit| drop_step(kit, "Pools"),
+        "pool 'lab' does not exist",
+    ),
+    (
+        "a container missing",
+        |kit| drop_step(kit, "Guest 9010"),
+        "/guests/9010: ",
+    ),
+    (
+        "a machine missing",
+        |kit| drop_step(kit, "Guest 9200"),
+        "/guests/9200: ",
+    ),
+    (
+        "not started",
+        |kit| drop_line(kit, "Guest 9200", "qm start"),
+        "qm status 9200",
+    ),
+    (
+        "not brought up to date",
+        |kit| drop_line(kit, "Guest 9001", "pct set"),
+        "/guests/9001/config/memory",
+    ),
+    (
+        "no directory to bind",
+        |kit| drop_line(kit, "Guest 9010", "mkdir"),
+        "directory '/mnt/pve/shelf/films' does not exist",
+    ),
+    (
+        "no archive of that name",
+        |kit| {
+            swap_words(
+                kit,
+                "Guest 9010",
+                "vzdump-lxc-9010-20",
+                "vzdump-lxc-9010-19",
+            );
+        },
+        "unable to restore CT 9010",
+    ),
+    (
+        "the archive of another",
+        other_archive,
+        "/guests/9010/config/hostname",
+    ),
+    (
+        "another fingerprint",
+        other_fingerprint,
+        "pvesm add pbs offsite",
+    ),
+    (
+        "the server of a share after who needs it",
+        |kit| last(kit, "Guest 9001"),
+        "pvesm add nfs shelf",
+    ),
+    (
+        "the storage after its guest",
+        |kit| last(kit, "Storage nas"),
+        "storage 'nas' does not exist",
+    ),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,14 +227,15 @@ async fn a_page_that_lacks_anything_does_not_bring_the_guests_back() {
         Ok(()),
         "the whole page has to do, or nothing is shown"
     );
-    for (what, spoil) in SPOILT {
+    for (what, spoil, failure) in SPOILT {
         let mut kit = lost.kit.clone();
         spoil(&mut kit);
         let page = felhom_agent::kit::page(&kit);
         assert_ne!(page, lost.page, "{what}");
-        let told = followed(&lost, &page).await;
-        eprintln!("XX {what}: {told:?}");
-        assert!(told.is_err(), "{what}: nobody noticed\n{page}");
+        let Err(told) = followed(&lost, &page).await else {
+            panic!("{what}: nobody noticed\n{page}");
+        };
+        assert!(told.contains(failure), "{what}: {told}");
     }
 }
 
