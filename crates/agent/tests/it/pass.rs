@@ -79,7 +79,7 @@ impl Stage {
 
     pub(crate) async fn run(&self, args: &[&str]) -> Ran {
         self.together();
-        let clock: Arc<dyn Source> = Arc::clone(&self.clock) as _;
+        let clock: Arc<Stepped> = Arc::clone(&self.clock);
         clock::under(clock, self.bench.run(args)).await
     }
 

@@ -150,9 +150,9 @@ async fn nothing_is_left(stage: &Stage) {
     settled(&stage.bench).await;
     assert_eq!(stage.bench.scratch_guests(), Vec::<String>::new());
     assert_eq!(stage.bench.scratch_volumes(), Vec::<String>::new());
-    let state = stage.bench.world.state();
+    let world = stage.bench.world.state();
     for kind in ["guests", "machines"] {
-        for (vmid, guest) in state["world"][kind].as_object().unwrap() {
+        for (vmid, guest) in world["world"][kind].as_object().unwrap() {
             assert!(guest["lock"].is_null(), "{vmid}: {}", guest["lock"]);
             let config = guest["config"].to_string();
             assert!(
