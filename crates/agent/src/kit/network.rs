@@ -133,15 +133,15 @@ fn hints(interface: &Written) -> Vec<KitPart> {
     let get = |key: &str| interface.get(key).unwrap_or_default();
     let name = get("iface");
     let mut parts = Vec::new();
-    let ports = [get("bridge_ports"), get("slaves"), get("vlan-raw-device")];
-    let ports: Vec<&str> = ports
+    let named = [get("bridge_ports"), get("slaves"), get("vlan-raw-device")];
+    let named: Vec<&str> = named
         .into_iter()
-        .filter(|ports| !matches!(*ports, "" | "none"))
+        .filter(|name| !matches!(*name, "" | "none"))
         .collect();
-    if !ports.is_empty() {
+    if !named.is_empty() {
         parts.push(KitPart::Say(format!(
             "Ports are named after the hardware: `ip -br link` shows those of the new box; write them in place of {}.",
-            ports.join(" ")
+            named.join(" ")
         )));
     }
     let methods = [("method", "inet"), ("method6", "inet6")];

@@ -80,11 +80,11 @@ impl Facts {
     /// The guest of this box that serves a storage.
     pub(super) fn server_guest(&self, storage: &Written) -> Option<u32> {
         let server = storage.get("server")?;
-        let serves = |guest: &&GuestFact| {
+        let is_it = |guest: &&GuestFact| {
             let addresses = guest.config.as_ref().map(super::facts::Config::addresses);
             guest.name == server || addresses.is_ok_and(|all| all.iter().any(|one| one == server))
         };
-        self.all_guests().iter().find(serves).map(|one| one.vmid)
+        self.all_guests().iter().find(is_it).map(|one| one.vmid)
     }
 
     /// Whether an address is the box's own.

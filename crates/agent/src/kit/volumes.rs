@@ -42,13 +42,12 @@ pub(super) fn restore(
         .filter_map(MountSource::volume)
         .map(|volume| volume.storage().to_string())
         .collect();
-    match (used.len(), used.first()) {
-        (1, Some(storage)) => line.extend([format!(" --storage {}", word(storage))]),
-        _ => {
-            line.extend([format!(" --rootfs {}", word(&fresh_root(&rootfs)))]);
-            for (number, mount) in &mounts {
-                line.extend([format!(" --mp{number} {}", word(&fresh(mount)))]);
-            }
+    if let (1, Some(storage)) = (used.len(), used.first()) {
+        line.extend([format!(" --storage {}", word(storage))]);
+    } else {
+        line.extend([format!(" --rootfs {}", word(&fresh_root(&rootfs)))]);
+        for (number, mount) in &mounts {
+            line.extend([format!(" --mp{number} {}", word(&fresh(mount)))]);
         }
     }
     line.extend([format!(

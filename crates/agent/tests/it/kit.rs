@@ -83,13 +83,10 @@ fn last(kit: &mut Kit, title: &str) {
 /// The right shape of a fingerprint, and not the server's.
 fn other_fingerprint(kit: &mut Kit) {
     let pin = kit.servers[0].fingerprint.clone().unwrap();
-    let first = if pin.starts_with("00") { "01" } else { "00" };
-    swap_words(
-        kit,
-        "Storage offsite",
-        &pin,
-        &format!("{first}{}", &pin[2..]),
-    );
+    let (first, rest) = pin.split_once(':').unwrap();
+    let other = if first == "00" { "01" } else { "00" };
+    let wrong = format!("{other}:{rest}");
+    swap_words(kit, "Storage offsite", &pin, &wrong);
 }
 
 /// An archive that is there, and of another guest.

@@ -1,7 +1,7 @@
 //! What a person reads off the page: which lines are to be typed, and which words the shell makes of them.
 
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::process::{Output, Stdio};
 
 use super::sample;
 use super::site::Lost;
@@ -129,8 +129,9 @@ fn raw(page: &str) -> Vec<String> {
 }
 
 /// Gives a script to `bash`; none where there is no `bash`.
-fn bash(options: &[&str], script: &str) -> Option<std::process::Output> {
-    let mut shell = Command::new("bash");
+#[expect(clippy::disallowed_types, reason = "a test may start a program")]
+fn bash(options: &[&str], script: &str) -> Option<Output> {
+    let mut shell = std::process::Command::new("bash");
     shell.args(["--norc", "--noprofile"]).args(options);
     let piped = shell.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = match piped.stderr(Stdio::piped()).spawn() {
@@ -165,7 +166,10 @@ fn is_read_alike(page: &str) -> bool {
             }
             Typed::Line(words) => {
                 let first = words.split(|word| word == "||").next().unwrap();
-                let wanted = first.iter().map(|word| format!("{word}\0")).collect();
+                let wanted = first
+                    .iter()
+                    .flat_map(|word| [word.as_str(), "\0"])
+                    .collect();
                 (format!("printf '%s\\0' {text}"), wanted)
             }
         };

@@ -33,6 +33,7 @@ impl Lost {
     /// A box that had storages of every kind, guests of both kinds, and backups here and there.
     pub(super) async fn new() -> Self {
         let bench = Bench::new().await;
+        network(&bench).await;
         let key = storages(&bench).await;
         guests(&bench).await;
         backups(&bench).await;
@@ -75,8 +76,8 @@ async fn send(bench: &Bench, method: Method, path: &[&str], params: &[(&str, &st
     bench.root().client().send(&request).await.unwrap()
 }
 
-/// Two bridges, a share, a backup server, a removable disk. The key of the backups.
-async fn storages(bench: &Bench) -> String {
+/// Two bridges, and what of the network serves storages.
+async fn network(bench: &Bench) {
     let network = ["nodes", "demo-felhom", "network"];
     let bridge = [
         ("iface", "vmbr1"),
@@ -96,6 +97,10 @@ async fn storages(bench: &Bench) -> String {
     }
     let names = json!({ "aliases": [SERVER] });
     bench.world.control("pbs-node", names).await.unwrap();
+}
+
+/// A share, a backup server, a removable disk. The key of the backups.
+async fn storages(bench: &Bench) -> String {
     let (password, pin) = (
         bench.world.pbs_tokens()[WRITER].clone(),
         bench.world.pbs_fingerprint(),
