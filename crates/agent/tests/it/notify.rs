@@ -7,7 +7,7 @@ mod history;
 mod life;
 mod mail;
 mod outbox;
-mod receiver;
+pub(crate) mod receiver;
 mod told;
 
 use std::path::Path;

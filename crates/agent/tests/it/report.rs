@@ -37,6 +37,7 @@ fn unknown(report: &HostReport) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one box, looked at from every side")]
 async fn every_part_of_a_box_that_answers_is_told() {
     let bench = bench().await;
     let _helper = listen(&bench);
@@ -317,6 +318,7 @@ async fn disks_heat_and_a_bridge_that_leads_somewhere_are_told_and_heal() {
 
 /// Everything at once: long names, a disk that fails, updates, a server that is mute, findings, jobs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one box, looked at from every side")]
 async fn the_page_fits_eighty_columns_whatever_is_on_it() {
     let bench = bench().await;
     let _helper = listen(&bench);

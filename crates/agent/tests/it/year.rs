@@ -3,7 +3,7 @@
 //!
 //! `FELHOM_YEAR_DAYS` says how many days of it are lived; the default is what `cargo test` bears.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use felhom_agent::exit::Exit;
@@ -12,6 +12,8 @@ use felhom_proxmox::{Method, Request};
 use serde_json::{Value, json};
 
 use crate::machines::machine;
+use crate::notify::receiver::Receiver;
+use crate::notify::{self, hook};
 use crate::pass::{CONTAINERS, Stage};
 use crate::support::*;
 
@@ -100,8 +102,11 @@ async fn last(stage: &Stage) -> BTreeMap<u32, (Option<Timestamp>, Option<Timesta
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_year_of_passes_keeps_its_promises_and_leaks_nothing() {
-    let stage = Stage::new(CONTAINERS).await;
-    stage.until("12:00").await;
+    let phone = Receiver::new().await;
+    let stage = Stage::new(&format!("{CONTAINERS}{}", hook("phone", phone.port()))).await;
+    notify::secrets(stage.bench.config.parent().unwrap());
+    // A week later the clocks are set forward.
+    stage.until("*-03-22 12:00").await;
     let first = stage.pass().await;
     assert_eq!(first.exit, Exit::Findings, "{}", first.text());
     let begun = stage.now();
@@ -140,9 +145,40 @@ async fn a_year_of_passes_keeps_its_promises_and_leaks_nothing() {
             );
         }
     }
+    each_incident_was_told_once(&phone);
     nothing_is_left(&stage).await;
     the_archives_are_what_retention_says(&stage).await;
     the_journal_is_bounded(&stage).await;
+}
+
+/// What a person heard: of everything first that it began and then that it is over, in turn and never twice. Of the nights in
+/// which the target was away they heard at all.
+fn each_incident_was_told_once(phone: &Receiver) {
+    let mut open: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut heard: BTreeSet<String> = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for seen in phone.take() {
+        let notice = seen.notice();
+        let text = |key: &str| notice[key].as_str().unwrap().to_owned();
+        assert!(names.insert(text("id")), "twice: {notice}");
+        let subject = (text("code"), text("subject"));
+        heard.insert(text("code"));
+        match text("event").as_str() {
+            "opened" => assert!(open.insert(subject), "began twice: {notice}"),
+            "resolved" => assert!(open.remove(&subject), "over, and never began: {notice}"),
+            "worsened" | "reminder" => assert!(open.contains(&subject), "{notice}"),
+            other => panic!("{other}: {notice}"),
+        }
+    }
+    if days() > 8 {
+        let lost = ["backup-failed", "storage-unusable", "storage-vanished"];
+        assert!(lost.iter().any(|code| heard.contains(*code)), "{heard:?}");
+    }
+    // The target is back, and whoever was told of it was told so.
+    let left: Vec<_> = open.iter().filter(|(code, _)| code != "posture").collect();
+    let lasting =
+        |(code, _): &&(String, String)| code.starts_with("storage-") || code == "backup-failed";
+    assert!(!left.iter().any(lasting), "{open:?}");
 }
 
 /// Asked of the world itself.

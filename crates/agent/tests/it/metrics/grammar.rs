@@ -1,6 +1,12 @@
 //! Readers of both formats, as strict as the specifications: OpenMetrics 1.0, and the parser of `node_exporter` (expfmt of
 //! `prometheus/common`), which gives up on the whole file at the first oddity.
 
+#![expect(
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "a parser that is only to fail loudly, on text of ASCII"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A series: its name and labels, as they would be a key.

@@ -83,6 +83,11 @@ fn both(told: &Told<'_>) -> Read {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "one table of all metrics"
+)]
 fn everything_of_a_report_is_told_in_both_formats() {
     let report = report();
     let told = Told {
