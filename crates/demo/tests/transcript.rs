@@ -38,8 +38,8 @@ async fn the_page_shows_what_the_demo_prints() {
     if writing {
         write(&told.join("\n"));
     }
-    let printed = normalised(&told.join("\n"));
-    let shown = normalised(&parts(&page()).1);
+    let printed = unfolded(&told.join("\n"));
+    let shown = unfolded(&parts(&page()).1);
     if let Some((line, (shown, printed))) = shown
         .iter()
         .zip(&printed)
@@ -118,6 +118,21 @@ fn parts(page: &Path) -> (String, String, String) {
 fn write(told: &str) {
     let (before, _, behind) = parts(&page());
     std::fs::write(page(), format!("{before}{told}{behind}")).unwrap();
+}
+
+/// What is set in goes on with the line before it: where a line is folded depends on how long its numbers are.
+fn unfolded(text: &str) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for (line, words) in text.lines().zip(normalised(text)) {
+        match all.last_mut().filter(|last| !last.is_empty()) {
+            Some(last) if line.starts_with(' ') => {
+                last.push(' ');
+                last.push_str(&words);
+            }
+            Some(_) | None => all.push(words),
+        }
+    }
+    all
 }
 
 /// Fingerprints become `x`, numbers `#` (VMIDs stay), units of time `t`, units of size `b`, runs of blanks one.
