@@ -36,8 +36,8 @@ def resident_mib(pid, field):
     return int(found.group(1)) / 1024 if found else None
 
 
-def run(command, core=CLIENT_CORE, timeout=600, **options):
-    """Runs a program on one core; raises when it fails. Its children count."""
+def run(command, core=CLIENT_CORE, timeout=600, good=(0,), **options):
+    """Runs a program on one core; raises when it ends with another code than a good one. Its children count."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         began = time.monotonic()
         process = subprocess.Popen(on_core(core, command), **{"stdout": out, "stderr": err, **options})
@@ -58,7 +58,7 @@ def run(command, core=CLIENT_CORE, timeout=600, **options):
         out.seek(0)
         err.seek(0)
         done = Run(wall, usage.ru_utime + usage.ru_stime, rss_mib, out.read(), err.read())
-    if process.returncode != 0:
+    if process.returncode not in good:
         raise RuntimeError(f"{command} ended with {process.returncode}: {done.err or done.out}")
     return done
 
@@ -107,6 +107,19 @@ def serve(command, timeout=30):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def wake_ups(pid, seconds):
+    """How often any thread of a process began to run by itself, within so long."""
+    def count():
+        total = 0
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/status", encoding="utf-8") as status:
+                total += int(re.search(r"\nvoluntary_ctxt_switches:\s+(\d+)", status.read()).group(1))
+        return total
+    before = count()
+    time.sleep(seconds)
+    return count() - before
 
 
 def free_port():

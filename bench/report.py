@@ -15,12 +15,15 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.error
 import urllib.parse
+import urllib.request
 
 from proxmoxer import ProxmoxAPI
 from proxmoxer.tools import Tasks
 
-from measure import cargo_bench, free_port, median_ready, run, serve, side_by_side
+from measure import cargo_bench, free_port, median_ready, resident_mib, run, serve, side_by_side, wake_ups
 
 HERE = pathlib.Path(__file__).parent
 GUESTS = 200
@@ -263,7 +266,53 @@ def plan(bench):
                         "< 50 ms", float(worst) < 50)
 
 
-PARTS = {part.__name__: part for part in (requests, observe, listing, notice, orchestration, plan)}
+def footprint(bench):
+    """What the program takes on a box: on disk, in a pass, and while it waits for a scrape."""
+    agent, hostd = bench.release / "felhom-agent", bench.release / "felhom-hostd"
+    sizes = " / ".join(f"{path.stat().st_size / (1 << 20):.1f}" for path in (agent, hostd))
+    bench.table.row("size of felhom-agent / felhom-hostd", f"{sizes} MiB", "–", "none given")
+    bare = subprocess.Popen([sys.executable, "-c", "import proxmoxer, sys; print(); sys.stdin.read()"],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    bare.stdout.readline()
+    rival = f"a bare proxmoxer process: {resident_mib(bare.pid, 'VmRSS'):.1f} MiB"
+    bare.stdin.close()
+    bare.wait()
+    with serve(bench.simulator("footprint", speed=4)) as world:
+        command = [agent, "--quiet", "--config", json.loads(world.line)["config"]]
+        busy = run([*command, "run", "--once"], good=(0, 3))
+        bench.table.row("a pass with backups and a restore test: most resident", f"{busy.rss_mib:.1f} MiB",
+                        f"{busy.cpu:.2f} s CPU in {busy.wall:.1f} s", "none given")
+        idle = run([*command, "run", "--once"], good=(0, 3))
+        bench.table.row("a pass with nothing due: most resident", f"{idle.rss_mib:.1f} MiB",
+                        f"{idle.cpu:.2f} s CPU in {idle.wall:.2f} s, 24 times a day", "none given")
+        port = free_port()
+        metrics = subprocess.Popen([*command, "metrics", "serve", "--listen", f"127.0.0.1:{port}"])
+        try:
+            scrape(port, 50)
+            time.sleep(5)
+            rss, woken = resident_mib(metrics.pid, "VmRSS"), wake_ups(metrics.pid, 60)
+        finally:
+            metrics.terminate()
+            metrics.wait()
+        bench.table.row("metrics served, idle after 50 scrapes: resident", f"{rss:.1f} MiB", rival, "≤ 15 MiB", rss <= 15)
+        bench.table.row("the same: wake-ups in 60 s", str(woken), "–", "none that is not due", woken == 0)
+
+
+def scrape(port, times):
+    """Asks for the metrics as Prometheus does; waits for the listener first."""
+    for attempt in range(times + 100):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+                assert b"felhom_" in answer.read()
+                times -= 1
+        except urllib.error.URLError:
+            time.sleep(0.1)
+        if times == 0:
+            return
+    raise RuntimeError("the metrics are not served")
+
+
+PARTS = {part.__name__: part for part in (requests, observe, listing, notice, orchestration, plan, footprint)}
 
 
 def machine():
