@@ -28,6 +28,7 @@ fn days() -> u64 {
 
 /// What happens on a day, and until when no promise holds.
 async fn incident(stage: &Stage, day: u64) -> Option<u64> {
+    let world = &stage.bench.world;
     match day % 24 {
         3 => {
             machine(&stage.bench, json!({})).await;
@@ -35,10 +36,17 @@ async fn incident(stage: &Stage, day: u64) -> Option<u64> {
         }
         // The box reboots in the evening; nothing is lost by that.
         5 => {
-            stage.bench.world.power_cut(Duration::from_secs(1)).await;
+            world.power_cut(Duration::from_secs(1)).await;
             None
         }
+        // Somebody fills the pool when the week's tests are due, and empties it the next day.
+        6 => {
+            let order = json!({ "bytes": 1_u64 << 50 });
+            world.control("fill-pool", order).await.unwrap();
+            Some(3)
+        }
         7 => {
+            world.control("drain-pool", json!({})).await.unwrap();
             stage.storage("offline").await;
             Some(2)
         }
@@ -144,6 +152,12 @@ async fn a_year_of_passes_keeps_its_promises_and_leaks_nothing() {
                 "day {day}: guest {vmid} was proven {since:?} ago"
             );
         }
+    }
+    if days() > 7 {
+        let journal = stage.bench.journal().await;
+        let tried = journal.tests_tried(stage.now()).await.unwrap();
+        let stopped = tried.iter().any(|one| one.verdict == Verdict::Error);
+        assert!(stopped, "a full pool lets no copy in");
     }
     each_incident_was_told_once(&phone);
     nothing_is_left(&stage).await;

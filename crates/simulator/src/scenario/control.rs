@@ -17,6 +17,7 @@ use crate::world::Disk;
 /// Commands of `/_sim/NAME` that concern guests and storages; none for a name that is not known here.
 pub(crate) fn control(sim: &Arc<Sim>, name: &str, body: &Value) -> Option<Result<Value, String>> {
     match name {
+        "drain-pool" => Some(Ok(drain_pool(sim))),
         "fill-pool" => Some(read(body).map(|order| fill_pool(sim, &order))),
         "corrupt-archive" => Some(read(body).and_then(|order| corrupt_archive(sim, &order))),
         "guest-files" => Some(read(body).and_then(|order| guest_files::change(sim, &order))),
@@ -93,6 +94,17 @@ fn fill_pool(sim: &Sim, order: &FillPool) -> Value {
         pool.foreign += order.bytes.min(pool.size - data);
         pool.foreign_metadata += order.metadata.min(pool.metadata_size - metadata);
     }
+    json!({ "data": world.pool_data(), "metadata": world.pool_metadata() })
+}
+
+/// Somebody removes that volume.
+fn drain_pool(sim: &Sim) -> Value {
+    let now = sim.clock.now_f64();
+    let mut world = sim.lock();
+    world.settle(now);
+    let pool = &mut world.storage.pool;
+    (pool.foreign, pool.growing) = (0, 0);
+    (pool.foreign_metadata, pool.growing_metadata) = (0, 0);
     json!({ "data": world.pool_data(), "metadata": world.pool_metadata() })
 }
 
