@@ -6,7 +6,7 @@
 mod former;
 mod guests;
 pub(crate) mod heard;
-mod parts;
+pub(crate) mod parts;
 pub(crate) mod servers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -377,6 +377,13 @@ impl<'a> Look<'a> {
             guests.push(guest);
             found.extend(findings);
         }
+        if !guests.is_empty() && !guests.iter().any(|guest| guest.selected) {
+            let selection = &self.config.schedule.guests;
+            let detail =
+                format!("`schedule.guests` is `{selection}`, and no guest is meant by that");
+            let finding = Finding::new(codes::NOBODY_SELECTED, "schedule", detail);
+            found.push(finding.hint("felhom-agent run --once --dry-run says why each is left out"));
+        }
         (guests, found)
     }
 
@@ -425,11 +432,16 @@ impl<'a> Look<'a> {
     }
 
     /// The pools of guests, as far as the token sees them: a selection may name one.
-    async fn pools(&self) -> BTreeMap<u32, String> {
-        let resources = self.pve.resources().await;
-        let resources = resources
-            .inspect_err(|error| tracing::debug!(%error, "the pools of guests are not known"))
-            .unwrap_or_default();
+    async fn pools(&mut self) -> BTreeMap<u32, String> {
+        let resources = match self.pve.resources().await {
+            Ok(resources) => resources,
+            Err(error) => {
+                // Who is meant is not known then, and nothing that was told of anybody is over.
+                let why = observe::remote_error(&error).text;
+                self.unseen("guests", format!("their pools are not known: {why}"));
+                Vec::new()
+            }
+        };
         let pool =
             |one: felhom_proxmox::pve::cluster::Resource| Some((one.vmid?, one.pool?.to_string()));
         resources.into_iter().filter_map(pool).collect()

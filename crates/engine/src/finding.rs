@@ -311,6 +311,10 @@ pub mod codes {
             "Most of a physical disk's life is used up.";
         TOO_HOT = "too-hot", Critical,
             "A sensor reads more than what is critical by its own word.";
+        PASS_BROKEN = "pass-broken", Critical,
+            "A pass ended before everything was done that was due, so backups or tests are missing.";
+        NOBODY_SELECTED = "nobody-selected", Critical,
+            "The schedule selects no guest of this box, so nothing is backed up.";
         POSTURE = "posture", Warning,
             "It is not shown that a guest's data would come back today; without any backup that could be trusted it is critical.";
         NOTIFICATION_UNDELIVERED = "notification-undelivered", Warning,

@@ -63,7 +63,8 @@ impl Selection {
         let speaks = |(_, term): &&(bool, Term)| match term {
             Term::All => true,
             Term::Kind(kind) => guest.kind == *kind,
-            Term::Tag(tag) => guest.tags.iter().any(|one| one == tag),
+            // As PVE's own lists do, unless an admin sets `case-sensitive` (its `tag-style`).
+            Term::Tag(tag) => guest.tags.iter().any(|one| one.eq_ignore_ascii_case(tag)),
             Term::Pool(pool) => guest.pool == Some(pool.as_str()),
             Term::Guest(vmid) => guest.vmid == *vmid,
         };

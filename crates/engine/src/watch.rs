@@ -11,6 +11,8 @@ use crate::posture::PostureLimits;
 const DAY_S: i64 = 86_400;
 /// One test that could not run is an hour that was not quiet; a second in a row is a rule.
 const MOST_ERRORS: usize = 2;
+/// A guest is locked for an hour, or a storage full for a night; a third refusal in a row is no accident.
+const MOST_REFUSALS: usize = 3;
 /// So much of a disk's life is used up that a new one should be at hand.
 const WORN_PERCENT: u8 = 90;
 
@@ -25,6 +27,8 @@ pub struct GuestPast {
     pub tested: bool,
     /// Our last backup, and why it is not good.
     pub last_backup: Option<(BackupVerdict, Option<String>)>,
+    /// Backups that were refused since the last good one, and why the last of them was.
+    pub refusals: (usize, Option<String>),
     /// Age of the newest archive that the storages list.
     pub newest_archive_s: Option<i64>,
     /// The last verdict *passed* or *failed*, its age, and why.
@@ -60,6 +64,19 @@ pub fn guest_findings(past: &GuestPast, limits: PostureLimits) -> Vec<Finding> {
             format!("our last backup ended without a verdict{}", because(why)),
             format!("felhom-agent backup run {vmid}"),
         ),
+        Some((BackupVerdict::Good | BackupVerdict::Refused, _)) | None
+            if past.selected && past.refusals.0 >= MOST_REFUSALS =>
+        {
+            tell(
+                codes::BACKUP_FAILED,
+                format!(
+                    "the last {} backups were refused{}",
+                    past.refusals.0,
+                    because(&past.refusals.1)
+                ),
+                format!("felhom-agent backup run {vmid} --dry-run says what is in the way"),
+            );
+        }
         Some((BackupVerdict::Good | BackupVerdict::Refused, _)) | None => {}
     }
     if let Some((Verdict::Failed, _, why)) = &past.last_proof {
@@ -182,6 +199,7 @@ mod tests {
 
     fn well() -> GuestPast {
         GuestPast {
+            refusals: (0, None),
             vmid: Vmid::new(101).unwrap(),
             selected: true,
             tested: true,

@@ -17,7 +17,7 @@ use desired::Desired;
 
 /// What stands below a set-up that succeeded.
 const NEXT: &str = "\
-next: `felhom-agent doctor` says whether the box is fit; the package's timer runs a pass within the hour,
+next: `felhom-agent doctor` says whether the box is fit; the package's timer runs a pass within twenty minutes,
 and `systemctl start felhom-agent` runs one now";
 
 /// Whom to enrol with.

@@ -47,6 +47,8 @@ struct Pass {
     plan: PassPlan,
     /// Why it ended before everything was done.
     broken: Option<String>,
+    /// The same, when that was no order to stop.
+    failed: Option<String>,
 }
 
 /// For how long the journal keeps the steps of jobs that ended.
@@ -81,10 +83,13 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
     }
     if let Err(failure) = &ended {
         pass.broken = Some(failure.message.clone());
+        pass.failed = (failure.code != jobs::INTERRUPTED).then(|| failure.message.clone());
     }
     journal.say("the end of a pass");
     let said = finish::finish(&journal, &performer, &pass).await;
     let exit = match &ended {
+        // Busy is who did not get the journal; a pass that did and broke off is no success for a timer.
+        Err(failure) if failure.exit == Exit::Busy => Exit::Remote,
         Err(failure) => failure.exit,
         Ok(()) => said.exit,
     };

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+
 use felhom_engine::{CalendarEvent, PostureLimits, Schedule, TimeWindow};
 use serde_json::{Value, json};
 
@@ -9,6 +11,7 @@ use super::Config;
 use super::problems::Problems;
 use super::raw::{OneOrMany, RawSchedule};
 use super::span::Span;
+use crate::clock;
 
 /// Defaults; each with the reason for its value.
 mod default {
@@ -114,6 +117,30 @@ pub(super) fn shown(schedule: &Schedule) -> Value {
 impl Config {
     /// What is old, by the cadence that is set.
     pub fn posture_limits(&self) -> PostureLimits {
-        PostureLimits::of_cadence(self.schedule.backup_every, self.schedule.proof_every)
+        let Schedule {
+            backup_every,
+            proof_every,
+            backup,
+            proof,
+            ..
+        } = &self.schedule;
+        // The windows win: what may be done on Saturdays only is not late on Mondays.
+        let backup = longest_gap(backup).max(*backup_every);
+        PostureLimits::of_cadence(backup, longest_gap(proof).max(*proof_every))
     }
+}
+
+/// The longest time from one opening of a window to the next; the coming sixty are looked at.
+fn longest_gap(window: &TimeWindow) -> Duration {
+    let mut longest = Duration::ZERO;
+    let mut from = clock::now();
+    for _ in 0..60 {
+        let Some(next) = window.next(from, &TimeZone::UTC) else {
+            break;
+        };
+        longest = longest.max(next.since(from));
+        from = next;
+    }
+    // The first is from now on, and so is never the longest by itself; less than an hour is DST's.
+    longest
 }

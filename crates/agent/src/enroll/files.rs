@@ -143,7 +143,10 @@ fn write_draft(
 
 /// The file's directory, made closed to others if it is not there.
 fn private_directory(path: &Path) -> io::Result<PathBuf> {
-    let directory = path.parent().unwrap_or(Path::new(".")).to_owned();
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory.to_owned(),
+        _ => PathBuf::from("."),
+    };
     if !directory.exists() {
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true).mode(0o700).create(&directory)?;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use felhom_engine::{GuestFingerprint, Timestamp};
+use felhom_engine::{BackupReport, GuestFingerprint, Timestamp};
 use felhom_ids::Vmid;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::records::record;
-use super::{BackupRow, Journal, Result, TestRow, encode, reading};
+use super::{BackupRow, Journal, Result, TestRow, decode, encode, reading};
 
 /// One guest's past.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,11 @@ pub struct GuestHistory {
     pub last_proof: Option<TestRow>,
     /// Restore tests that could not run since then.
     pub errors: usize,
-    /// The last of them.
+    /// Backups of this VMID that were refused since the last good one.
+    pub refusals: usize,
+    /// Why the last of them was.
+    pub refused: Option<String>,
+    /// The last of those tests.
     pub last_error: Option<TestRow>,
 }
 
@@ -71,6 +75,16 @@ impl Journal {
         .fetch_optional(&self.pool)
         .await
         .map_err(reading)?;
+        let refused = sqlx::query(
+            "SELECT report, count(*) OVER () FROM backups WHERE vmid = ?1 AND verdict = '\"refused\"' \
+             AND finished_ms > (SELECT coalesce(max(finished_ms), -1) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"') \
+             ORDER BY finished_ms DESC, job LIMIT 1",
+        )
+        .bind(vmid.get())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(reading)?;
+        let (refusals, refused) = refusals(refused.as_ref())?;
         let count: i64 = match &errors {
             Some(row) => row.try_get(3).map_err(reading)?,
             None => 0,
@@ -86,6 +100,8 @@ impl Journal {
             last_good: good(1)?,
             last_proof: told(last_proof.as_ref(), "restore test")?,
             errors: usize::try_from(count).unwrap_or_default(),
+            refusals,
+            refused,
             last_error: told(errors.as_ref(), "restore test")?,
         })
     }
@@ -115,6 +131,18 @@ impl Journal {
             .await
             .map_err(reading)
     }
+}
+
+/// How many backups were refused, and why the last one was.
+fn refusals(row: Option<&SqliteRow>) -> Result<(usize, Option<String>)> {
+    let Some(row) = row else {
+        return Ok((0, None));
+    };
+    let text: String = row.try_get(0).map_err(reading)?;
+    let count: i64 = row.try_get(1).map_err(reading)?;
+    let report: BackupReport = decode(&text, "backup")?;
+    let why = report.reasons.into_iter().next();
+    Ok((usize::try_from(count).unwrap_or_default(), why))
 }
 
 fn told<Report: serde::de::DeserializeOwned>(

@@ -129,7 +129,9 @@ impl Config {
 
     /// The addresses that stand in it.
     pub fn addresses(&self) -> Vec<String> {
+        // A machine's stand beside its interfaces, for cloud-init.
         self.nets()
+            .chain(self.numbered("ipconfig"))
             .flat_map(|net| [field(net, "ip"), field(net, "ip6")])
             .flatten()
             .filter_map(|text| text.split_once('/'))
@@ -138,8 +140,12 @@ impl Config {
     }
 
     fn nets(&self) -> impl Iterator<Item = &str> {
-        let numbered = |key: &str| {
-            let number = key.strip_prefix("net");
+        self.numbered("net")
+    }
+
+    fn numbered(&self, prefix: &'static str) -> impl Iterator<Item = &str> {
+        let numbered = move |key: &str| {
+            let number = key.strip_prefix(prefix);
             number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
         };
         let all = self.raw().iter();

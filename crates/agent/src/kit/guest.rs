@@ -247,7 +247,7 @@ fn changed(guest: &GuestFact, archived: &Config, now: &Config) -> Vec<KitPart> {
         }
         parts.push(KitPart::Type(line));
     }
-    let is_volume = |key: &str| key.starts_with("mp") && key != "mp";
+    let is_volume = |key: &str| (key.starts_with("mp") && key != "mp") || is_drive(key);
     let added: Vec<&str> = now
         .raw()
         .keys()
@@ -261,6 +261,15 @@ fn changed(guest: &GuestFact, archived: &Config, now: &Config) -> Vec<KitPart> {
         )));
     }
     parts
+}
+
+/// Whether a key of a machine names a drive; one that only holds a CD does not matter as much as a warning too few.
+fn is_drive(key: &str) -> bool {
+    let buses = ["scsi", "virtio", "sata", "ide", "efidisk", "tpmstate"];
+    buses.iter().any(|bus| {
+        let number = key.strip_prefix(bus);
+        number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    })
 }
 
 fn is_net(key: &str) -> bool {

@@ -88,8 +88,10 @@ pub(super) fn step(facts: &Facts) -> KitStep {
 
 fn rank(interface: &Written) -> u8 {
     match interface.get("type") {
-        Some("bond" | "OVSBond") => 0,
+        Some("bond") => 0,
         Some("vlan") => 1,
+        // Its bridge has to be there before (pve-manager `API2/Network.pm`).
+        Some("OVSBond" | "OVSIntPort") => 3,
         _ => 2,
     }
 }

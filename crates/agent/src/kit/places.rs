@@ -82,7 +82,8 @@ impl Facts {
         let server = storage.get("server")?;
         let is_it = |guest: &&GuestFact| {
             let addresses = guest.config.as_ref().map(super::facts::Config::addresses);
-            guest.name == server || addresses.is_ok_and(|all| all.iter().any(|one| one == server))
+            let named = server.split('.').next() == Some(guest.name.as_str());
+            named || addresses.is_ok_and(|all| all.iter().any(|one| one == server))
         };
         self.all_guests().iter().find(is_it).map(|one| one.vmid)
     }

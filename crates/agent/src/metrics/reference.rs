@@ -37,8 +37,9 @@ groups:
         expr: >
           (felhom_guest_selected == 1)
             unless on (instance, vmid)
-          (time() - felhom_guest_proof_timestamp_seconds
+          ((time() - felhom_guest_proof_timestamp_seconds
             < on (instance) group_left () felhom_proof_limit_seconds)
+            and on (instance, vmid) felhom_guest_proof_verdict{state="passed"} == 1)
         for: 1d
         labels: { severity: warning }
         annotations: { summary: "no backup of guest {{ $labels.vmid }} was restored lately" }

@@ -223,6 +223,7 @@ impl<'a> Looking<'a> {
                 .last_backup
                 .as_ref()
                 .map(|row| (row.report.verdict, first(&row.report.reasons))),
+            refusals: (past.refusals, past.refused.clone()),
             newest_archive_s: record.newest_archive_s,
             last_proof: proof.map(|row| {
                 let judgement = &row.report.judgement;

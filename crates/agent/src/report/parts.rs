@@ -57,7 +57,7 @@ pub(super) fn posture(posture: Posture) -> told::Posture {
     }
 }
 
-pub(super) fn finding(one: &Finding) -> told::Finding {
+pub(crate) fn finding(one: &Finding) -> told::Finding {
     told::Finding {
         severity: match one.severity {
             Severity::Notice => told::Severity::Notice,

@@ -18,6 +18,7 @@ use crate::exit::Failure;
 use crate::journal::{Journal, JournalError, Tried};
 use crate::observe;
 use crate::perform::Performer;
+use crate::storages::sight::{self, SightError};
 
 /// What is dated further ahead than this was dated by a clock that was wrong.
 const FUTURE: Duration = Duration::from_hours(6);
@@ -77,8 +78,14 @@ impl Known {
         let told = |error| pve_failure(&error);
         let listed = observe::guests(pve).await.map_err(told)?;
         let pools = pools(pve).await.map_err(told)?;
-        let archives = newest(observe::archives(pve, None).await.map_err(told)?);
         let failure = |error| journal_failure(&error);
+        let seen = sight::look(config, performer.remotes(), journal).await;
+        let seen = seen.map_err(|error| match error {
+            SightError::Node(error) => told(error),
+            SightError::Journal(error) => failure(error),
+        })?;
+        // A storage that hangs or refuses keeps nobody from the others; the report tells of it.
+        let archives = newest(sight::archives(config, pve, &seen.all).await.found);
         let tries = tries(journal, now).await.map_err(failure)?;
         let scratch = config.restore_test_policy.range();
         let mut guests = Vec::new();
@@ -138,8 +145,11 @@ impl Known {
             let known = backups.iter().find(of);
             known.is_some_and(|one| one.verdict != BackupVerdict::Good || !same(&one.fingerprint))
         };
+        let latest = clock::now().plus(FUTURE).secs();
         let newest = archives.get(&vmid).and_then(|all| {
-            let archive = all.iter().find(|one| !bad(&one.volid));
+            // What a wrong clock has dated is not the newest for ever.
+            let mut believed = all.iter().filter(|one| one.ctime <= latest);
+            let archive = believed.find(|one| !bad(&one.volid));
             archive.map(|one| one.volid.clone())
         });
         let said = |verdict| matches!(verdict, Verdict::Passed | Verdict::Failed);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use felhom_engine::Work;
-use felhom_protocol::host::{HostReport, Posture};
+use felhom_engine::{self as engine, Work, codes};
+use felhom_protocol::host::{Finding, HostReport, Posture};
 use serde_json::{Value, json};
 
 use super::Pass;
@@ -16,7 +16,7 @@ use crate::journal::Journal;
 use crate::metrics;
 use crate::notify::{self, Announced, PassEnd, Pinged};
 use crate::perform::Performer;
-use crate::report::gather;
+use crate::report::{gather, parts};
 
 /// What is said at the end.
 #[derive(Debug)]
@@ -35,6 +35,7 @@ pub(super) async fn finish(journal: &Journal, performer: &Performer, pass: &Pass
     let gathered = Box::pin(gather(performer, Some(journal))).await;
     let mut report = gathered.report;
     let mut says = Vec::new();
+    report.findings.extend(broken(pass));
     if let Err(error) = journal.keep_report(&mut report).await {
         says.push(format!("the host report was not kept: {error}"));
     }
@@ -55,6 +56,16 @@ pub(super) async fn finish(journal: &Journal, performer: &Performer, pass: &Pass
         data: data(&report, &announced, &pinged),
         says,
     }
+}
+
+/// A pass that ended early is told, whatever else says so: nothing was backed up after that.
+fn broken(pass: &Pass) -> Option<Finding> {
+    let why = pass.failed.as_ref()?;
+    let detail = format!("the last pass ended before everything was done: {why}");
+    let finding = engine::Finding::new(codes::PASS_BROKEN, "node", detail);
+    Some(parts::finding(&finding.hint(
+        "felhom-agent run --once --dry-run says what is in the way",
+    )))
 }
 
 /// Writes the metrics, of which this pass is one now.
