@@ -49,40 +49,13 @@ pub fn guest_findings(past: &GuestPast, limits: PostureLimits) -> Vec<Finding> {
         found.push(Finding::new(code, &subject, detail).hint(hint));
     };
     let vmid = past.vmid;
-    let because = |why: &Option<String>| {
-        why.as_ref()
-            .map_or_else(String::new, |why| format!(": {why}"))
-    };
-    match &past.last_backup {
-        Some((BackupVerdict::Failed, why)) => tell(
-            codes::BACKUP_FAILED,
-            format!("our last backup failed{}", because(why)),
-            format!("felhom-agent backup list {vmid}; then: felhom-agent backup run {vmid}"),
-        ),
-        Some((BackupVerdict::Undetermined, why)) => tell(
-            codes::BACKUP_FAILED,
-            format!("our last backup ended without a verdict{}", because(why)),
-            format!("felhom-agent backup run {vmid}"),
-        ),
-        Some((BackupVerdict::Good | BackupVerdict::Refused, _)) | None
-            if past.selected && past.refusals.0 >= MOST_REFUSALS =>
-        {
-            tell(
-                codes::BACKUP_FAILED,
-                format!(
-                    "the last {} backups were refused{}",
-                    past.refusals.0,
-                    because(&past.refusals.1)
-                ),
-                format!("felhom-agent backup run {vmid} --dry-run says what is in the way"),
-            );
-        }
-        Some((BackupVerdict::Good | BackupVerdict::Refused, _)) | None => {}
+    if let Some((detail, hint)) = failed(past) {
+        tell(codes::BACKUP_FAILED, detail, hint);
     }
     if let Some((Verdict::Failed, _, why)) = &past.last_proof {
         tell(
             codes::RESTORE_TEST_FAILED,
-            format!("its backup did not come back{}", because(why)),
+            format!("its backup did not come back{}", because(why.as_ref())),
             format!("felhom-agent backup run {vmid}; then: felhom-agent restore-test run {vmid}"),
         );
     }
@@ -92,7 +65,7 @@ pub fn guest_findings(past: &GuestPast, limits: PostureLimits) -> Vec<Finding> {
             format!(
                 "the last {} restore tests could not run{}",
                 past.errors,
-                because(&past.error)
+                because(past.error.as_ref())
             ),
             format!("felhom-agent restore-test run {vmid} --dry-run says what is in the way"),
         );
@@ -115,6 +88,40 @@ pub fn guest_findings(past: &GuestPast, limits: PostureLimits) -> Vec<Finding> {
         tell(codes::PROOF_OVERDUE, detail, hint);
     }
     found
+}
+
+fn because(why: Option<&String>) -> String {
+    why.map_or_else(String::new, |why| format!(": {why}"))
+}
+
+/// Why our last backups are none, and what to do.
+fn failed(past: &GuestPast) -> Option<(String, String)> {
+    let vmid = past.vmid;
+    match &past.last_backup {
+        Some((BackupVerdict::Failed, why)) => Some((
+            format!("our last backup failed{}", because(why.as_ref())),
+            format!("felhom-agent backup list {vmid}; then: felhom-agent backup run {vmid}"),
+        )),
+        Some((BackupVerdict::Undetermined, why)) => Some((
+            format!(
+                "our last backup ended without a verdict{}",
+                because(why.as_ref())
+            ),
+            format!("felhom-agent backup run {vmid}"),
+        )),
+        Some((BackupVerdict::Good | BackupVerdict::Refused, _)) | None => {
+            let (count, why) = &past.refusals;
+            (past.selected && *count >= MOST_REFUSALS).then(|| {
+                (
+                    format!(
+                        "the last {count} backups were refused{}",
+                        because(why.as_ref())
+                    ),
+                    format!("felhom-agent backup run {vmid} --dry-run says what is in the way"),
+                )
+            })
+        }
+    }
 }
 
 /// Since when nothing was proven, when that is too long. What failed was proven, too.
@@ -219,6 +226,18 @@ mod tests {
         assert!(found.iter().all(|one| one.subject == "guest 101"));
         assert!(found.iter().all(|one| one.hint.is_some()));
         found.into_iter().map(|one| one.code).collect()
+    }
+
+    #[test]
+    fn one_refusal_is_no_news_and_a_third_is() {
+        let codes = |count: usize| {
+            let mut past = well();
+            past.refusals = (count, Some("it is locked".to_owned()));
+            let found = guest_findings(&past, LIMITS);
+            found.into_iter().map(|one| one.code).collect::<Vec<_>>()
+        };
+        assert!(codes(2).is_empty());
+        assert_eq!(codes(3), ["backup-failed"]);
     }
 
     #[test]

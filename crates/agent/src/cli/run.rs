@@ -87,12 +87,7 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
     }
     journal.say("the end of a pass");
     let said = finish::finish(&journal, &performer, &pass).await;
-    let exit = match &ended {
-        // Busy is who did not get the journal; a pass that did and broke off is no success for a timer.
-        Err(failure) if failure.exit == Exit::Busy => Exit::Remote,
-        Err(failure) => failure.exit,
-        Ok(()) => said.exit,
-    };
+    let exit = exit(&ended, said.exit);
     let mut data = text::data(&pass, &said);
     if let Some(map) = data.as_object_mut() {
         map.insert("began_ms".into(), json!(began));
@@ -116,6 +111,15 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
         context.printer.narrate(&failure.message);
     }
     Ok(exit)
+}
+
+/// Busy is who did not get the journal; a pass that did and broke off is no success for a timer.
+fn exit(ended: &Result<(), Failure>, said: Exit) -> Exit {
+    match ended {
+        Err(failure) if failure.exit == Exit::Busy => Exit::Remote,
+        Err(failure) => failure.exit,
+        Ok(()) => said,
+    }
 }
 
 /// What an earlier program left: jobs, guards, scratch guests.

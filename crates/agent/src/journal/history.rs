@@ -75,16 +75,7 @@ impl Journal {
         .fetch_optional(&self.pool)
         .await
         .map_err(reading)?;
-        let refused = sqlx::query(
-            "SELECT report, count(*) OVER () FROM backups WHERE vmid = ?1 AND verdict = '\"refused\"' \
-             AND finished_ms > (SELECT coalesce(max(finished_ms), -1) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"') \
-             ORDER BY finished_ms DESC, job LIMIT 1",
-        )
-        .bind(vmid.get())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(reading)?;
-        let (refusals, refused) = refusals(refused.as_ref())?;
+        let (refusals, refused) = self.refusals(vmid).await?;
         let count: i64 = match &errors {
             Some(row) => row.try_get(3).map_err(reading)?,
             None => 0,
@@ -123,6 +114,28 @@ impl Journal {
             .collect())
     }
 
+    /// How many backups of a VMID were refused since the last good one, and why the last one was: of a backup that was refused
+    /// early nobody noted who the guest was.
+    async fn refusals(&self, vmid: Vmid) -> Result<(usize, Option<String>)> {
+        let row = sqlx::query(
+            "SELECT report, count(*) OVER () FROM backups WHERE vmid = ?1 AND verdict = '\"refused\"' \
+             AND finished_ms > (SELECT coalesce(max(finished_ms), -1) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"') \
+             ORDER BY finished_ms DESC, job LIMIT 1",
+        )
+        .bind(vmid.get())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(reading)?;
+        let Some(row) = row else {
+            return Ok((0, None));
+        };
+        let text: String = row.try_get(0).map_err(reading)?;
+        let count: i64 = row.try_get(1).map_err(reading)?;
+        let report: BackupReport = decode(&text, "backup")?;
+        let why = report.reasons.into_iter().next();
+        Ok((usize::try_from(count).unwrap_or_default(), why))
+    }
+
     async fn one_of(&self, sql: &'static str, vmid: Vmid, who: &str) -> Result<Option<SqliteRow>> {
         sqlx::query(sql)
             .bind(vmid.get())
@@ -131,18 +144,6 @@ impl Journal {
             .await
             .map_err(reading)
     }
-}
-
-/// How many backups were refused, and why the last one was.
-fn refusals(row: Option<&SqliteRow>) -> Result<(usize, Option<String>)> {
-    let Some(row) = row else {
-        return Ok((0, None));
-    };
-    let text: String = row.try_get(0).map_err(reading)?;
-    let count: i64 = row.try_get(1).map_err(reading)?;
-    let report: BackupReport = decode(&text, "backup")?;
-    let why = report.reasons.into_iter().next();
-    Ok((usize::try_from(count).unwrap_or_default(), why))
 }
 
 fn told<Report: serde::de::DeserializeOwned>(
