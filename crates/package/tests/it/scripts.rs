@@ -67,7 +67,9 @@ fn an_upgrade_stops_nothing() {
         "{called:?}"
     );
     let broken_off = |call: &&String| {
-        call.contains(" stop") || call.contains("restart") || call.contains("try-restart")
+        // The metrics' endpoint only reads, and its socket keeps who asks.
+        !call.ends_with(" felhom-metrics.service")
+            && (call.contains(" stop") || call.contains("restart"))
     };
     assert_eq!(called.iter().find(broken_off), None);
 }
