@@ -69,7 +69,7 @@ pub(crate) fn config_failure(error: &ConfigError) -> Failure {
     };
     match error {
         ConfigError::Read { path, .. } => failure.hint(format!(
-            "write `{}`, or name another file with `--config`",
+            "`felhom-agent enroll pve` writes `{}`; or name another file with `--config`",
             path.display()
         )),
         ConfigError::Parse { .. } | ConfigError::Problems { .. } => {

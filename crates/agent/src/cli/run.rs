@@ -47,8 +47,6 @@ struct Pass {
     plan: PassPlan,
     /// Why it ended before everything was done.
     broken: Option<String>,
-    /// The same, when that was no order to stop.
-    failed: Option<String>,
 }
 
 /// For how long the journal keeps the steps of jobs that ended.
@@ -83,10 +81,9 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
     }
     if let Err(failure) = &ended {
         pass.broken = Some(failure.message.clone());
-        pass.failed = (failure.code != jobs::INTERRUPTED).then(|| failure.message.clone());
     }
     journal.say("the end of a pass");
-    let said = finish::finish(&journal, &performer, &pass).await;
+    let said = finish::finish(&journal, &performer, &pass, ended.as_ref().err()).await;
     let exit = exit(&ended, said.exit);
     let mut data = text::data(&pass, &said);
     if let Some(map) = data.as_object_mut() {

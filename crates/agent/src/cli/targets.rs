@@ -26,19 +26,24 @@ pub(super) enum Use {
     Backup,
 }
 
+/// The targets that the journal knows; none before there is a journal.
+pub(super) async fn known(journal: Option<&Journal>) -> Result<Vec<KnownTarget>, Failure> {
+    let Some(journal) = journal else {
+        return Ok(Vec::new());
+    };
+    journal
+        .targets()
+        .await
+        .map_err(|error| journal_failure(&error))
+}
+
 /// The target that a storage lies on: by its definition, and by its name where that cannot be read.
 pub(super) async fn of_storage(
     performer: &Performer,
     journal: Option<&Journal>,
     storage: &StorageId,
 ) -> Result<Option<KnownTarget>, Failure> {
-    let Some(journal) = journal else {
-        return Ok(None);
-    };
-    let known = journal
-        .targets()
-        .await
-        .map_err(|error| journal_failure(&error))?;
+    let known = known(journal).await?;
     if known.is_empty() {
         return Ok(None);
     }
@@ -105,13 +110,7 @@ impl Door<'_> {
 
     /// Mounts every target whose disk is there, so that what lies on them is seen. What cannot be mounted is told, and missed.
     pub(super) async fn mount_present(&self) -> Result<(), Failure> {
-        let Some(journal) = self.journal else {
-            return Ok(());
-        };
-        let known = journal
-            .targets()
-            .await
-            .map_err(|error| journal_failure(&error))?;
+        let known = known(self.journal).await?;
         let config = self.performer.config();
         let seen = targets::look(config, known).await;
         targets::note(&config.state_dir, &seen.all, clock::now()).await;

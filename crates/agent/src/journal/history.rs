@@ -33,53 +33,48 @@ pub struct GuestHistory {
 
 impl Journal {
     /// The past of the guest with this VMID while it was this guest: one that was given the same VMID later inherits nothing.
+    /// What is dated after `until` was dated by a clock that was wrong, and is not the last of anything.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn guest_history(&self, vmid: Vmid, who: &GuestFingerprint) -> Result<GuestHistory> {
+    pub async fn guest_history(
+        &self,
+        vmid: Vmid,
+        who: &GuestFingerprint,
+        until: Timestamp,
+    ) -> Result<GuestHistory> {
         let who = encode(who, "fingerprint")?;
         let last_backup = self
             .one_of(
                 "SELECT job, finished_ms, report FROM backups \
-                 WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') = json(?2) \
+                 WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') = json(?2) AND finished_ms <= ?3 \
                  ORDER BY finished_ms DESC, job LIMIT 1",
                 vmid,
                 &who,
+                until,
             )
             .await?;
         let good = self
             .one_of(
                 "SELECT min(finished_ms), max(finished_ms) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"' \
-                 AND json_extract(report, '$.fingerprint') = json(?2)",
+                 AND json_extract(report, '$.fingerprint') = json(?2) AND finished_ms <= ?3",
                 vmid,
                 &who,
+                until,
             )
             .await?;
         let last_proof = self
             .one_of(
                 "SELECT job, finished_ms, report FROM restore_tests \
                  WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') = json(?2) AND verdict IN ('passed', 'failed') \
-                 ORDER BY finished_ms DESC, job LIMIT 1",
+                 AND finished_ms <= ?3 ORDER BY finished_ms DESC, job LIMIT 1",
                 vmid,
                 &who,
+                until,
             )
             .await?;
-        // A test that could not run may not have come to know who the guest is.
-        let errors = sqlx::query(
-            "SELECT job, finished_ms, report, count(*) OVER () FROM restore_tests \
-             WHERE vmid = ?1 AND verdict = 'error' AND finished_ms > (SELECT coalesce(max(finished_ms), -1) FROM restore_tests \
-                WHERE vmid = ?1 AND verdict IN ('passed', 'failed')) \
-             ORDER BY finished_ms DESC, job LIMIT 1",
-        )
-        .bind(vmid.get())
-        .fetch_optional(&self.pool)
-        .await
-        .map_err(reading)?;
-        let (refusals, refused) = self.refusals(vmid).await?;
-        let count: i64 = match &errors {
-            Some(row) => row.try_get(3).map_err(reading)?,
-            None => 0,
-        };
+        let (errors, last_error) = self.not_run(vmid, until).await?;
+        let (refusals, refused) = self.refusals(vmid, until).await?;
         let good = |column: usize| -> Result<Option<Timestamp>> {
             let Some(row) = &good else { return Ok(None) };
             let millis: Option<i64> = row.try_get(column).map_err(reading)?;
@@ -90,10 +85,10 @@ impl Journal {
             first_good: good(0)?,
             last_good: good(1)?,
             last_proof: told(last_proof.as_ref(), "restore test")?,
-            errors: usize::try_from(count).unwrap_or_default(),
+            errors,
             refusals,
             refused,
-            last_error: told(errors.as_ref(), "restore test")?,
+            last_error,
         })
     }
 
@@ -114,15 +109,39 @@ impl Journal {
             .collect())
     }
 
+    /// How many restore tests of a VMID could not run since the last that came to a verdict, and the last of them: such a test may
+    /// not have come to know who the guest is.
+    async fn not_run(&self, vmid: Vmid, until: Timestamp) -> Result<(usize, Option<TestRow>)> {
+        let row = sqlx::query(
+            "SELECT job, finished_ms, report, count(*) OVER () FROM restore_tests \
+             WHERE vmid = ?1 AND verdict = 'error' AND finished_ms > (SELECT coalesce(max(finished_ms), -1) FROM restore_tests \
+                WHERE vmid = ?1 AND verdict IN ('passed', 'failed') AND finished_ms <= ?2) \
+             AND finished_ms <= ?2 ORDER BY finished_ms DESC, job LIMIT 1",
+        )
+        .bind(vmid.get())
+        .bind(until.millis())
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(reading)?;
+        let count: i64 = match &row {
+            Some(row) => row.try_get(3).map_err(reading)?,
+            None => 0,
+        };
+        let last = told(row.as_ref(), "restore test")?;
+        Ok((usize::try_from(count).unwrap_or_default(), last))
+    }
+
     /// How many backups of a VMID were refused since the last good one, and why the last one was: of a backup that was refused
     /// early nobody noted who the guest was.
-    async fn refusals(&self, vmid: Vmid) -> Result<(usize, Option<String>)> {
+    async fn refusals(&self, vmid: Vmid, until: Timestamp) -> Result<(usize, Option<String>)> {
         let row = sqlx::query(
             "SELECT report, count(*) OVER () FROM backups WHERE vmid = ?1 AND verdict = '\"refused\"' \
-             AND finished_ms > (SELECT coalesce(max(finished_ms), -1) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"') \
+             AND finished_ms > (SELECT coalesce(max(finished_ms), -1) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"' \
+                AND finished_ms <= ?2) AND finished_ms <= ?2 \
              ORDER BY finished_ms DESC, job LIMIT 1",
         )
         .bind(vmid.get())
+        .bind(until.millis())
         .fetch_optional(&self.pool)
         .await
         .map_err(reading)?;
@@ -136,10 +155,17 @@ impl Journal {
         Ok((usize::try_from(count).unwrap_or_default(), why))
     }
 
-    async fn one_of(&self, sql: &'static str, vmid: Vmid, who: &str) -> Result<Option<SqliteRow>> {
+    async fn one_of(
+        &self,
+        sql: &'static str,
+        vmid: Vmid,
+        who: &str,
+        until: Timestamp,
+    ) -> Result<Option<SqliteRow>> {
         sqlx::query(sql)
             .bind(vmid.get())
             .bind(who)
+            .bind(until.millis())
             .fetch_optional(&self.pool)
             .await
             .map_err(reading)

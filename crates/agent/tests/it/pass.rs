@@ -6,9 +6,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use felhom_agent::clock::{self, Source};
 use felhom_agent::exit::Exit;
 use felhom_engine::Timestamp;
+use felhom_simulator::{Fault, FaultKind};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use crate::notify::receiver::Receiver;
+use crate::notify::{self, hook};
+use crate::storages;
 use crate::support::*;
 
 /// The machine's clock, set forward; in the zone of Vienna by its rule.
@@ -251,4 +255,115 @@ async fn a_node_that_does_not_answer_ends_the_pass_which_is_written_down() {
     assert_eq!(ran.exit, Exit::Remote, "{}", ran.text());
     let passes = stage.bench.journal().await.passes().await.unwrap();
     assert_eq!(passes[0].exit, Some(7));
+}
+
+/// A request that is refused until somebody mends it.
+fn lasting(stage: &Stage, path: &str) {
+    let kind = FaultKind::Status {
+        code: 500,
+        text: "it is broken".to_owned(),
+    };
+    stage.bench.world.inject(Fault {
+        count: None,
+        ..Fault::request("GET", path, kind)
+    });
+}
+
+/// The codes of what the end of a pass told.
+fn told(ran: &Ran) -> Vec<String> {
+    let data = ran.data();
+    let found = data["told"]["findings"].as_array().unwrap();
+    let code = |one: &Value| one["code"].as_str().unwrap().to_owned();
+    found.iter().map(code).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_that_breaks_off_is_told_until_one_does_not() {
+    let phone = Receiver::new().await;
+    let stage = Stage::new(&format!("{CONTAINERS}{}", hook("phone", phone.port()))).await;
+    notify::secrets(stage.bench.config.parent().unwrap());
+    stage.until("12:00").await;
+    lasting(&stage, "/cluster/resources");
+    let ran = stage.pass().await;
+    assert_ne!(ran.exit, Exit::Done);
+    assert_ne!(ran.exit, Exit::Busy, "a timer takes that for a success");
+    assert!(
+        told(&ran).contains(&"pass-broken".to_owned()),
+        "{}",
+        ran.text()
+    );
+    stage.bench.world.clear_faults();
+    let ran = stage.pass().await;
+    assert!(
+        !told(&ran).contains(&"pass-broken".to_owned()),
+        "{}",
+        ran.text()
+    );
+    assert!(
+        done(&ran).contains(&"backup 9001 good".to_owned()),
+        "{}",
+        ran.text()
+    );
+    let heard = phone.take().into_iter().map(|seen| seen.notice());
+    let heard = heard.filter(|notice| notice["code"] == "pass-broken");
+    let events: Vec<_> = heard
+        .map(|notice| notice["event"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(events[0], "opened");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_means_nobody_is_told() {
+    let stage = Stage::new("[schedule]\nguests = \"@tag-nobody-has-it\"\n").await;
+    let ran = stage.pass().await;
+    assert_eq!(done(&ran), Vec::<String>::new());
+    assert_eq!(ran.exit, Exit::Findings, "{}", ran.text());
+    assert!(
+        told(&ran).contains(&"nobody-selected".to_owned()),
+        "{}",
+        ran.text()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_that_does_not_list_its_backups_keeps_nobody_from_the_others() {
+    let stage = Stage::new(CONTAINERS).await;
+    storages::export(&stage.bench, "nfs", "/export/a", 40).await;
+    storages::define(&stage.bench, "nas", storages::nfs("/export/a")).await;
+    lasting(&stage, "/nodes/*/storage/nas/content");
+    let ran = stage.pass().await;
+    assert!(
+        done(&ran).contains(&"backup 9001 good".to_owned()),
+        "{}",
+        ran.text()
+    );
+    assert!(
+        done(&ran).contains(&"backup 9010 good".to_owned()),
+        "{}",
+        ran.text()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_clock_that_ran_ahead_has_dated_is_not_the_last_of_anything() {
+    let stage = Stage::new(CONTAINERS).await;
+    stage.together();
+    let ahead = Arc::new(Stepped(AtomicI64::new(
+        stage.clock.0.load(Ordering::Relaxed) + 400 * 86_400_000,
+    )));
+    let ran = clock::under(ahead, stage.bench.run(&["backup", "run", "9001"])).await;
+    assert!(ran.text().contains("is backed up"), "{}", ran.text());
+    let guest = async || {
+        let report = stage.run(&["report"]).await.data();
+        let guests = report["guests"].as_array().unwrap().clone();
+        guests.into_iter().find(|one| one["vmid"] == 9001).unwrap()
+    };
+    let before = guest().await;
+    assert!(
+        before["last_backup"].is_null() && before["good_backup_s"].is_null(),
+        "{before}"
+    );
+    let ran = stage.run(&["backup", "run", "9001"]).await;
+    assert!(ran.text().contains("is backed up"), "{}", ran.text());
+    assert_eq!(guest().await["last_backup"]["verdict"], "good");
 }

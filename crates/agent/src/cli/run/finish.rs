@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::Pass;
 use super::work::Done;
 use crate::cli::context::Context;
+use crate::cli::jobs::INTERRUPTED;
 use crate::clock;
 use crate::config::Config;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::metrics;
 use crate::notify::{self, Announced, PassEnd, Pinged};
@@ -30,12 +31,17 @@ pub(super) struct Said {
 }
 
 /// Ends a pass. Nothing here can undo what was done: what fails is said.
-pub(super) async fn finish(journal: &Journal, performer: &Performer, pass: &Pass) -> Said {
+pub(super) async fn finish(
+    journal: &Journal,
+    performer: &Performer,
+    pass: &Pass,
+    failure: Option<&Failure>,
+) -> Said {
     let config = performer.config();
     let gathered = Box::pin(gather(performer, Some(journal))).await;
     let mut report = gathered.report;
     let mut says = Vec::new();
-    report.findings.extend(broken(pass));
+    report.findings.extend(failure.and_then(broken));
     if let Err(error) = journal.keep_report(&mut report).await {
         says.push(format!("the host report was not kept: {error}"));
     }
@@ -58,9 +64,12 @@ pub(super) async fn finish(journal: &Journal, performer: &Performer, pass: &Pass
     }
 }
 
-/// A pass that ended early is told, whatever else says so: nothing was backed up after that.
-fn broken(pass: &Pass) -> Option<Finding> {
-    let why = pass.failed.as_ref()?;
+/// A pass that broke off is told, whatever else says so: nothing was backed up after that. One that was told to stop is not broken.
+fn broken(failure: &Failure) -> Option<Finding> {
+    if failure.code == INTERRUPTED {
+        return None;
+    }
+    let why = &failure.message;
     let detail = format!("the last pass ended before everything was done: {why}");
     let finding = engine::Finding::new(codes::PASS_BROKEN, "node", detail);
     Some(parts::finding(&finding.hint(

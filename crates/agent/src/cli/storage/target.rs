@@ -8,8 +8,8 @@ use felhom_engine::targets::Takes;
 use felhom_host::Report;
 use serde_json::{Value, json};
 
-use crate::cli::context::journal_failure;
 use crate::cli::host::odd_report;
+use crate::cli::targets;
 use crate::clock;
 use crate::exit::Failure;
 use crate::fence::FenceError;
@@ -106,12 +106,6 @@ pub(super) async fn named(
     journal: Option<&Journal>,
     name: &str,
 ) -> Result<Option<KnownTarget>, Failure> {
-    let Some(journal) = journal else {
-        return Ok(None);
-    };
-    let known = journal
-        .targets()
-        .await
-        .map_err(|error| journal_failure(&error))?;
+    let known = targets::known(journal).await?;
     Ok(known.into_iter().find(|one| one.name.as_str() == name))
 }
