@@ -66,10 +66,16 @@ pub async fn examine(
         }
     }
     guests.retain(|vmid| !scratch.contains(vmid));
+    let mut gone = BTreeSet::new();
+    for vmid in guests.difference(&here) {
+        if agent.is_free(*vmid).await? {
+            gone.insert(*vmid);
+        }
+    }
     let setting = setting(config, guests);
     let holders = rights::holders(config, remotes, &setting).await?;
     let lacks = privileges::assess(&setting, &holders, &rules);
-    let mut findings = privileges::findings(&lacks);
+    let mut findings = privileges::findings(&lacks, &gone);
     findings.extend(privileges::excess(&setting, &holders));
     let taken = here.into_iter();
     let taken: Vec<Vmid> = taken.filter(|vmid| scratch.contains(vmid)).collect();

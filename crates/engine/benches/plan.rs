@@ -104,6 +104,7 @@ fn postures(site: &Site) -> Vec<(Posture, Vec<String>)> {
         posture(&GuestRecord {
             newest_archive_s: newest.get(vmid).map(|archive| NOW - archive.ctime),
             list_may_be_shortened: false,
+            away: None,
             last_backup: None,
             last_proof: proven.map(|at| (Verdict::Passed, NOW - at)),
             kind: config.kind,

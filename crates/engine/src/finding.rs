@@ -179,6 +179,8 @@ pub mod codes {
             "There is no configuration yet, so nothing is backed up.";
         PRIVILEGE_MISSING = "privilege-missing", Critical,
             "User and token do not both hold a privilege without which a configured operation fails.";
+        GONE_GUEST_UNSEEN = "gone-guest-unseen", Notice,
+            "A guest is gone, and with it the grants without which the backups that are left of it cannot be seen, tested or pruned.";
         SIGHT_LIMITED = "sight-limited", Warning,
             "A privilege is missing without which the agent does not see all that it should judge.";
         EXCESS_PRIVILEGES = "excess-privileges", Notice,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use felhom_ids::GuestKind;
+use felhom_ids::{GuestKind, StorageId};
 use serde::{Deserialize, Serialize};
 
 use crate::backup::BackupVerdict;
@@ -42,6 +42,8 @@ pub struct GuestRecord {
     pub newest_archive_s: Option<i64>,
     /// Whether the list may have been shortened by permissions, so that an empty one proves nothing.
     pub list_may_be_shortened: bool,
+    /// The storage that holds its last good backup, when the node cannot use that storage now.
+    pub away: Option<StorageId>,
     /// Our last backup's verdict, when the guest is still the same one.
     pub last_backup: Option<BackupVerdict>,
     /// The last verdict *passed* or *failed*, and its age in seconds, when the guest is still the same one.
@@ -97,14 +99,8 @@ pub fn posture(record: &GuestRecord) -> (Posture, Vec<String>) {
 /// The posture of a guest, and why.
 pub fn posture_within(record: &GuestRecord, limits: PostureLimits) -> (Posture, Vec<String>) {
     let Some(age) = record.newest_archive_s else {
-        return if record.list_may_be_shortened {
-            (
-                Posture::Unknown,
-                vec!["no backup can be seen, but the list may be shortened".into()],
-            )
-        } else {
-            (Posture::Unprotected, vec!["there is no backup".into()])
-        };
+        let (posture, reason) = without_archive(record);
+        return (posture, vec![reason]);
     };
     let mut worst = Posture::Protected;
     let mut reasons = Vec::new();
@@ -158,6 +154,21 @@ pub fn posture_within(record: &GuestRecord, limits: PostureLimits) -> (Posture, 
     (worst, reasons)
 }
 
+/// The posture of a guest of which the storages list no backup: there may be one all the same.
+fn without_archive(record: &GuestRecord) -> (Posture, String) {
+    if record.list_may_be_shortened {
+        let reason = "no backup can be seen, but the list may be shortened";
+        return (Posture::Unknown, reason.into());
+    }
+    match &record.away {
+        Some(storage) => (
+            Posture::Unknown,
+            format!("its backups cannot be seen while `{storage}` is away"),
+        ),
+        None => (Posture::Unprotected, "there is no backup".into()),
+    }
+}
+
 /// What is wrong with the copies off the box. They are second copies: however bad they are, what lies on the box stands.
 fn off_box(seen: &OffBox) -> Option<String> {
     let Some((newest, standing)) = &seen.newest else {
@@ -207,6 +218,7 @@ mod tests {
         GuestRecord {
             newest_archive_s: Some(3600),
             list_may_be_shortened: false,
+            away: None,
             last_backup: Some(BackupVerdict::Good),
             last_proof: Some((Verdict::Passed, 3600)),
             kind: GuestKind::Lxc,
@@ -252,6 +264,11 @@ mod tests {
             }),
             Posture::Unknown
         );
+        let mut record = good();
+        nothing(&mut record);
+        record.away = Some("usb".parse().unwrap());
+        let reason = "its backups cannot be seen while `usb` is away";
+        assert_eq!(posture(&record), (Posture::Unknown, vec![reason.into()]));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use felhom_engine::{BackupReport, GuestFingerprint, Timestamp};
-use felhom_ids::Vmid;
+use felhom_ids::{Vmid, VolumeId};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -19,6 +19,8 @@ pub struct GuestHistory {
     pub first_good: Option<Timestamp>,
     /// When its last good backup ended.
     pub last_good: Option<Timestamp>,
+    /// The archive that it made.
+    pub good_volid: Option<VolumeId>,
     /// Its last restore test that came to a verdict about the backup.
     pub last_proof: Option<TestRow>,
     /// Restore tests that could not run since then.
@@ -54,10 +56,11 @@ impl Journal {
                 until,
             )
             .await?;
-        let good = self
+        let good_row = self
             .one_of(
-                "SELECT min(finished_ms), max(finished_ms) FROM backups WHERE vmid = ?1 AND verdict = '\"good\"' \
-                 AND json_extract(report, '$.fingerprint') = json(?2) AND finished_ms <= ?3",
+                "SELECT min(finished_ms) OVER (), finished_ms, json_extract(report, '$.volid') FROM backups \
+                 WHERE vmid = ?1 AND verdict = '\"good\"' AND json_extract(report, '$.fingerprint') = json(?2) \
+                 AND finished_ms <= ?3 ORDER BY finished_ms DESC, job LIMIT 1",
                 vmid,
                 &who,
                 until,
@@ -76,14 +79,21 @@ impl Journal {
         let (errors, last_error) = self.not_run(vmid, until).await?;
         let (refusals, refused) = self.refusals(vmid, until).await?;
         let good = |column: usize| -> Result<Option<Timestamp>> {
-            let Some(row) = &good else { return Ok(None) };
-            let millis: Option<i64> = row.try_get(column).map_err(reading)?;
-            Ok(millis.map(Timestamp::from_millis))
+            let Some(row) = &good_row else {
+                return Ok(None);
+            };
+            let millis: i64 = row.try_get(column).map_err(reading)?;
+            Ok(Some(Timestamp::from_millis(millis)))
+        };
+        let volid: Option<String> = match &good_row {
+            Some(row) => row.try_get(2).map_err(reading)?,
+            None => None,
         };
         Ok(GuestHistory {
             last_backup: told(last_backup.as_ref(), "backup")?,
             first_good: good(0)?,
             last_good: good(1)?,
+            good_volid: volid.and_then(|text| text.parse().ok()),
             last_proof: told(last_proof.as_ref(), "restore test")?,
             errors,
             refusals,

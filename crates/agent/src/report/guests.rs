@@ -1,6 +1,6 @@
 //! One guest: whether its data would come back today, and why.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::volumes::JudgedVolumes;
 use felhom_engine::watch::{GuestPast, guest_findings};
@@ -8,7 +8,7 @@ use felhom_engine::{
     ArchiveFacts, Finding, GuestConfig, GuestRecord, Mount, MountSource, Posture, PostureLimits,
     Timestamp, posture_within,
 };
-use felhom_ids::{BackupGroup, GuestKind, Vmid};
+use felhom_ids::{BackupGroup, GuestKind, StorageId, Vmid, VolumeId};
 use felhom_protocol::host::{Backup, Guest, Proof};
 use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::{Error, Pve};
@@ -34,6 +34,8 @@ pub(super) struct Looking<'a> {
     archives: Vec<ArchiveFacts>,
     /// Whether every storage for backups told what is on it.
     list_is_whole: bool,
+    /// The storages whose backups are out of sight.
+    away: BTreeSet<StorageId>,
     /// The node's time and ours of the same moment.
     node_now: i64,
     now: i64,
@@ -72,6 +74,7 @@ impl<'a> Looking<'a> {
             journal: look.journal,
             servers,
             list_is_whole: archives.mute.is_empty(),
+            away: archives.away,
             archives: archives.found,
             node_now: look.node_now,
             now: look.began,
@@ -200,6 +203,12 @@ impl<'a> Looking<'a> {
         Ok(GuestRecord {
             newest_archive_s,
             list_may_be_shortened,
+            away: past
+                .good_volid
+                .as_ref()
+                .map(VolumeId::storage)
+                .filter(|id| self.away.contains(*id))
+                .cloned(),
             last_backup: past.last_backup.as_ref().map(|row| row.report.verdict),
             last_proof: past
                 .last_proof

@@ -1,5 +1,7 @@
 //! A look at everything that backups can lie on: the storages, the targets that some of them lie on, and the archives.
 
+use std::collections::BTreeSet;
+
 use felhom_engine::storages::Answer;
 use felhom_engine::{ArchiveFacts, Finding, Principal};
 use felhom_ids::StorageId;
@@ -88,6 +90,8 @@ pub(crate) struct Archives {
     pub(crate) found: Vec<ArchiveFacts>,
     /// The storages for backups that did not tell what is on them, with the reason.
     pub(crate) mute: Vec<(StorageId, String)>,
+    /// The storages for backups that the node cannot use now: what is on them is out of sight, not gone.
+    pub(crate) away: BTreeSet<StorageId>,
 }
 
 /// The backups on the storages that are there. A storage that hangs or refuses costs no more than the patience with it, and
@@ -97,11 +101,17 @@ pub(crate) async fn archives(config: &Config, pve: &Pve, storages: &[Observed]) 
     let mut archives = Archives::default();
     for one in storages.iter().filter(|one| one.takes("backup")) {
         let id = &one.look.id;
-        if let Answer::None(why) = &one.look.answer {
-            archives.mute.push((id.clone(), why.clone()));
-        }
-        if !one.is_active() {
-            continue;
+        match &one.look.answer {
+            Answer::Active(true) => {}
+            Answer::Active(false) => {
+                archives.away.insert(id.clone());
+                continue;
+            }
+            Answer::None(why) => {
+                archives.mute.push((id.clone(), why.clone()));
+                continue;
+            }
+            Answer::Undefined => continue,
         }
         let why = match tokio::time::timeout(patience, archives_of(pve, id)).await {
             Ok(Ok(found)) => {

@@ -388,3 +388,56 @@ async fn the_page_fits_eighty_columns_whatever_is_on_it() {
     }
     assert!(!page.contains(name), "{page}");
 }
+
+/// What is known of a guest, as `posture: reasons`.
+fn of_guest(report: &HostReport, vmid: u32) -> String {
+    let guest = report.guests.iter().find(|one| one.vmid == vmid).unwrap();
+    format!("{:?}: {}", guest.posture, guest.reasons.join("; "))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_on_a_storage_that_is_away_is_out_of_sight_and_not_gone() {
+    let bench = bench().await;
+    let _helper = listen(&bench);
+    bench.backup(9001).await;
+    let ran = bench.run(&["backup", "run", "9001"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    let order = json!({ "storage": "local", "state": "offline" });
+    bench.world.control("storage-state", order).await.unwrap();
+    let told = report(&bench).await;
+    let away = "Unknown: its backups cannot be seen while `local` is away";
+    assert_eq!(of_guest(&told, 9001), away);
+    // Of this one there never was any.
+    assert_eq!(of_guest(&told, 9010), "Unprotected: there is no backup");
+    let of_storage = |one: &String| one.starts_with("storage-") && one.ends_with(" storage local");
+    assert!(codes(&told).iter().any(of_storage), "{:?}", codes(&told));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_that_went_with_a_guest_alarm_nobody() {
+    let bench = bench().await;
+    let ran = bench.run(&["backup", "run", "9001"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    crate::year::gone(&bench, "lxc", 9001).await;
+    let doctor = bench.run(&["doctor"]).await.data();
+    let found = doctor["findings"].as_array().unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|one| {
+            (
+                one["code"].as_str().unwrap(),
+                one["severity"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert!(
+        found.contains(&("gone-guest-unseen", "notice")),
+        "{found:?}"
+    );
+    let told = report(&bench).await;
+    assert!(
+        !codes(&told).iter().any(|one| one.contains("/vms/9001")),
+        "{:?}",
+        codes(&told)
+    );
+}

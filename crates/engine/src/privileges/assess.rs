@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use felhom_ids::Vmid;
 use serde::{Serialize, Serializer};
 
 use super::rules::NO_ACCESS;
@@ -265,9 +266,14 @@ fn whom(holder: &Holder, sides: &[Side]) -> String {
 }
 
 /// What a person should know of it. What only an exercise needs is nothing to worry about.
-pub fn findings(lacks: &[Lack]) -> Vec<Finding> {
+///
+/// `gone` are guests that are no more. With a guest PVE removes the grants on its path, so that what backups are left of it can
+/// no longer be seen: that harms nobody who lives.
+pub fn findings(lacks: &[Lack], gone: &BTreeSet<Vmid>) -> Vec<Finding> {
+    let of_gone = |lack: &Lack| gone.iter().any(|vmid| lack.path == format!("/vms/{vmid}"));
     let known = lacks.iter().filter_map(|lack| {
         let code = match lack.effect {
+            Effect::Fails | Effect::Blind if of_gone(lack) => codes::GONE_GUEST_UNSEEN,
             Effect::Fails => codes::PRIVILEGE_MISSING,
             Effect::Blind => codes::SIGHT_LIMITED,
             Effect::Optional => return None,
