@@ -333,14 +333,17 @@ impl<'a> Look<'a> {
             .iter()
             .filter(|(_, one)| !scratch.contains(&one.vmid));
         let (mut guests, mut found) = (Vec::new(), Vec::new());
+        let mut unseen = BTreeSet::new();
         for (kind, status) in listed {
             let (guest, findings, trouble) = look.at(*kind, status).await;
             if let Some(why) = trouble {
                 self.unseen(format!("guest {}", guest.vmid), why);
+                unseen.insert(guest.vmid);
             }
             guests.push(guest);
             found.extend(findings);
         }
+        former::recall(self.journal, &mut guests, &unseen).await;
         if !guests.is_empty() && !guests.iter().any(|guest| guest.selected) {
             let selection = &self.config.schedule.guests;
             let detail =

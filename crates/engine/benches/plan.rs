@@ -3,7 +3,7 @@
 //! Prints one tab-separated line per measurement: what, median and worst milliseconds over the rounds.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::hint::black_box;
 use std::io::Write;
@@ -11,10 +11,12 @@ use std::time::{Duration, Instant};
 
 use felhom_engine::{
     ArchiveFacts, Candidate, EvidenceLevel, Floors, GuestConfig, GuestRecord, InstallationId,
-    JobId, Mark, Mount, MountSource, Nic, Posture, RestorePlan, RestoreTestPolicy, Timestamp,
-    Verdict, least_recently_proven, plan_restore, posture,
+    JobId, Mark, Mount, MountSource, Nic, PassFacts, PassGuest, Posture, RestorePlan,
+    RestoreTestPolicy, Schedule, TimeWindow, Timestamp, Verdict, least_recently_proven, plan_pass,
+    plan_restore, posture,
 };
-use felhom_ids::{ByteSize, Vmid};
+use felhom_ids::{ByteSize, GuestKind, Vmid};
+use jiff::tz::TimeZone;
 
 const GUESTS: u32 = 1000;
 const ARCHIVES_EACH: u32 = 10;
@@ -56,6 +58,12 @@ fn main() -> Result<()> {
     report(
         "all three",
         time(|| (choose(&site), postures(&site), plans(&site))),
+    )?;
+    let schedule = schedule()?;
+    let facts = facts(&site)?;
+    report(
+        "the plan of a pass, made anew after each job",
+        time(|| plan_pass(&schedule, &facts, &TimeZone::UTC)),
     )?;
     Ok(())
 }
@@ -139,6 +147,72 @@ fn plans(site: &Site) -> Vec<RestorePlan> {
         ))
     };
     newest(site).into_iter().filter_map(plan).collect()
+}
+
+/// A window that is open at [`NOW`].
+fn open(event: &str) -> Result<TimeWindow> {
+    Ok(TimeWindow {
+        opens: vec![event.parse()?],
+        lasts: Duration::from_hours(24),
+    })
+}
+
+fn schedule() -> Result<Schedule> {
+    Ok(Schedule {
+        guests: "@all,-@tag-scratch,-1999".parse()?,
+        backup: open("mon..fri 22:00")?,
+        backup_every: Duration::from_hours(24),
+        proof: open("tue..wed 02:30")?,
+        proof_every: Duration::from_hours(7 * 24),
+        verify: open("04:00")?,
+        retry_after: Duration::from_hours(1),
+        first_at_once: true,
+        proofs_per_pass: 1,
+    })
+}
+
+/// The site as a pass sees it: of every guest the last twenty backups and tests, some of them failures.
+fn facts(site: &Site) -> Result<PassFacts> {
+    let now = Timestamp::from_secs(NOW);
+    let days = |first: i64, step: usize| -> Vec<Timestamp> {
+        (first..20)
+            .step_by(step)
+            .map(|day| Timestamp::from_secs(NOW - day * 86_400 - 7200))
+            .collect()
+    };
+    let newest = newest(site);
+    let mut guests = Vec::new();
+    for vmid in site.guests.keys() {
+        let archive = newest.get(vmid).map(|archive| archive.volid.clone());
+        let tested = archive.clone().ok_or("every guest has an archive")?;
+        guests.push(PassGuest {
+            vmid: *vmid,
+            kind: GuestKind::Lxc,
+            template: false,
+            tags: vec!["web".to_owned()],
+            pool: None,
+            good: days(i64::from(vmid.get() % 3), 1),
+            failed: days(1, 3),
+            archive,
+            proofs: days(i64::from(vmid.get() % 9), 2)
+                .into_iter()
+                .map(|at| (at, Verdict::Passed, tested.clone()))
+                .collect(),
+            errors: days(4, 5),
+            fresh: None,
+        });
+    }
+    Ok(PassFacts {
+        now,
+        clock: None,
+        guests,
+        servers: Vec::new(),
+        scratch: site.policy.first_vmid..=site.policy.last_vmid,
+        tests: true,
+        prunes: true,
+        begun: BTreeSet::new(),
+        windows: true,
+    })
 }
 
 fn site() -> Result<Site> {

@@ -1,4 +1,4 @@
-//! The guests as they were known last, for a report that is made while the node does not answer.
+//! The guests as they were known last, for a report that is made while the node does not answer, or not about one of them.
 
 use std::collections::BTreeSet;
 
@@ -24,6 +24,31 @@ pub(super) async fn guests(journal: Option<&Journal>) -> Vec<Guest> {
         guests = backed_up(journal).await;
     }
     guests
+}
+
+/// Of guests that could not be looked at: what the last report knew of their past, which is as true now as it was then.
+pub(super) async fn recall(
+    journal: Option<&Journal>,
+    guests: &mut [Guest],
+    unseen: &BTreeSet<u32>,
+) {
+    let Some(journal) = journal.filter(|_| !unseen.is_empty()) else {
+        return;
+    };
+    let Some(last) = journal.last_report().await.ok().flatten() else {
+        return;
+    };
+    for guest in guests.iter_mut().filter(|one| unseen.contains(&one.vmid)) {
+        let same = |one: &&Guest| {
+            one.vmid == guest.vmid && one.kind == guest.kind && one.name == guest.name
+        };
+        if let Some(former) = last.guests.iter().find(same).cloned() {
+            guest.newest_archive_s = guest.newest_archive_s.or(former.newest_archive_s);
+            guest.last_backup = former.last_backup;
+            guest.good_backup_s = former.good_backup_s;
+            guest.last_proof = former.last_proof;
+        }
+    }
 }
 
 /// Where no report was kept yet.

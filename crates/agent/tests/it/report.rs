@@ -186,6 +186,14 @@ async fn each_silent_part_is_named_and_the_rest_is_whole() {
         assert_eq!(told.node.updates.is_none(), what == "updates", "{path}");
         assert_eq!(told.temperatures, whole.temperatures, "{path}");
         let guest = told.guests.iter().find(|one| one.vmid == 9001).unwrap();
+        // What was known of its past is as true as before.
+        assert!(
+            guest.newest_archive_s.is_some() || what == "storage local",
+            "{path}"
+        );
+        let former = whole.guests.iter().find(|one| one.vmid == 9001).unwrap();
+        assert_eq!(guest.last_backup, former.last_backup, "{path}");
+        assert!(guest.last_backup.is_some() && guest.good_backup_s.is_some());
         let expected = match what {
             "guest 9001" | "storage local" => Posture::Unknown,
             _ => Posture::Attention,
