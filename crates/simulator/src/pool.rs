@@ -114,15 +114,19 @@ impl World {
             self.storage.pool.settled = target;
             return;
         }
+        if gap == 0 {
+            return;
+        }
+        let writers = self.guests.production_writes();
         while gap > 0 {
             let span = (gap / MOST_STEPS).max(1);
-            self.settle_span(span);
+            self.settle_span(span, &writers);
             self.storage.pool.settled += span;
             gap -= span;
         }
     }
 
-    fn settle_span(&mut self, span: i64) {
+    fn settle_span(&mut self, span: i64, writers: &[(String, u64)]) {
         let span = u64::try_from(span).unwrap_or_default();
         let quarter = |rate: u64| rate * span / u64::try_from(STEPS).unwrap_or(1);
         let pool = &self.storage.pool;
@@ -140,11 +144,11 @@ impl World {
         pool.growing_metadata -= metadata;
         pool.foreign += data;
         pool.foreign_metadata += metadata;
-        for (volume, rate) in self.guests.production_writes() {
-            let bytes = quarter(rate);
-            let room = self.storage.volumes.get(&volume).map_or(0, Volume::room);
+        for (volume, rate) in writers {
+            let bytes = quarter(*rate);
+            let room = self.storage.volumes.get(volume).map_or(0, Volume::room);
             if room == 0 || self.pool_fits(bytes) {
-                if let Some(volume) = self.storage.volumes.get_mut(&volume) {
+                if let Some(volume) = self.storage.volumes.get_mut(volume) {
                     volume.churn += bytes.min(room);
                 }
             } else {
