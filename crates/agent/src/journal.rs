@@ -18,7 +18,7 @@ mod targets;
 mod verifications;
 mod volumes;
 
-pub use deliveries::{ChannelRecord, Miss, Pending};
+pub use deliveries::{ChannelRecord, IN_VAIN, Miss, Pending};
 pub use golden::GoldenContainer;
 pub use history::GuestHistory;
 pub use incidents::KeptNotice;

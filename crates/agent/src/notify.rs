@@ -3,6 +3,7 @@
 //! It is the only room that speaks to anybody but the pinned servers. What is to be told is written down before it leaves,
 //! under a name that it keeps: when the program dies in between, it is sent again under the same name, and says so.
 
+mod alarm;
 mod conditions;
 mod deliver;
 mod error;
@@ -26,6 +27,7 @@ use crate::config::{ChannelConfig, ChannelKind, Config};
 use crate::journal::{ChannelRecord, Journal, JournalError, KeptNotice};
 
 pub use crate::config::Concern;
+pub use alarm::alarm;
 pub use conditions::look;
 pub use deliver::ChannelEnd;
 pub use error::SendError;
@@ -231,15 +233,15 @@ pub async fn findings(config: &Config, journal: &Journal) -> Result<Vec<Finding>
     let is_used = |name: &str| config.notify.channels.iter().any(|one| one.name == name);
     let lost = records
         .iter()
-        .filter(|one| one.given_up > 0 && is_used(&one.channel));
+        .filter(|one| one.given_up + one.in_vain > 0 && is_used(&one.channel));
     Ok(lost.map(undelivered).collect())
 }
 
 fn undelivered(record: &ChannelRecord) -> Finding {
     let error = record.error.as_deref().unwrap_or("nobody noted why");
     let detail = format!(
-        "{} notices did not arrive and are not tried any more: {error}",
-        record.given_up
+        "{} notices did not arrive: {error}",
+        record.given_up.saturating_add(record.in_vain)
     );
     let subject = format!("channel {}", record.channel);
     let hint = format!(

@@ -13,7 +13,8 @@ pub(crate) mod servers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::{
-    Finding, GuardStanding, OpenGuard, PostureLimits, Principal, codes, guard_standing,
+    BackupVerdict, Finding, GuardStanding, OpenGuard, PostureLimits, Principal, codes,
+    guard_standing,
 };
 use felhom_protocol::host::{Guest, HostReport, Unknown};
 use felhom_proxmox::pve::nodes::NodeStatus;
@@ -23,7 +24,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::doctor::pbs::{Look as ServerLook, Looked};
 use crate::fence::Fence;
-use crate::journal::{Journal, JournalError, LastPass};
+use crate::journal::{Journal, JournalError, LastPass, Tried};
 use crate::notify;
 use crate::observe::host::{self, Host};
 use crate::observe::{self, Trouble as Asked};
@@ -33,6 +34,7 @@ use health::host_findings;
 use heard::Heard;
 use servers::ServerLine;
 
+const SILENT: &str = "the node does not answer";
 /// As many of the jobs that ended last are told of.
 const JOBS: u32 = 50;
 
@@ -313,7 +315,7 @@ impl<'a> Look<'a> {
 
     async fn guests(&mut self, seen: &Seen, servers: &[Looked]) -> (Vec<Guest>, Vec<Finding>) {
         if !self.reached {
-            return (former::guests(self.journal).await, Vec::new());
+            return (former::guests(self.journal, SILENT).await, Vec::new());
         }
         let archives = sight::archives(self.config, self.pve, &seen.all).await;
         for (storage, why) in &archives.mute {
@@ -323,11 +325,22 @@ impl<'a> Look<'a> {
             Ok(listed) => listed,
             Err(error) => {
                 self.unasked("guests", error);
-                return (former::guests(self.journal).await, Vec::new());
+                return (former::guests(self.journal, SILENT).await, Vec::new());
             }
         };
-        let pools = self.pools().await;
-        let look = guests::Looking::new(self, archives, servers, pools);
+        let pools = match self.pools().await {
+            Some(pools) => pools,
+            // Who is meant is not known then: nothing begins and nothing is over.
+            None if self.config.schedule.guests.names_pools() => {
+                return (
+                    former::guests(self.journal, "its pool is not known").await,
+                    Vec::new(),
+                );
+            }
+            None => BTreeMap::new(),
+        };
+        let tried = self.tried().await;
+        let look = guests::Looking::new(self, archives, tried, servers, pools);
         let scratch = self.config.restore_test_policy.range();
         let listed = listed
             .iter()
@@ -399,19 +412,27 @@ impl<'a> Look<'a> {
     }
 
     /// The pools of guests, as far as the token sees them: a selection may name one.
-    async fn pools(&mut self) -> BTreeMap<u32, String> {
+    async fn pools(&mut self) -> Option<BTreeMap<u32, String>> {
         let resources = match self.pve.resources().await {
             Ok(resources) => resources,
             Err(error) => {
-                // Who is meant is not known then, and nothing that was told of anybody is over.
                 let why = observe::remote_error(&error).text;
                 self.unseen("guests", format!("their pools are not known: {why}"));
-                Vec::new()
+                return None;
             }
         };
         let pool =
             |one: felhom_proxmox::pve::cluster::Resource| Some((one.vmid?, one.pool?.to_string()));
-        resources.into_iter().filter_map(pool).collect()
+        Some(resources.into_iter().filter_map(pool).collect())
+    }
+
+    async fn tried(&mut self) -> Vec<Tried<BackupVerdict>> {
+        let Some(journal) = self.journal else {
+            return Vec::new();
+        };
+        let tried = journal.backups_tried(clock::now()).await;
+        let tried = tried.map_err(|error| self.unread("journal", error));
+        tried.unwrap_or_default()
     }
 
     async fn last_pass(&mut self) -> Option<LastPass> {

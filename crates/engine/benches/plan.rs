@@ -199,6 +199,7 @@ fn facts(site: &Site) -> Result<PassFacts> {
                 .map(|at| (at, Verdict::Passed, tested.clone()))
                 .collect(),
             errors: days(4, 5),
+            strangers: BTreeSet::new(),
             fresh: None,
         });
     }

@@ -320,6 +320,6 @@ pub mod codes {
         POSTURE = "posture", Warning,
             "It is not shown that a guest's data would come back today; without any backup that could be trusted it is critical.";
         NOTIFICATION_UNDELIVERED = "notification-undelivered", Warning,
-            "A notice did not reach a channel, and is not tried any more.";
+            "A notice does not reach a channel, however often it is tried.";
     }
 }

@@ -72,6 +72,8 @@ pub struct PassGuest {
     pub proofs: Vec<(Timestamp, Verdict, VolumeId)>,
     /// When restore tests of it ended without a verdict.
     pub errors: Vec<Timestamp>,
+    /// Archives of its VMID that were tested and turned out to be of another guest, or of nobody that is known.
+    pub strangers: BTreeSet<VolumeId>,
     /// Where this pass made a good backup of it, after which nothing was pruned yet.
     pub fresh: Option<StorageId>,
 }

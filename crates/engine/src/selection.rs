@@ -58,6 +58,12 @@ impl Selection {
         Self(vec![(true, Term::All)])
     }
 
+    /// Whether it depends on the pools that guests are in.
+    pub fn names_pools(&self) -> bool {
+        let pool = |(_, term): &(bool, Term)| matches!(term, Term::Pool(_));
+        self.0.iter().any(pool)
+    }
+
     /// Whether a guest is in, and the term that says so; without one nobody named it.
     pub fn of(&self, guest: &Selectable<'_>) -> (bool, Option<String>) {
         let speaks = |(_, term): &&(bool, Term)| match term {

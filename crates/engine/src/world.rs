@@ -170,6 +170,21 @@ pub struct GuestFingerprint {
     pub created_s: Option<i64>,
 }
 
+impl GuestFingerprint {
+    /// Whether both are one guest, which may have been changed meanwhile: it was given another interface, or its volumes were
+    /// moved. PVE gives volumes the same names again, but addresses by chance; so a name alone tells nobody apart.
+    pub fn is_of_same_guest(&self, other: &Self) -> bool {
+        if let (Some(one), Some(another)) = (self.created_s, other.created_s) {
+            return one == another;
+        }
+        if self.macs.is_empty() && other.macs.is_empty() {
+            return self.rootfs == other.rootfs;
+        }
+        let known = |mac: &String| other.macs.iter().any(|one| one.eq_ignore_ascii_case(mac));
+        self.macs.iter().any(known)
+    }
+}
+
 /// How a guest runs right now.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct GuestState {
@@ -452,4 +467,36 @@ pub struct GuardSubject {
     pub may_snapshot: bool,
     /// Whether the token may roll it back.
     pub may_roll_back: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(rootfs: &str, macs: &[&str], created_s: Option<i64>) -> GuestFingerprint {
+        GuestFingerprint {
+            rootfs: Some(rootfs.to_owned()),
+            macs: macs.iter().map(|mac| (*mac).to_owned()).collect(),
+            created_s,
+        }
+    }
+
+    #[test]
+    fn a_guest_stays_itself_when_it_is_changed_and_a_reused_vmid_is_another() {
+        let guest = who("thin:vm-101-disk-0", &["BC:24:11:00:00:01"], None);
+        let more = ["bc:24:11:00:00:01", "BC:24:11:00:00:02"];
+        assert!(guest.is_of_same_guest(&who("thin:vm-101-disk-0", &more, None)));
+        assert!(guest.is_of_same_guest(&who("nas:101/vm-101-disk-0.raw", &more, None)));
+        let another = ["BC:24:11:00:00:09"];
+        assert!(!guest.is_of_same_guest(&who("thin:vm-101-disk-0", &another, None)));
+        assert!(!guest.is_of_same_guest(&who("thin:vm-101-disk-0", &[], None)));
+        // A virtual machine says when it was made.
+        let machine = who("thin:vm-102-disk-0", &more, Some(5));
+        assert!(machine.is_of_same_guest(&who("nas:vm-102-disk-1", &another, Some(5))));
+        assert!(!machine.is_of_same_guest(&who("thin:vm-102-disk-0", &more, Some(6))));
+        // Without an address there is nothing but the name of its volume.
+        let mute = who("thin:vm-103-disk-0", &[], None);
+        assert!(mute.is_of_same_guest(&mute));
+        assert!(!mute.is_of_same_guest(&who("nas:103/vm-103-disk-0.raw", &[], None)));
+    }
 }

@@ -9,7 +9,7 @@ mod text;
 mod work;
 
 use clap::Args;
-use felhom_engine::{PassPlan, Work, plan_pass};
+use felhom_engine::{PassPlan, Timestamp, Work, plan_pass};
 use serde_json::json;
 
 use super::context::{Context, journal_failure};
@@ -19,6 +19,7 @@ use super::{arrears, restore_test};
 use crate::clock;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
+use crate::notify;
 use crate::perform::Performer;
 use facts::Known;
 use work::Done;
@@ -52,20 +53,50 @@ struct Pass {
 /// For how long the journal keeps the steps of jobs that ended.
 const KEPT_STEPS_MS: i64 = 90 * 86_400_000;
 
+/// What a pass needs before it can do anything.
+async fn begin(context: &Context) -> Result<(Performer, Journal, Timestamp, i64), Failure> {
+    let performer = context.performer()?;
+    let journal = context
+        .open_journal(performer.config(), "a pass of what is due")
+        .await?;
+    let began = clock::now();
+    let id = journal.begin_pass(began).await;
+    let id = id.map_err(|error| journal_failure(&error))?;
+    Ok((performer, journal, began, id))
+}
+
+/// A pass that cannot begin is told all the same, unless another run is at work.
+async fn unwritten(context: &Context, failure: &Failure) {
+    if failure.exit == Exit::Busy {
+        return;
+    }
+    let Ok(config) = context.config() else {
+        return;
+    };
+    let parts: Vec<&str> = std::iter::once(&failure.message)
+        .chain(&failure.causes)
+        .map(String::as_str)
+        .collect();
+    let why = parts.join(": ");
+    for line in notify::alarm(&config, &why, failure.hint.as_deref()).await {
+        context.printer.narrate(&line);
+    }
+}
+
 pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failure> {
     // Watched from the beginning: a signal between two jobs must not be lost.
     let mut stop = StopSign::watch();
-    let performer = context.performer()?;
     if args.dry_run {
-        return rehearse(context, &performer, args).await;
+        return rehearse(context, &context.performer()?, args).await;
     }
-    let config = performer.config();
-    let mut journal = context
-        .open_journal(config, "a pass of what is due")
-        .await?;
+    let (performer, mut journal, began, id) = match begin(context).await {
+        Ok(begun) => begun,
+        Err(failure) => {
+            unwritten(context, &failure).await;
+            return Err(failure);
+        }
+    };
     let fail = |error| journal_failure(&error);
-    let began = clock::now();
-    let id = journal.begin_pass(began).await.map_err(fail)?;
     let mut pass = Pass::default();
     let mut ended = settle(context, &mut journal, &performer, &mut pass).await;
     if ended.is_ok() {
@@ -92,14 +123,14 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
         map.insert("exit".into(), json!(exit.code()));
         map.insert("told".into(), said.data.clone());
     }
-    let forgotten = felhom_engine::Timestamp::from_millis(began.millis() - KEPT_STEPS_MS);
+    let forgotten = Timestamp::from_millis(began.millis() - KEPT_STEPS_MS);
     journal.forget_before(forgotten).await.map_err(fail)?;
     let ended_at = clock::now();
     journal
         .end_pass(id, ended_at, exit.code(), &data)
         .await
         .map_err(fail)?;
-    finish::publish(context, config, &journal).await;
+    finish::publish(context, performer.config(), &journal).await;
     journal.settle().await;
     context
         .printer

@@ -22,6 +22,9 @@ pub struct Pending {
     pub unsure: bool,
 }
 
+/// A notice that was tried so often in vain is worth a finding, whether or not it is tried on.
+pub const IN_VAIN: u32 = 12;
+
 /// Why a notice did not arrive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Miss {
@@ -47,6 +50,8 @@ pub struct ChannelRecord {
     pub last_delivered: Option<Timestamp>,
     /// Notices that were given up since then.
     pub given_up: u64,
+    /// Notices that wait, and were tried at least [`IN_VAIN`] times.
+    pub in_vain: u64,
     /// What the channel answered last, while something waits or was given up.
     pub error: Option<String>,
 }
@@ -149,9 +154,11 @@ impl Journal {
                sum(given_up_ms IS NOT NULL AND given_up_ms > coalesce(last.at, given_up_ms - 1)), \
                (SELECT error FROM deliveries AS failed WHERE failed.channel = deliveries.channel \
                   AND error IS NOT NULL AND (given_up_ms IS NULL OR given_up_ms > coalesce(last.at, given_up_ms - 1)) \
-                  ORDER BY next_ms DESC LIMIT 1) \
+                  ORDER BY next_ms DESC LIMIT 1), \
+               sum(delivered_ms IS NULL AND given_up_ms IS NULL AND attempts >= ?1) \
              FROM deliveries JOIN last ON last.name = deliveries.channel GROUP BY channel ORDER BY channel",
         )
+        .bind(i64::from(IN_VAIN))
         .fetch_all(&self.pool)
         .await
         .map_err(reading)?;
@@ -173,6 +180,7 @@ fn record(row: &SqliteRow) -> Result<ChannelRecord> {
         last_delivered: last.map(Timestamp::from_millis),
         given_up: count(row, 4)?,
         error: row.try_get(5).map_err(reading)?,
+        in_vain: count(row, 6)?,
     })
 }
 

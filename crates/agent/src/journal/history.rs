@@ -45,11 +45,11 @@ impl Journal {
         who: &GuestFingerprint,
         until: Timestamp,
     ) -> Result<GuestHistory> {
-        let who = encode(who, "fingerprint")?;
+        let who = encode(&self.same_guest(vmid, who).await?, "fingerprints")?;
         let last_backup = self
             .one_of(
                 "SELECT job, finished_ms, report FROM backups \
-                 WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') = json(?2) AND finished_ms <= ?3 \
+                 WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') IN (SELECT value FROM json_each(?2)) AND finished_ms <= ?3 \
                  ORDER BY finished_ms DESC, job LIMIT 1",
                 vmid,
                 &who,
@@ -59,7 +59,7 @@ impl Journal {
         let good_row = self
             .one_of(
                 "SELECT min(finished_ms) OVER (), finished_ms, json_extract(report, '$.volid') FROM backups \
-                 WHERE vmid = ?1 AND verdict = '\"good\"' AND json_extract(report, '$.fingerprint') = json(?2) \
+                 WHERE vmid = ?1 AND verdict = '\"good\"' AND json_extract(report, '$.fingerprint') IN (SELECT value FROM json_each(?2)) \
                  AND finished_ms <= ?3 ORDER BY finished_ms DESC, job LIMIT 1",
                 vmid,
                 &who,
@@ -69,7 +69,7 @@ impl Journal {
         let last_proof = self
             .one_of(
                 "SELECT job, finished_ms, report FROM restore_tests \
-                 WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') = json(?2) AND verdict IN ('passed', 'failed') \
+                 WHERE vmid = ?1 AND json_extract(report, '$.fingerprint') IN (SELECT value FROM json_each(?2)) AND verdict IN ('passed', 'failed') \
                  AND finished_ms <= ?3 ORDER BY finished_ms DESC, job LIMIT 1",
                 vmid,
                 &who,
@@ -117,6 +117,32 @@ impl Journal {
             .into_iter()
             .filter_map(|one| Vmid::new(one).ok())
             .collect())
+    }
+
+    /// The fingerprints under which the journal knows this guest: it may have been changed since.
+    async fn same_guest(
+        &self,
+        vmid: Vmid,
+        who: &GuestFingerprint,
+    ) -> Result<Vec<GuestFingerprint>> {
+        let rows = sqlx::query(
+            "SELECT json_extract(report, '$.fingerprint') FROM backups WHERE vmid = ?1 \
+             UNION SELECT json_extract(report, '$.fingerprint') FROM restore_tests WHERE vmid = ?1",
+        )
+        .bind(vmid.get())
+        .fetch_all(&self.pool)
+        .await
+        .map_err(reading)?;
+        let mut same = Vec::new();
+        for row in &rows {
+            let text: Option<String> = row.try_get(0).map_err(reading)?;
+            let Some(text) = text else { continue };
+            let found: GuestFingerprint = decode(&text, "fingerprint")?;
+            if found.is_of_same_guest(who) {
+                same.push(found);
+            }
+        }
+        Ok(same)
     }
 
     /// How many restore tests of a VMID could not run since the last that came to a verdict, and the last of them: such a test may

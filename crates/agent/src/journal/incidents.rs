@@ -21,6 +21,8 @@ pub struct KeptNotice {
 }
 
 /// For so long what is over is remembered.
+/// What was given up while it lasts is tried again after so long.
+const DAY_MS: i64 = 24 * 3_600_000;
 const KEEP_MS: i64 = 400 * 24 * 3_600_000;
 
 impl Journal {
@@ -82,6 +84,7 @@ impl Journal {
         }
         for channel in channels {
             catch_up(&mut transaction, channel, now).await?;
+            once_more(&mut transaction, channel, now).await?;
         }
         forget(&mut transaction, now).await?;
         transaction.commit().await.map_err(writing)
@@ -189,6 +192,28 @@ async fn catch_up(
     )
     .bind(channel)
     .bind(now.millis())
+    .execute(connection)
+    .await
+    .map_err(writing)?;
+    Ok(())
+}
+
+/// What is open and was given up on this channel is tried once a day: it may have come back.
+async fn once_more(
+    transaction: &mut SqliteTransaction<'_>,
+    channel: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let connection: &mut SqliteConnection = transaction;
+    sqlx::query(
+        "UPDATE deliveries SET given_up_ms = NULL, next_ms = ?2 WHERE channel = ?1 AND given_up_ms < ?3 AND notice IN \
+            (SELECT notices.id FROM incidents JOIN notices ON notices.rowid = \
+                (SELECT max(rowid) FROM notices AS last WHERE last.incident = incidents.number) \
+             WHERE incidents.closed_ms IS NULL)",
+    )
+    .bind(channel)
+    .bind(now.millis())
+    .bind(now.millis().saturating_sub(DAY_MS))
     .execute(connection)
     .await
     .map_err(writing)?;

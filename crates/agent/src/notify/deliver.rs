@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::error::{Blame, SendError};
 use super::message::Message;
 use super::{Sender, told};
-use crate::journal::{Journal, JournalError, Miss, Pending};
+use crate::journal::{IN_VAIN, Journal, JournalError, Miss, Pending};
 
 /// What became of a channel's notices in a pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -53,8 +53,6 @@ impl ChannelEnd {
 /// So long one channel may take in a pass.
 const TURN: Duration = Duration::from_mins(2);
 
-/// So often a notice is tried.
-const MOST_ATTEMPTS: u32 = 12;
 /// An older one is not tried again, when it was tried often enough.
 const OLDEST: Duration = Duration::from_hours(7 * 24);
 const ENOUGH_ATTEMPTS: u32 = 3;
@@ -137,6 +135,8 @@ fn is_ahead(next: Timestamp, now: Timestamp) -> bool {
 fn miss(pending: &Pending, error: &SendError, now: Timestamp) -> Miss {
     let attempts = pending.attempts.saturating_add(1);
     let old = now.since(pending.notice.made) >= OLDEST && attempts >= ENOUGH_ATTEMPTS;
+    // What the channel does not want it will never want; one that is down may come back.
+    let spent = error.blame != Blame::Channel && attempts >= IN_VAIN;
     let doubled = PAUSE.saturating_mul(1_u32 << pending.attempts.min(16));
     let pause = error
         .wait
@@ -149,6 +149,6 @@ fn miss(pending: &Pending, error: &SendError, now: Timestamp) -> Miss {
         },
         // A former attempt that may have arrived still may have.
         unsure: error.unsure || pending.unsure,
-        next: (attempts < MOST_ATTEMPTS && !old).then(|| now.plus(pause)),
+        next: (!spent && !old).then(|| now.plus(pause)),
     }
 }

@@ -98,6 +98,34 @@ impl Message {
         }
     }
 
+    /// Of what no journal knows, and what therefore belongs to no incident.
+    pub(super) fn unwritten(
+        code: &str,
+        detail: &str,
+        remedy: Option<&str>,
+        node: &str,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            thread: None,
+            notice: Notice {
+                id: format!("unwritten-{}", now.millis()),
+                repeated: false,
+                event: Event::Opened,
+                installation: "unwritten".to_owned(),
+                node: node.to_owned(),
+                severity: host::Severity::Critical,
+                code: code.to_owned(),
+                subject: "node".to_owned(),
+                headline: format!("node: {}", code.replace('-', " ")),
+                detail: bounded(detail),
+                remedy: remedy.map(bounded),
+                since_s: now.secs(),
+                made_s: now.secs(),
+            },
+        }
+    }
+
     /// Its name, the same whenever it is sent.
     pub fn id(&self) -> &str {
         &self.notice.id

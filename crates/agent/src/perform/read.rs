@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use felhom_engine::{ArchiveContent, WantedContent};
 
@@ -29,13 +30,25 @@ pub(super) async fn read(
             }
         })
     });
-    while receiver.changed().await.is_ok() {
-        progress.event(&Event::Bytes {
-            done: *receiver.borrow_and_update(),
-        });
+    loop {
+        match tokio::time::timeout(PATIENCE, receiver.changed()).await {
+            Ok(Ok(())) => progress.event(&Event::Bytes {
+                done: *receiver.borrow_and_update(),
+            }),
+            Ok(Err(_)) => return reading.await.map_err(ArchiveError::Thread)?,
+            // The thread is left behind; nothing can wake it but the storage.
+            Err(_) => {
+                return Err(ArchiveError::Storage {
+                    at: *receiver.borrow(),
+                    source: std::io::ErrorKind::TimedOut.into(),
+                });
+            }
+        }
     }
-    reading.await.map_err(ArchiveError::Thread)?
 }
+
+/// A storage that gives nothing for so long is not waited for: one that is mounted hard may never answer.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Somebody waits for the answer, until this is dropped.
 #[derive(Default)]

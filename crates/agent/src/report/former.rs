@@ -7,10 +7,8 @@ use felhom_protocol::host::{Backup, Guest, Posture};
 
 use crate::journal::Journal;
 
-const WHY: &str = "the node does not answer";
-
 /// Those of the last report, and those that were backed up; of none it is known how it stands now.
-pub(super) async fn guests(journal: Option<&Journal>) -> Vec<Guest> {
+pub(super) async fn guests(journal: Option<&Journal>, why: &str) -> Vec<Guest> {
     let Some(journal) = journal else {
         return Vec::new();
     };
@@ -18,10 +16,10 @@ pub(super) async fn guests(journal: Option<&Journal>) -> Vec<Guest> {
     let mut guests = last.map(|report| report.guests).unwrap_or_default();
     for guest in &mut guests {
         guest.posture = Posture::Unknown;
-        guest.reasons = vec![WHY.to_owned()];
+        guest.reasons = vec![why.to_owned()];
     }
     if guests.is_empty() {
-        guests = backed_up(journal).await;
+        guests = backed_up(journal, why).await;
     }
     guests
 }
@@ -52,7 +50,7 @@ pub(super) async fn recall(
 }
 
 /// Where no report was kept yet.
-async fn backed_up(journal: &Journal) -> Vec<Guest> {
+async fn backed_up(journal: &Journal, why: &str) -> Vec<Guest> {
     let mut seen = BTreeSet::new();
     let mut guests = Vec::new();
     for row in journal.backups(None).await.unwrap_or_default() {
@@ -71,7 +69,7 @@ async fn backed_up(journal: &Journal) -> Vec<Guest> {
             running: false,
             selected: true,
             posture: Posture::Unknown,
-            reasons: vec![WHY.to_owned()],
+            reasons: vec![why.to_owned()],
             newest_archive_s: report.ctime,
             last_backup: Some(Backup {
                 verdict: report.verdict.as_str().to_owned(),

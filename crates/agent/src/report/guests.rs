@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use felhom_engine::volumes::JudgedVolumes;
 use felhom_engine::watch::{GuestPast, guest_findings};
 use felhom_engine::{
-    ArchiveFacts, Finding, GuestConfig, GuestRecord, Mount, MountSource, Posture, PostureLimits,
-    Timestamp, posture_within,
+    ArchiveFacts, BackupVerdict, Finding, GuestConfig, GuestFingerprint, GuestRecord, Mount,
+    MountSource, Posture, PostureLimits, Timestamp, codes, posture_within,
 };
 use felhom_ids::{BackupGroup, GuestKind, StorageId, Vmid, VolumeId};
 use felhom_protocol::host::{Backup, Guest, Proof};
@@ -17,7 +17,7 @@ use super::{parts, servers};
 use crate::clock;
 use crate::config::Config;
 use crate::doctor::pbs::Looked;
-use crate::journal::{GuestHistory, Journal, JournalError, TestRow};
+use crate::journal::{GuestHistory, Journal, JournalError, TestRow, Tried};
 use crate::observe;
 use crate::storages::sight::Archives;
 use crate::volumes::{Known, inventory, known};
@@ -32,6 +32,8 @@ pub(super) struct Looking<'a> {
     journal: Option<&'a Journal>,
     servers: &'a [Looked],
     archives: Vec<ArchiveFacts>,
+    /// What the journal knows of backups.
+    tried: Vec<Tried<BackupVerdict>>,
     /// Whether every storage for backups told what is on it.
     list_is_whole: bool,
     /// The storages whose backups are out of sight.
@@ -65,6 +67,7 @@ impl<'a> Looking<'a> {
     pub(super) fn new(
         look: &super::Look<'a>,
         archives: Archives,
+        tried: Vec<Tried<BackupVerdict>>,
         servers: &'a [Looked],
         pools: BTreeMap<u32, String>,
     ) -> Self {
@@ -73,6 +76,7 @@ impl<'a> Looking<'a> {
             config: look.config,
             journal: look.journal,
             servers,
+            tried,
             list_is_whole: archives.mute.is_empty(),
             away: archives.away,
             archives: archives.found,
@@ -124,12 +128,9 @@ impl<'a> Looking<'a> {
         vmid: Vmid,
         guest: &mut Guest,
     ) -> Result<Vec<Finding>, Unseen> {
-        let newest = self.archives.iter().filter(|one| one.vmid == Some(vmid));
-        let age = newest
-            .map(|one| self.node_now.saturating_sub(one.ctime))
-            .min();
-        guest.newest_archive_s = age.map(|age| self.now.saturating_sub(age));
         let stored = self.stored(kind, vmid).await?;
+        let age = self.newest(vmid, &stored.fingerprint());
+        guest.newest_archive_s = age.map(|age| self.now.saturating_sub(age));
         let path = format!("/vms/{vmid}");
         let held = self.pve.permissions_at(&path).await?;
         let shortened = !self.list_is_whole || !held.has(&path, "VM.Backup");
@@ -152,8 +153,34 @@ impl<'a> Looking<'a> {
         let record = self.record(vmid, &stored, &past, age, shortened).await?;
         let (posture, reasons) = posture_within(&record, self.limits);
         (guest.posture, guest.reasons) = (parts::posture(posture), reasons);
+        let mut found = Vec::new();
+        if guest.selected && record.hot_outside > 0 {
+            let detail = format!("{} hot volume(s) are in no backup", record.hot_outside);
+            let subject = format!("guest {vmid}");
+            let lost = Finding::new(codes::VOLUME_HOT_NOT_IN_BACKUP, subject, detail);
+            found.push(lost.hint(format!("felhom-agent volumes plan {vmid}")));
+        }
         let past = self.past(vmid, guest.selected, &past, &record);
-        Ok(guest_findings(&past, self.limits))
+        found.extend(guest_findings(&past, self.limits));
+        Ok(found)
+    }
+
+    /// Age of the newest backup of a guest. What a wrong clock has dated is the newest only when there is no other; what we know
+    /// to be no backup, or one of another guest that had the VMID, is none.
+    fn newest(&self, vmid: Vmid, who: &GuestFingerprint) -> Option<i64> {
+        let none = |one: &&ArchiveFacts| {
+            let of = |tried: &&Tried<BackupVerdict>| tried.volid.as_ref() == Some(&one.volid);
+            self.tried.iter().find(of).is_some_and(|tried| {
+                tried.verdict != BackupVerdict::Good || !tried.fingerprint.is_of_same_guest(who)
+            })
+        };
+        let all = self
+            .archives
+            .iter()
+            .filter(|one| one.vmid == Some(vmid) && !none(one));
+        let ages = all.map(|one| self.node_now.saturating_sub(one.ctime));
+        // The oldest of the future comes last.
+        ages.min_by_key(|age| (*age < -FUTURE_S, *age))
     }
 
     async fn stored(&self, kind: GuestKind, vmid: Vmid) -> Result<GuestConfig, Error> {
@@ -240,7 +267,11 @@ impl<'a> Looking<'a> {
                 .as_ref()
                 .map(|row| (row.report.verdict, first(&row.report.reasons))),
             refusals: (past.refusals, past.refused.clone()),
-            newest_archive_s: record.newest_archive_s,
+            // Of what is out of sight it is known how old it is at least.
+            newest_archive_s: record.newest_archive_s.or_else(|| {
+                let good = past.last_good.filter(|_| record.away.is_some())?;
+                Some(self.now.saturating_sub(good.secs()))
+            }),
             last_proof: proof.map(|row| {
                 let judgement = &row.report.judgement;
                 (judgement.verdict, self.age(row), first(&judgement.reasons))

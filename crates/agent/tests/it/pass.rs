@@ -367,3 +367,73 @@ async fn what_a_clock_that_ran_ahead_has_dated_is_not_the_last_of_anything() {
     assert!(ran.text().contains("is backed up"), "{}", ran.text());
     assert_eq!(guest().await["last_backup"]["verdict"], "good");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_that_cannot_begin_is_told_once_a_day_though_nothing_can_be_written() {
+    let phone = Receiver::new().await;
+    let stage = Stage::new(&format!("{CONTAINERS}{}", hook("phone", phone.port()))).await;
+    notify::secrets(stage.bench.config.parent().unwrap());
+    stage.pass().await;
+    phone.take();
+    let journal = stage.bench.state_dir().join("journal.sqlite");
+    let aside = journal.with_extension("aside");
+    std::fs::rename(&journal, &aside).unwrap();
+    std::fs::write(&journal, "this was a data base once").unwrap();
+    for hour in ["12:00", "13:00"] {
+        stage.until(hour).await;
+        assert_eq!(stage.pass().await.exit, Exit::Unexpected);
+    }
+    let heard: Vec<Value> = phone.take().into_iter().map(|seen| seen.notice()).collect();
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(
+        (&heard[0]["code"], &heard[0]["event"]),
+        (&json!("pass-broken"), &json!("opened"))
+    );
+    stage.until("12:00").await;
+    stage.until("14:00").await;
+    assert_eq!(stage.pass().await.exit, Exit::Unexpected);
+    assert_eq!(phone.take().len(), 1, "a day later again");
+    std::fs::rename(&aside, &journal).unwrap();
+    stage.pass().await;
+    let told = |seen: notify::receiver::Seen| seen.notice()["code"] == "pass-broken";
+    assert!(!phone.take().into_iter().any(told));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_was_given_an_interface_keeps_its_backups_and_proofs() {
+    let stage = Stage::new(CONTAINERS).await;
+    stage.until("12:00").await;
+    stage.pass().await;
+    let before = stage.run(&["report"]).await.data();
+    let net =
+        json!({ "set": { "net3": "name=eth3,bridge=vmbr0,hwaddr=BC:24:11:99:99:99,ip=dhcp" } });
+    stage.bench.world.poke_guest(9001, net).await.unwrap();
+    let ran = stage.pass().await;
+    assert_eq!(done(&ran), Vec::<String>::new(), "the window is closed");
+    let after = stage.run(&["report"]).await.data();
+    let of = |report: &Value| {
+        let guests = report["guests"].as_array().unwrap();
+        let guest = guests.iter().find(|one| one["vmid"] == 9001).unwrap();
+        (
+            guest["last_proof"].clone(),
+            guest["good_backup_s"].clone(),
+            guest["posture"].clone(),
+        )
+    };
+    assert!(!of(&before).0.is_null());
+    assert_eq!(of(&before), of(&after));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storage_that_stays_away_becomes_an_overdue_backup() {
+    let stage = Stage::new(CONTAINERS).await;
+    stage.until("12:00").await;
+    stage.pass().await;
+    stage.storage("offline").await;
+    let codes = async || told(&stage.pass().await);
+    assert!(!codes().await.contains(&"backup-overdue".to_owned()));
+    for _ in 0..3 {
+        stage.until("12:00").await;
+    }
+    assert!(codes().await.contains(&"backup-overdue".to_owned()));
+}

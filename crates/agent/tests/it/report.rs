@@ -170,6 +170,7 @@ async fn each_silent_part_is_named_and_the_rest_is_whole() {
             .control("clear-faults", json!({}))
             .await
             .unwrap();
+        report(&bench).await;
         let mut fault = Fault::request("GET", path, FaultKind::Garbage);
         fault.count = None;
         bench.world.inject(fault);

@@ -75,8 +75,13 @@ impl Desk<'_> {
         let now = self.facts.now;
         let last = self.last_proof(guest);
         let late = last.is_none_or(|last| last.plus(self.schedule.proof_every) <= now);
-        if guest.archive.is_none() {
+        let Some(archive) = &guest.archive else {
             return Proof::Left("there is no backup of it to test".to_owned(), None, late);
+        };
+        // Once more would show the same.
+        if guest.strangers.contains(archive) {
+            let reason = format!("`{archive}` was tested, and is a backup of another guest");
+            return Proof::Left(reason, None, late);
         }
         let wanted = match last {
             None if window.may => Some("it was never restore-tested".to_owned()),

@@ -57,6 +57,7 @@ pub(crate) fn guest(vmid: u32, backed_up: i64, proven: i64) -> PassGuest {
         archive: Some(volid(vmid, 0)),
         proofs: vec![(at(proven), Verdict::Passed, volid(vmid, 0))],
         errors: vec![],
+        strangers: BTreeSet::new(),
         fresh: None,
     }
 }
@@ -319,4 +320,24 @@ fn without_windows_the_cadence_alone_decides() {
     facts.windows = false;
     let plan = planned(&facts);
     assert_eq!((backups(&plan), proofs(&plan)), (vec![100], vec![101]));
+}
+
+#[test]
+fn a_backup_that_turned_out_to_be_of_another_guest_is_not_tested_again_and_again() {
+    const NOW: i64 = 1_795_000_000;
+    let mut stranger = guest(101, NOW - 3600, NOW - 3600);
+    stranger.proofs.clear();
+    let work = Work::Proof {
+        vmid: stranger.vmid,
+        volid: stranger.archive.clone(),
+    };
+    let mut facts = facts(NOW, vec![stranger]);
+    facts.windows = false;
+    assert_eq!(proofs(&planned(&facts)), [101]);
+    let archive = facts.guests[0].archive.clone().unwrap();
+    facts.guests[0].strangers.insert(archive);
+    let plan = planned(&facts);
+    assert_eq!(proofs(&plan), Vec::<u32>::new());
+    let said = left(&plan, &work);
+    assert!(said.reason.contains("of another guest"), "{said:?}");
 }

@@ -132,7 +132,7 @@ impl Known {
         let vmid = status.vmid;
         let who = self.who.get(&vmid);
         // Where nobody can say who it is, what is known of the VMID counts: it is not made into a guest without a backup.
-        let same = |found: &GuestFingerprint| who.is_none_or(|who| who == found);
+        let same = |found: &GuestFingerprint| who.is_none_or(|who| who.is_of_same_guest(found));
         let backups = tries.backups.iter();
         let backups: Vec<_> = backups.filter(|one| one.vmid == vmid).collect();
         let tests = tries.tests.iter();
@@ -176,6 +176,11 @@ impl Known {
                 .iter()
                 .filter(|one| !said(one.verdict))
                 .map(|one| one.ended)
+                .collect(),
+            strangers: tests
+                .iter()
+                .filter(|one| said(one.verdict) && !same(&one.fingerprint))
+                .filter_map(|one| one.volid.clone())
                 .collect(),
             fresh: self.fresh.get(&vmid).cloned(),
         }

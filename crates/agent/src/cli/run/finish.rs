@@ -49,6 +49,9 @@ pub(super) async fn finish(
     let now = clock::now();
     let announced = notify::announce(config, journal, &report, now).await;
     says.extend(announced.lines());
+    if let Some(why) = &announced.trouble {
+        says.extend(notify::alarm(config, why, None).await);
+    }
     let earned = notify::earned(&report, &end(config, pass), now);
     let pinged = notify::ping(config, &earned).await;
     let mute = pinged.iter().filter_map(|one| {

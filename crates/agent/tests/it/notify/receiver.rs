@@ -103,6 +103,11 @@ impl Receiver {
         self.script.lock().unwrap().replies.extend(replies);
     }
 
+    /// Is well again: what it was told to answer is forgotten.
+    pub(crate) fn heal(&self) {
+        self.script.lock().unwrap().replies.clear();
+    }
+
     /// What it was sent since somebody asked last.
     pub(crate) fn take(&self) -> Vec<Seen> {
         std::mem::take(&mut self.script.lock().unwrap().seen)
