@@ -340,12 +340,13 @@ impl<'a> Look<'a> {
             None => BTreeMap::new(),
         };
         let tried = self.tried().await;
+        let ahead = guests::from_future(&archives.found, self.node_now);
         let look = guests::Looking::new(self, archives, tried, servers, pools);
         let scratch = self.config.restore_test_policy.range();
         let listed = listed
             .iter()
             .filter(|(_, one)| !scratch.contains(&one.vmid));
-        let (mut guests, mut found) = (Vec::new(), Vec::new());
+        let (mut guests, mut found) = (Vec::new(), Vec::from_iter(ahead));
         let mut unseen = BTreeSet::new();
         for (kind, status) in listed {
             let (guest, findings, trouble) = look.at(*kind, status).await;

@@ -165,6 +165,8 @@ pub mod codes {
             "The verdict could not be written into the archive's notes.";
         PROOF_NOT_PROTECTED = "proof-not-protected", Notice,
             "The archive that passed its restore test could not be set protected.";
+        ARCHIVE_FROM_FUTURE = "archive-from-future", Warning,
+            "A backup is dated far in the future, so a clock was wrong; nothing is pruned by age while it is there.";
         PRUNE_INCOMPLETE = "prune-incomplete", Warning,
             "A superseded archive of ours should be gone and is still there.";
         TASK_LEFT_RUNNING = "task-left-running", Warning,

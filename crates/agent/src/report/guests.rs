@@ -290,6 +290,24 @@ impl<'a> Looking<'a> {
     }
 }
 
+/// That a backup is dated so far ahead that a clock was wrong.
+pub(super) fn from_future(archives: &[ArchiveFacts], node_now: i64) -> Option<Finding> {
+    let latest = node_now.saturating_add(FUTURE_S);
+    let ahead: Vec<_> = archives.iter().filter(|one| one.ctime > latest).collect();
+    let first = ahead.first()?;
+    let days = first.ctime.saturating_sub(node_now) / 86_400;
+    let detail = format!(
+        "{} backup(s) are dated in the future, `{}` by {days} days; nothing is pruned while they are there",
+        ahead.len(),
+        first.volid
+    );
+    let finding = Finding::new(codes::ARCHIVE_FROM_FUTURE, "backups", detail);
+    Some(
+        finding
+            .hint("timedatectl; make another backup of that guest, then remove this one as root"),
+    )
+}
+
 fn proof(row: &TestRow) -> Proof {
     let judgement = &row.report.judgement;
     Proof {

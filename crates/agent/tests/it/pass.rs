@@ -437,3 +437,33 @@ async fn a_storage_that_stays_away_becomes_an_overdue_backup() {
     }
     assert!(codes().await.contains(&"backup-overdue".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_the_future_is_told_and_hides_no_other() {
+    let stage = Stage::new(CONTAINERS).await;
+    stage.pass().await;
+    let shift = async |seconds: i64| {
+        let order = json!({ "seconds": seconds });
+        stage
+            .bench
+            .world
+            .control("shift-clock", order)
+            .await
+            .unwrap();
+    };
+    shift(400 * 86_400).await;
+    stage.bench.backup(9001).await;
+    shift(-400 * 86_400).await;
+    stage.together();
+    let report = stage.run(&["report"]).await.data();
+    let found = report["findings"].as_array().unwrap();
+    let ahead = found
+        .iter()
+        .find(|one| one["code"] == "archive-from-future");
+    assert!(ahead.is_some(), "{found:?}");
+    let guests = report["guests"].as_array().unwrap();
+    let guest = guests.iter().find(|one| one["vmid"] == 9001).unwrap();
+    let newest = guest["newest_archive_s"].as_i64().unwrap();
+    assert!(newest <= stage.now().secs(), "{guest}");
+    assert_eq!(guest["posture"], "protected", "{guest}");
+}
