@@ -91,7 +91,7 @@ impl Remotes {
         if matches!(trust, Trust::Insecure) {
             tracing::warn!(
                 "TLS verification is switched off by the configuration: anybody between us and the server can read \
-                 the token; pin the certificate with `felhom-agent trust repin`"
+                 the token; `felhom-agent trust show` prints the fingerprint to write in place of `insecure`"
             );
         }
         Ok(Self {

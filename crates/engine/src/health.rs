@@ -95,7 +95,7 @@ pub fn health(seen: &Health) -> Vec<Finding> {
     }
     if seen.insecure {
         let detail = "`insecure = true`: anybody between us and the server can read the token";
-        let hint = "pin the certificate: `felhom-agent trust repin`";
+        let hint = "`felhom-agent trust show`; compare with the node, then write `fingerprint = \"…\"` in place of `insecure`";
         found.push(Finding::new(codes::INSECURE_TLS, "configuration", detail).hint(hint));
     }
     found.extend(seen.storages.iter().flat_map(storage));

@@ -2,7 +2,7 @@
 
 mod rotate;
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -127,14 +127,7 @@ fn how_to_look(seen: &Fingerprint) -> String {
 
 /// Replaces the pinned fingerprint and nothing else, so that comments stay; the file is replaced as a whole.
 fn replace_pin(path: &Path, old: &Fingerprint, new: &Fingerprint) -> Result<(), Failure> {
-    let fail = |error: std::io::Error| {
-        Failure::new(
-            Exit::Configuration,
-            "config",
-            format!("`{}` cannot be changed", path.display()),
-        )
-        .caused_by(&error)
-    };
+    let fail = |error: std::io::Error| unchangeable(path, &error);
     let text = std::fs::read_to_string(path).map_err(fail)?;
     let is_old = |part: &&str| part.parse::<Fingerprint>().is_ok_and(|named| named == *old);
     let written_in = |line: &'_ str| line.split('"').find(is_old).map(str::to_owned);
@@ -150,21 +143,65 @@ fn replace_pin(path: &Path, old: &Fingerprint, new: &Fingerprint) -> Result<(), 
             )
         })?;
     let changed = text.replacen(line, &line.replace(&written, &new.to_string()), 1);
-    let mode = std::fs::metadata(path).map_err(fail)?.permissions().mode();
+    replace(path, &changed).map_err(|error| not_replaced(path, &written, new, &error))
+}
+
+fn unchangeable(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Configuration,
+        "config",
+        format!("`{}` cannot be changed", path.display()),
+    )
+    .caused_by(error)
+}
+
+/// Where the package made it, the file is root's and we are not.
+fn not_replaced(path: &Path, written: &str, new: &Fingerprint, error: &std::io::Error) -> Failure {
+    let failure = unchangeable(path, error);
+    if error.kind() != ErrorKind::PermissionDenied {
+        return failure;
+    }
+    failure.hint(format!(
+        "as root: sed -i 's/{written}/{new}/' {}",
+        path.display()
+    ))
+}
+
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let mode = std::fs::metadata(path)?.permissions().mode();
     let beside = path.with_extension("new");
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(mode)
-        .open(&beside)
-        .map_err(fail)?;
-    file.write_all(changed.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(fail)?;
-    std::fs::rename(&beside, path).map_err(fail)?;
+        .open(&beside)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())?;
+    std::fs::rename(&beside, path)?;
     let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(fail)
+    std::fs::File::open(directory).and_then(|directory| directory.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_only_root_may_write_the_hint_is_what_root_types() {
+        let new: Fingerprint = ["AB"; 32].join(":").parse().unwrap();
+        let written = "0f".repeat(32);
+        let told = |kind: ErrorKind| {
+            let path = Path::new("/etc/felhom/agent.toml");
+            not_replaced(path, &written, &new, &kind.into()).hint
+        };
+        assert_eq!(
+            told(ErrorKind::PermissionDenied),
+            Some(format!(
+                "as root: sed -i 's/{written}/{new}/' /etc/felhom/agent.toml"
+            ))
+        );
+        let full = told(ErrorKind::StorageFull);
+        assert!(!full.unwrap_or_default().contains("sed"));
+    }
 }
