@@ -36,10 +36,11 @@ pub fn command(step: &Step, node: &str) -> String {
             // What the shell shall fill in must not be quoted.
             let mark = if text.contains("$(") { "EOF" } else { "'EOF'" };
             let directory = path.parent().unwrap_or(Path::new("."));
+            let file = word(&path.display().to_string());
+            // The agent's user reads it, whatever the umask of root's shell takes away.
             format!(
-                "mkdir -p {} && cat > {} <<{mark}\n{}\nEOF",
+                "mkdir -p {} && cat > {file} <<{mark}\n{}\nEOF\nchmod 644 {file}",
                 word(&directory.display().to_string()),
-                word(&path.display().to_string()),
                 text.trim_end()
             )
         }
