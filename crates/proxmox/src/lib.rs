@@ -26,5 +26,5 @@ pub use pbs::Pbs;
 pub use product::Product;
 pub use pve::Pve;
 pub use task::{Ending, FollowOptions, LogLine, Outcome, Silent, TaskHandle, Watch};
-pub use tls::{Leaf, Trust, fetch_leaf};
+pub use tls::{Leaf, Trust, fetch_leaf, leaf_of_pem};
 pub use token::Token;

@@ -130,6 +130,21 @@ pub async fn fetch_leaf(address: &Address, patience: Duration) -> Result<Leaf, E
     })
 }
 
+/// The fingerprint of the certificate that a server with this PEM file shows: of the first one in it.
+///
+/// # Errors
+/// When there is none in it.
+pub fn leaf_of_pem(pem: &[u8]) -> Result<Fingerprint, Error> {
+    let unusable = |what: &dyn std::fmt::Display| Error::Trust {
+        what: format!("the certificate: {what}"),
+    };
+    match CertificateDer::pem_slice_iter(pem).next() {
+        Some(Ok(leaf)) => Ok(pin::fingerprint(&leaf)),
+        Some(Err(error)) => Err(unusable(&error)),
+        None => Err(unusable(&"there is none in the file")),
+    }
+}
+
 /// Opens a connection and shakes hands, each within `patience`.
 pub(crate) async fn connect(
     connector: &TlsConnector,

@@ -60,6 +60,14 @@ pub(super) struct PveArgs {
     /// SHA-256 of its certificate.
     #[arg(long, value_name = "SHA256")]
     pub(super) fingerprint: Option<String>,
+    /// The node's own certificate, to know it by instead; on the node it is found at /etc/pve/local.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "admin",
+        conflicts_with = "fingerprint"
+    )]
+    pub(super) certificate: Option<std::path::PathBuf>,
     /// The node, where the server knows more than one name for it.
     #[arg(long)]
     pub(super) node: Option<String>,

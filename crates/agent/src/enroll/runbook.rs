@@ -12,9 +12,9 @@ use crate::privilege::USER;
 /// Where the node's name goes when nobody has been asked: its shell fills it in.
 pub const THIS_NODE: &str = "$(hostname)";
 
-/// The same for the certificate's fingerprint.
-pub const THIS_FINGERPRINT: &str =
-    "$(openssl x509 -in /etc/pve/local/pve-ssl.pem -noout -fingerprint -sha256 | cut -d= -f2)";
+/// The same for the fingerprint of what pveproxy shows: an admin's certificate where there is one, else Proxmox's own.
+pub const THIS_FINGERPRINT: &str = "$(f=/etc/pve/local/pveproxy-ssl.pem; [ -e $f ] || f=/etc/pve/local/pve-ssl.pem; \
+     openssl x509 -in $f -noout -fingerprint -sha256 | cut -d= -f2)";
 
 /// The commands, to be run as root on the node.
 pub fn script(steps: &[Step], node: &str) -> String {

@@ -294,6 +294,12 @@ async fn nobody_is_let_in_by_a_wrong_password_or_to_a_wrong_server() {
     let zeros = ["00"; 32].join(":");
     let ran = node.enroll_pinned(&zeros).await;
     assert_eq!(ran.exit, Exit::Remote, "{}", ran.text());
+    // No other command could look: there is no configuration.
+    let (exit, said) = node.told("--fingerprint", &zeros).await;
+    let hint = format!("give `--fingerprint {}`", node.world.fingerprint());
+    assert_eq!(exit, Some(7), "{said}");
+    assert!(said.contains(&hint), "{said}");
+    assert!(!said.contains("felhom-agent trust"), "{said}");
     let ran = node.enroll_pinned("").await;
     assert!(ran.text().contains("[not-pinned]"), "{}", ran.text());
     assert_eq!(node.mutations(), counted);
@@ -306,6 +312,41 @@ async fn nobody_is_let_in_by_a_wrong_password_or_to_a_wrong_server() {
     let more = [open.as_str(), "--fingerprint", &pin, "--url", &url];
     let ran = node.run(&[&args[..], &more[..]].concat()).await;
     assert!(ran.text().contains("[password]"), "{}", ran.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_known_by_its_own_certificate() {
+    let node = Node::virgin().await;
+    let own = node.world.state_dir().join("pve-ssl.pem");
+    let other = node.directory.path().join("other.pem");
+    let pin = node.world.fingerprint();
+
+    let counted = node.mutations();
+    let another = Node::virgin().await;
+    std::fs::copy(another.world.state_dir().join("pve-ssl.pem"), &other).unwrap();
+    let (exit, said) = node
+        .told("--certificate", &other.display().to_string())
+        .await;
+    assert_eq!(exit, Some(7), "{said}");
+    assert!(
+        said.contains(&format!("give `--fingerprint {pin}`")),
+        "{said}"
+    );
+    std::fs::write(&other, "no certificate\n").unwrap();
+    let ran = node.enroll_by(&other).await;
+    assert_eq!(ran.exit, Exit::Configuration, "{}", ran.text());
+    assert!(ran.text().contains("[certificate]"), "{}", ran.text());
+    assert!(!node.config.exists() && node.mutations() == counted);
+
+    let ran = node.enroll_by(&own).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    let text = std::fs::read_to_string(&node.config).unwrap();
+    assert!(text.contains(&format!("fingerprint = \"{pin}\"")), "{text}");
+    // The configuration pins it from now on.
+    let ran = node.enroll_pinned("").await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    let again = std::fs::read_to_string(&node.config).unwrap();
+    assert_eq!(again, text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use felhom_ids::Fingerprint;
-use felhom_proxmox::{Client, Delivery, Error, Settings, Trust, fetch_leaf};
+use felhom_proxmox::{Client, Delivery, Error, Settings, Trust, fetch_leaf, leaf_of_pem};
 use rcgen::{
     BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
@@ -220,4 +220,23 @@ async fn looking_at_a_certificate_sends_nothing() {
         leaf.names
     );
     assert!(server.seen().is_empty());
+}
+
+#[test]
+fn a_certificates_file_is_known_by_its_first_certificate() {
+    let certificate = || {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["pve.lan".to_owned()]).unwrap();
+        params.self_signed(&key).unwrap()
+    };
+    let (leaf, above) = (certificate(), certificate());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, leaf.der());
+    let expected = Fingerprint::from_bytes(digest.as_ref().try_into().unwrap());
+    let chain = format!("of 2026\n{}{}", leaf.pem(), above.pem());
+    assert_eq!(leaf_of_pem(chain.as_bytes()).unwrap(), expected);
+    let key = KeyPair::generate().unwrap().serialize_pem();
+    for text in ["", "no pem at all", &key, "-----BEGIN CERTIFICATE-----\n"] {
+        let result = leaf_of_pem(text.as_bytes());
+        assert!(matches!(result, Err(Error::Trust { .. })), "{text}");
+    }
 }

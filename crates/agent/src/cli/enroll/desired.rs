@@ -5,19 +5,26 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use felhom_ids::{NodeName, StorageId, Vmid};
+use felhom_ids::{Fingerprint, NodeName, StorageId, Vmid};
 use felhom_proxmox::pve::identities::Door;
 use felhom_proxmox::pve::nodes::ListNodes;
-use felhom_proxmox::{Address, Client, Pve, Trust, fetch_leaf};
+use felhom_proxmox::{Address, Client, Product, Pve, Trust, fetch_leaf, leaf_of_pem};
 
 use super::PveArgs;
+use super::login::how_to_look;
 use crate::cli::context::{Context, config_failure, parse, pve_failure};
 use crate::config::{self, Config, ConfigError, TrustConfig};
 use crate::enroll::runbook::{self, Place, THIS_FINGERPRINT, THIS_NODE};
 use crate::enroll::{Ability, Guests, Identity, Wanted};
 use crate::exit::{Exit, Failure};
+use crate::notify::is_loopback;
 
 const URL: &str = "https://127.0.0.1:8006";
+/// What pveproxy shows: an admin's certificate where there is one, else Proxmox's own.
+const CERTIFICATES: [&str; 2] = [
+    "/etc/pve/local/pveproxy-ssl.pem",
+    "/etc/pve/local/pve-ssl.pem",
+];
 const AGENT: &str = "felhom-agent@pve!agent";
 const RESTORE_TEST: &str = "felhom-test@pve!restore-test";
 
@@ -28,6 +35,8 @@ pub(super) struct Desired<'a> {
     config: Option<Config>,
     abilities: BTreeSet<Ability>,
     guests: Guests,
+    /// What the server is to be known by, where the configuration does not say it.
+    pin: Option<Fingerprint>,
 }
 
 impl<'a> Desired<'a> {
@@ -57,14 +66,42 @@ impl<'a> Desired<'a> {
             return Err(Failure::new(Exit::Refused, "enroll-refused", message)
                 .hint("write [principals.restore-test] into it, or set the one token up by hand"));
         }
-        Ok(Self {
+        let mut desired = Self {
             args,
             // Secrets lie beside it, whatever directory we are started in.
             path: std::path::absolute(&context.path).unwrap_or_else(|_| context.path.clone()),
             config,
             abilities,
             guests: parse("--guests", &args.guests)?,
-        })
+            pin: None,
+        };
+        desired.pin = desired.find_pin()?;
+        Ok(desired)
+    }
+
+    /// By option; or, on the node itself, by the certificate in its file, which only root could have put there.
+    fn find_pin(&self) -> Result<Option<Fingerprint>, Failure> {
+        if let Some(text) = &self.args.fingerprint {
+            return parse("--fingerprint", text).map(Some);
+        }
+        if let Some(path) = &self.args.certificate {
+            let pem = std::fs::read(path).map_err(|error| unusable(path).caused_by(&error))?;
+            return leaf_of(path, &pem).map(Some);
+        }
+        let trust = self.config.as_ref().map(|config| &config.trust);
+        let known = matches!(
+            trust,
+            Some(TrustConfig::Fingerprint(_) | TrustConfig::CaFile(_))
+        );
+        if known || self.args.admin.is_none() || !is_loopback(self.address()?.host()) {
+            return Ok(None);
+        }
+        CERTIFICATES
+            .map(Path::new)
+            .into_iter()
+            .find_map(|path| Some((path, std::fs::read(path).ok()?)))
+            .map(|(path, pem)| leaf_of(path, &pem))
+            .transpose()
     }
 
     /// For the runbook: what only the server knows is filled in by its shell.
@@ -100,12 +137,13 @@ impl<'a> Desired<'a> {
             .as_ref()
             .map_or(Duration::from_secs(45), |config| config.request_timeout);
         let address = self.address()?;
-        let pinned = match &self.args.fingerprint {
-            Some(text) => Some(TrustConfig::Fingerprint(parse("--fingerprint", text)?)),
-            None => None,
-        };
+        let pinned = self.pin.map(TrustConfig::Fingerprint);
         let configured = self.config.as_ref().map(|config| config.trust.clone());
-        let trust = match self.one_of("--fingerprint", pinned, configured)? {
+        let option = match self.args.certificate {
+            Some(_) => "--certificate",
+            None => "--fingerprint",
+        };
+        let trust = match self.one_of(option, pinned, configured)? {
             Some(TrustConfig::Fingerprint(pin)) => Trust::PinnedLeaf(pin),
             Some(TrustConfig::CaFile(path)) => {
                 let pem = std::fs::read(&path).map_err(|error| {
@@ -119,12 +157,9 @@ impl<'a> Desired<'a> {
                     .await
                     .map_err(|error| pve_failure(&error))?;
                 let message = "a password is not sent to a server that nothing vouches for";
+                let failure = Failure::new(Exit::Refused, "not-pinned", message);
                 return Err(
-                    Failure::new(Exit::Refused, "not-pinned", message).hint(format!(
-                        "on the node: openssl x509 -in /etc/pve/local/pve-ssl.pem -noout -fingerprint -sha256 (or \
-                         pveproxy-ssl.pem, if there is one); if it is the same, add `--fingerprint {}`",
-                        leaf.fingerprint
-                    )),
+                    failure.hint(how_to_look(Product::VirtualEnvironment, &leaf.fingerprint))
                 );
             }
         };
@@ -133,6 +168,11 @@ impl<'a> Desired<'a> {
             trust,
             timeout,
         })
+    }
+
+    /// Whether there is a configuration already, by which other commands know the server.
+    pub(super) fn is_configured(&self) -> bool {
+        self.config.is_some()
     }
 
     /// The node: named, configured, or the only one.
@@ -327,10 +367,9 @@ impl<'a> Desired<'a> {
         if self.config.is_none() {
             let place = Place {
                 url: format!("https://{}", self.address()?),
-                fingerprint: args
-                    .fingerprint
-                    .clone()
-                    .unwrap_or_else(|| THIS_FINGERPRINT.to_owned()),
+                fingerprint: self
+                    .pin
+                    .map_or_else(|| THIS_FINGERPRINT.to_owned(), |pin| pin.to_string()),
                 state_dir: args.state_dir.clone(),
                 archives,
             };
@@ -338,4 +377,14 @@ impl<'a> Desired<'a> {
         }
         Ok(wanted)
     }
+}
+
+fn unusable(path: &Path) -> Failure {
+    let message = format!("the certificate `{}` cannot be used", path.display());
+    Failure::new(Exit::Configuration, "certificate", message)
+        .hint("give what the node shows by `--fingerprint`")
+}
+
+fn leaf_of(path: &Path, pem: &[u8]) -> Result<Fingerprint, Failure> {
+    leaf_of_pem(pem).map_err(|error| unusable(path).caused_by(&error))
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use felhom_ids::UserId;
+use felhom_ids::{Fingerprint, UserId};
 use felhom_proxmox::pve::identities::{self, Door, Login};
 use felhom_proxmox::{Client, Product, Pve, Settings, Ticket, pbs};
 use secrecy::{ExposeSecret, SecretString};
@@ -26,6 +26,7 @@ pub(super) async fn as_admin(
         admin,
         password: args.password_file.as_deref(),
         second_factor: args.second_factor_file.as_deref(),
+        known: desired.is_configured(),
     };
     let ticket = ticket(&asked, door).await?;
     let mut settings = Settings::new(door.address.clone(), ticket, door.trust.clone());
@@ -47,6 +48,8 @@ pub(super) struct Asked<'a> {
     pub(super) password: Option<&'a Path>,
     /// The file with the second factor.
     pub(super) second_factor: Option<&'a Path>,
+    /// Whether the configuration says by what the server is known, and not the command line.
+    pub(super) known: bool,
 }
 
 /// Logs in to a server of either kind.
@@ -57,6 +60,14 @@ pub(super) async fn ticket(asked: &Asked<'_>, door: &Door) -> Result<Ticket, Fai
         None => return Err(unseen()),
     };
     let told = |error: felhom_proxmox::Error| {
+        if let felhom_proxmox::Error::PinMismatch { address, seen, .. } = &error
+            && !asked.known
+        {
+            let message =
+                format!("{address} shows {seen}, and that is not what it is to be known by");
+            return Failure::new(Exit::Remote, "untrusted", message)
+                .hint(how_to_look(asked.product, seen));
+        }
         if !matches!(error, felhom_proxmox::Error::Unauthorized { .. }) {
             return pve_failure(&error);
         }
@@ -99,6 +110,18 @@ pub(super) async fn ticket(asked: &Asked<'_>, door: &Door) -> Result<Ticket, Fai
             Err(Failure::new(Exit::Permission, "second-factor", message))
         }
     }
+}
+
+/// Where the server's own certificate is, to compare it with what was seen.
+pub(super) fn how_to_look(product: Product, seen: &Fingerprint) -> String {
+    let look = match product {
+        Product::VirtualEnvironment => {
+            "on the node: openssl x509 -in /etc/pve/local/pveproxy-ssl.pem -noout -fingerprint -sha256 (or \
+             pve-ssl.pem, if there is none)"
+        }
+        Product::BackupServer => "on the server: proxmox-backup-manager cert info",
+    };
+    format!("{look}; if it is the same, give `--fingerprint {seen}`")
 }
 
 /// Lists that permissions have shortened would hide whose role, pool or bridge it is.

@@ -254,6 +254,7 @@ async fn pve_admin(args: &PbsArgs, admin: &UserId, config: &Config) -> Result<Pv
         admin,
         password: args.password_file.as_deref(),
         second_factor: args.second_factor_file.as_deref(),
+        known: true,
     };
     let ticket = login::ticket(&asked, &door).await?;
     let mut settings = Settings::new(door.address, ticket, door.trust);
@@ -278,6 +279,7 @@ async fn pbs_admin(args: &PbsArgs, admin: &UserId, door: &Door) -> Result<Pbs, F
         admin,
         password: args.pbs_password_file.as_deref(),
         second_factor: args.pbs_second_factor_file.as_deref(),
+        known: false,
     };
     let ticket = login::ticket(&asked, door).await?;
     let mut settings = Settings::new(door.address.clone(), ticket, door.trust.clone());

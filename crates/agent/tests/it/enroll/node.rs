@@ -1,7 +1,7 @@
 //! A node that has nothing of ours, an admin with a password, and ways to look at both.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use felhom_ids::UserId;
@@ -11,7 +11,7 @@ use felhom_simulator::{Options, Running, Scenario, Simulator, Time};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
-use crate::support::{Ran, SPEED, run, secret};
+use crate::support::{Ran, SPEED, program, run, secret};
 
 const NAME: &str = "demo-felhom";
 
@@ -63,7 +63,38 @@ impl Node {
         self.ask("root@pam", &password, pin, &[]).await
     }
 
+    /// By this certificate instead of a pin.
+    pub(super) async fn enroll_by(&self, certificate: &Path) -> Ran {
+        let password = self.world.passwords()["root@pam"].clone();
+        let certificate = certificate.display().to_string();
+        let more = ["--certificate", &certificate];
+        self.ask("root@pam", &password, "", &more).await
+    }
+
+    /// How the program itself ends that knows the node by this option's value, and what it says, hints too.
+    pub(super) async fn told(&self, option: &str, value: &str) -> (Option<i32>, String) {
+        let password = self.world.passwords()["root@pam"].clone();
+        let args = self.line("root@pam", &password, "", &[option, value]);
+        let ended = tokio::task::spawn_blocking({
+            let config = self.config.clone();
+            move || {
+                let args: Vec<&str> = args.iter().map(String::as_str).collect();
+                let child = program(&config, &args).spawn().unwrap();
+                child.wait_with_output().unwrap()
+            }
+        });
+        let ended = ended.await.unwrap();
+        let said = String::from_utf8(ended.stderr).unwrap();
+        (ended.status.code(), said)
+    }
+
     async fn ask(&self, admin: &str, password: &str, pin: &str, more: &[&str]) -> Ran {
+        let args = self.line(admin, password, pin, more);
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        self.run(&args).await
+    }
+
+    fn line(&self, admin: &str, password: &str, pin: &str, more: &[&str]) -> Vec<String> {
         let file = self.directory.path().join("password");
         secret(&file, &format!("{password}\n"), 0o600);
         let dump = self.world.state_dir().join("storage/local/dump");
@@ -81,7 +112,7 @@ impl Node {
             args.extend(["--fingerprint", pin]);
         }
         args.extend(more);
-        self.run(&args).await
+        args.into_iter().map(str::to_owned).collect()
     }
 
     pub(super) async fn root(&self) -> Pve {
