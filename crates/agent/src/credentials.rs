@@ -1,9 +1,12 @@
 //! Secrets: from a file that only its owner reads, or from systemd's credential directory; nowhere else.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
+
+use crate::privilege::USER;
 
 /// A secret that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,12 +43,15 @@ impl CredentialError {
     /// What to do about it.
     pub fn hint(&self) -> String {
         match self {
-            Self::Read { path, .. } => format!(
-                "put the token's secret into `{}`, mode 0600",
-                path.display()
-            ),
+            // Root made it, and it is there.
+            Self::Read { path, source } if source.kind() == ErrorKind::PermissionDenied => {
+                format!("chown {USER} {}", path.display())
+            }
+            Self::Read { path, .. } => {
+                format!("put the secret into `{}`, mode 0600", path.display())
+            }
             Self::Readable { path, .. } => format!("chmod 600 {}", path.display()),
-            Self::Empty { path } => format!("write the token's secret into `{}`", path.display()),
+            Self::Empty { path } => format!("write the secret into `{}`", path.display()),
             Self::NoCredentials => "start it by its systemd unit, or use `secret_file`".to_owned(),
         }
     }
@@ -107,6 +113,20 @@ pub(crate) fn credential_path(name: &str) -> Result<PathBuf, CredentialError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_root_made_is_given_to_the_agents_user() {
+        let hint = |kind: ErrorKind| {
+            let path = PathBuf::from("/etc/felhom/credentials/hub");
+            let source = kind.into();
+            CredentialError::Read { path, source }.hint()
+        };
+        assert_eq!(
+            hint(ErrorKind::PermissionDenied),
+            "chown felhom-agent /etc/felhom/credentials/hub"
+        );
+        assert!(hint(ErrorKind::NotFound).starts_with("put the secret into `/etc/"));
+    }
 
     #[test]
     fn what_the_units_hand_over_has_the_name_that_systemd_gives_it() {

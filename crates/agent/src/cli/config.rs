@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::context::remote_failure;
+use crate::credentials::read_secret;
 use crate::exit::{Exit, Failure};
 use crate::remote::Remotes;
 
@@ -11,6 +12,9 @@ pub(super) fn check(context: &Context) -> Result<Exit, Failure> {
     let config = context.config()?;
     // Reads the secret files too; speaks to nobody.
     Remotes::new(&config).map_err(|error| remote_failure(&error))?;
+    for path in config.notify.secret_files() {
+        read_secret(path).map_err(|error| remote_failure(&error.into()))?;
+    }
     let data = json!({ "path": config.path, "ok": true });
     context.printer.document("felhom.config-check", &data, || {
         format!("{}: ok", config.path.display())

@@ -41,6 +41,13 @@ impl NotifyConfig {
             flap: self.flap,
         }
     }
+
+    /// The files with a secret of a channel, or with an address that is one.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        let channels = self.channels.iter();
+        let of_channels = channels.filter_map(|one| one.secret_file.as_deref());
+        of_channels.chain(self.ping.values().map(PathBuf::as_path))
+    }
 }
 
 /// What a sign of life is given of. Each is waited for by itself.

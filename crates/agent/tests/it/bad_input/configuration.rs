@@ -243,13 +243,33 @@ async fn a_secret_file_that_is_missing_empty_or_open_is_refused() {
         .await;
     }
     secret(&path, " \n", 0o600);
-    all(&[&name, "is empty"], "write the token's secret").await;
+    all(&[&name, "is empty"], "write the secret").await;
     std::fs::remove_file(&path).unwrap();
     all(&[&name, "cannot be read"], "mode 0600").await;
     std::fs::create_dir(&path).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
     all(&[&name, "cannot be read"], "mode 0600").await;
     assert_untouched(&bench).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_secrets_of_who_is_told_are_looked_at_too() {
+    let bench = Bench::new().await;
+    let channel = "[[notify.channels]]\nname = \"hub\"\nkind = \"webhook\"\nurl = \"https://hub.example\"\nsecret_file = \"hub\"\n";
+    let pings = "[notify.ping]\nalive_file = \"alive\"\n";
+    bench.reconfigure(|text| format!("{text}\n{channel}\n{pings}"));
+    let base = bench.config.parent().unwrap();
+    for name in ["hub", "alive"] {
+        let told = refused(&bench, &["config", "check"]).await;
+        told.says(78, &[&format!("/{name}`"), "cannot be read"]);
+        assert_eq!(told.code(), "credentials");
+        secret(&base.join(name), "https://a.example/1", 0o644);
+        let told = refused(&bench, &["config", "check"]).await;
+        told.says(78, &[&format!("/{name}`"), "readable by others"]);
+        secret(&base.join(name), "https://a.example/1", 0o600);
+    }
+    let checked = bench.program(&["config", "check"], "").await;
+    assert_eq!(checked.exit, Some(0), "{checked:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
