@@ -9,6 +9,10 @@ use felhom_host::{Code, ConnectError, Connection, Operation, Refusal, Report};
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
 
+/// What an admin types to have the root helper.
+pub const INSTALL: &str = "install felhom-hostd, then: felhom-agent host config > hostd.toml; install -m 0644 -o root -g root hostd.toml /etc/felhom/hostd.toml; \
+                           systemctl enable --now felhom-hostd.socket";
+
 /// A look is waited for as long; what hangs longer hangs.
 pub const LOOK: Duration = Duration::from_secs(20);
 /// A mount, an unmount or a probe is waited for as long: a slow disk spins up, and writes out what was kept back.
@@ -158,9 +162,9 @@ impl FenceError {
     pub fn failure(&self) -> Failure {
         let message = self.to_string();
         match self {
-            Self::Absent(_) => Failure::new(Exit::Refused, "root-helper-absent", message).hint(
-                "install felhom-hostd and its socket: systemctl enable --now felhom-hostd.socket",
-            ),
+            Self::Absent(_) => {
+                Failure::new(Exit::Refused, "root-helper-absent", message).hint(INSTALL)
+            }
             Self::Lost(_) => Failure::new(Exit::Undetermined, "root-helper-lost", message)
                 .hint("journalctl -u felhom-hostd tells what it did; look before asking again"),
             Self::Refused(refusal) => of_refusal(refusal, message),

@@ -6,7 +6,7 @@ use felhom_ids::{Upid, Vmid};
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::fence::{Fence, FenceError};
+use crate::fence::{Fence, FenceError, INSTALL};
 use crate::targets;
 
 /// What does not work without it.
@@ -16,9 +16,6 @@ pub const WITHOUT: [&str; 4] = [
     "releasing a restore that a power cut left locked",
     "sensors and block devices (`host sensors`, `host devices`)",
 ];
-/// What an admin types for it.
-pub const INSTALL: &str = "install felhom-hostd, then: felhom-agent host config > hostd.toml; install -m 0644 -o root -g root hostd.toml /etc/felhom/hostd.toml; \
-                           systemctl enable --now felhom-hostd.socket";
 
 /// How the helper stands to us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
