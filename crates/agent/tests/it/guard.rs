@@ -463,3 +463,14 @@ async fn a_confirmed_guard_of_a_locked_guest_is_confirmed_and_its_snapshot_goes_
         "forgotten"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_journal_nothing_is_settled_and_nothing_made() {
+    let bench = calm().await;
+    let asked = bench.world.counts();
+    let ran = bench.run(&["snapshot", "settle"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    assert_eq!(ran.data(), json!({ "settled": [], "guards": [] }));
+    assert_eq!(bench.world.counts(), asked);
+    assert!(!bench.state_dir().exists(), "no journal is made");
+}

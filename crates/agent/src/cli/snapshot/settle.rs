@@ -35,18 +35,17 @@ pub(super) async fn settle(context: &Context, dry_run: bool) -> Result<Exit, Fai
         });
         return Ok(Exit::Done);
     }
+    if context.read_journal(config).await?.is_none() {
+        // Without a journal there is no guard, and none is made of it.
+        say(context, &[], &[]);
+        return Ok(Exit::Done);
+    }
     jobs::single_node(&performer).await?;
     let journal = context.open_journal(config, "settling guards").await?;
     jobs::resume_interrupted(context, &journal, &performer).await?;
     let settled = all(context, &journal, &performer, None).await?;
     let open = list::open(&journal, pve, &config.guard).await?;
-    let data = json!({
-        "settled": settled.iter().map(text::view).collect::<Vec<_>>(),
-        "guards": list::view(&open),
-    });
-    context
-        .printer
-        .document("felhom.snapshot-settle", &data, || told(&settled, &open));
+    say(context, &settled, &open);
     let found = settled
         .iter()
         .any(|one| !one.findings.is_empty() || one.stays)
@@ -54,6 +53,16 @@ pub(super) async fn settle(context: &Context, dry_run: bool) -> Result<Exit, Fai
             .iter()
             .any(|(_, standing)| !standing.findings.is_empty());
     Ok(if found { Exit::Findings } else { Exit::Done })
+}
+
+fn say(context: &Context, settled: &[GuardReport], open: &[(OpenGuard, GuardStanding)]) {
+    let data = json!({
+        "settled": settled.iter().map(text::view).collect::<Vec<_>>(),
+        "guards": list::view(open),
+    });
+    context
+        .printer
+        .document("felhom.snapshot-settle", &data, || told(settled, open));
 }
 
 fn told(settled: &[GuardReport], open: &[(OpenGuard, GuardStanding)]) -> String {
