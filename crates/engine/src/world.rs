@@ -172,10 +172,13 @@ pub struct GuestFingerprint {
 
 impl GuestFingerprint {
     /// Whether both are one guest, which may have been changed meanwhile: it was given another interface, or its volumes were
-    /// moved. PVE gives volumes the same names again, but addresses by chance; so a name alone tells nobody apart.
+    /// moved. PVE gives volumes the same names again, but addresses by chance; so a name alone tells nobody apart. Another time of
+    /// creation does; the same one tells nothing, since a clone keeps that of its template (qemu-server API2/Qemu.pm `clone_vm`).
     pub fn is_of_same_guest(&self, other: &Self) -> bool {
-        if let (Some(one), Some(another)) = (self.created_s, other.created_s) {
-            return one == another;
+        if let (Some(one), Some(another)) = (self.created_s, other.created_s)
+            && one != another
+        {
+            return false;
         }
         if self.macs.is_empty() && other.macs.is_empty() {
             return self.rootfs == other.rootfs;
@@ -490,9 +493,10 @@ mod tests {
         let another = ["BC:24:11:00:00:09"];
         assert!(!guest.is_of_same_guest(&who("thin:vm-101-disk-0", &another, None)));
         assert!(!guest.is_of_same_guest(&who("thin:vm-101-disk-0", &[], None)));
-        // A virtual machine says when it was made.
+        // A virtual machine says when it was made, or when its template was.
         let machine = who("thin:vm-102-disk-0", &more, Some(5));
-        assert!(machine.is_of_same_guest(&who("nas:vm-102-disk-1", &another, Some(5))));
+        assert!(machine.is_of_same_guest(&who("nas:vm-102-disk-1", &more, Some(5))));
+        assert!(!machine.is_of_same_guest(&who("thin:vm-102-disk-0", &another, Some(5))));
         assert!(!machine.is_of_same_guest(&who("thin:vm-102-disk-0", &more, Some(6))));
         // Without an address there is nothing but the name of its volume.
         let mute = who("thin:vm-103-disk-0", &[], None);

@@ -42,9 +42,9 @@ pub(super) async fn recall(
         };
         if let Some(former) = last.guests.iter().find(same).cloned() {
             guest.newest_archive_s = guest.newest_archive_s.or(former.newest_archive_s);
-            guest.last_backup = former.last_backup;
-            guest.good_backup_s = former.good_backup_s;
-            guest.last_proof = former.last_proof;
+            guest.last_backup = guest.last_backup.take().or(former.last_backup);
+            guest.good_backup_s = guest.good_backup_s.or(former.good_backup_s);
+            guest.last_proof = guest.last_proof.take().or(former.last_proof);
         }
     }
 }

@@ -150,7 +150,10 @@ impl<'a> Looking<'a> {
         });
         guest.good_backup_s = past.last_good.map(Timestamp::secs);
         guest.last_proof = past.last_proof.as_ref().map(proof);
-        let record = self.record(vmid, &stored, &past, age, shortened).await?;
+        let mut record = self.record(vmid, &stored, &past, age, shortened).await?;
+        // Beside an older one that is seen, a newer one that is away is the newest.
+        let away = self.out_of_sight(&record, &past);
+        record.newest_archive_s = age.map(|age| away.map_or(age, |away| age.min(away)));
         let (posture, reasons) = posture_within(&record, self.limits);
         (guest.posture, guest.reasons) = (parts::posture(posture), reasons);
         let mut found = Vec::new();
@@ -267,11 +270,9 @@ impl<'a> Looking<'a> {
                 .as_ref()
                 .map(|row| (row.report.verdict, first(&row.report.reasons))),
             refusals: (past.refusals, past.refused.clone()),
-            // Of what is out of sight it is known how old it is at least.
-            newest_archive_s: record.newest_archive_s.or_else(|| {
-                let good = past.last_good.filter(|_| record.away.is_some())?;
-                Some(self.now.saturating_sub(good.secs()))
-            }),
+            newest_archive_s: record
+                .newest_archive_s
+                .or_else(|| self.out_of_sight(record, past)),
             last_proof: proof.map(|row| {
                 let judgement = &row.report.judgement;
                 (judgement.verdict, self.age(row), first(&judgement.reasons))
@@ -283,6 +284,12 @@ impl<'a> Looking<'a> {
                 .as_ref()
                 .and_then(|row| first(&row.report.judgement.reasons)),
         }
+    }
+
+    /// Age of the last good backup where it is out of sight.
+    fn out_of_sight(&self, record: &GuestRecord, past: &GuestHistory) -> Option<i64> {
+        let good = past.last_good.filter(|_| record.away.is_some())?;
+        Some(self.now.saturating_sub(good.secs()))
     }
 
     fn age(&self, row: &TestRow) -> i64 {

@@ -68,7 +68,7 @@ impl Keeping {
     ) -> Self {
         let same_guest = former
             .iter()
-            .filter(|proof| proof.fingerprint == *fingerprint)
+            .filter(|proof| proof.fingerprint.is_of_same_guest(fingerprint))
             .map(|proof| proof.volid.clone())
             .filter(|volid| volid.storage() == request.volid.storage());
         Self {

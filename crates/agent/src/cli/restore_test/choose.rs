@@ -116,7 +116,7 @@ async fn last_tests(
     let who = who.map(|config| config.fingerprint());
     let same = |row: &&TestRow| {
         who.as_ref()
-            .is_none_or(|who| row.report.fingerprint == *who)
+            .is_none_or(|who| row.report.fingerprint.is_of_same_guest(who))
     };
     let verdict = |row: &&TestRow| said(row.report.judgement.verdict);
     let last_verdict = tests.iter().find(|row| verdict(row) && same(row));

@@ -144,9 +144,10 @@ async fn archives(
         .await
         .map_err(|error| journal_failure(&error))?;
     let who = look.config.fingerprint();
-    let good = rows
-        .iter()
-        .filter(|row| row.report.verdict == BackupVerdict::Good && row.report.fingerprint == who);
+    let good = rows.iter().filter(|row| {
+        let same = row.report.fingerprint.is_of_same_guest(&who);
+        row.report.verdict == BackupVerdict::Good && same
+    });
     for row in good {
         let Some(volid) = &row.report.volid else {
             continue;
