@@ -268,7 +268,9 @@ def plan(bench):
 
 def footprint(bench):
     """What the program takes on a box: on disk, in a pass, and while it waits for a scrape."""
-    agent, hostd = bench.release / "felhom-agent", bench.release / "felhom-hostd"
+    # The programs of the package, which are built for size.
+    dist = bench.release.parent / "dist"
+    agent, hostd = dist / "felhom-agent", dist / "felhom-hostd"
     sizes = " / ".join(f"{path.stat().st_size / (1 << 20):.1f}" for path in (agent, hostd))
     bench.table.row("size of felhom-agent / felhom-hostd", f"{sizes} MiB", "–", "none given")
     bare = subprocess.Popen([sys.executable, "-c", "import proxmoxer, sys; print(); sys.stdin.read()"],
