@@ -112,6 +112,7 @@ fn postures(site: &Site) -> Vec<(Posture, Vec<String>)> {
         posture(&GuestRecord {
             newest_archive_s: newest.get(vmid).map(|archive| NOW - archive.ctime),
             list_may_be_shortened: false,
+            of_earlier_guest: false,
             away: None,
             last_backup: None,
             last_proof: proven.map(|at| (Verdict::Passed, NOW - at)),

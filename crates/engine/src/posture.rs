@@ -42,6 +42,8 @@ pub struct GuestRecord {
     pub newest_archive_s: Option<i64>,
     /// Whether the list may have been shortened by permissions, so that an empty one proves nothing.
     pub list_may_be_shortened: bool,
+    /// Whether the storages list backups of its VMID that are of an earlier guest.
+    pub of_earlier_guest: bool,
     /// The storage that holds its last good backup, when the node cannot use that storage now.
     pub away: Option<StorageId>,
     /// Our last backup's verdict, when the guest is still the same one.
@@ -165,6 +167,10 @@ fn without_archive(record: &GuestRecord) -> (Posture, String) {
             Posture::Unknown,
             format!("its backups cannot be seen while `{storage}` is away"),
         ),
+        None if record.of_earlier_guest => (
+            Posture::Unprotected,
+            "there is no backup; those of its VMID are of an earlier guest".into(),
+        ),
         None => (Posture::Unprotected, "there is no backup".into()),
     }
 }
@@ -218,6 +224,7 @@ mod tests {
         GuestRecord {
             newest_archive_s: Some(3600),
             list_may_be_shortened: false,
+            of_earlier_guest: false,
             away: None,
             last_backup: Some(BackupVerdict::Good),
             last_proof: Some((Verdict::Passed, 3600)),

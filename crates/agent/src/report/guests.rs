@@ -168,12 +168,26 @@ impl<'a> Looking<'a> {
         Ok(found)
     }
 
+    /// What the journal knows of an archive.
+    fn known(&self, archive: &ArchiveFacts) -> Option<&Tried<BackupVerdict>> {
+        let of = |tried: &&Tried<BackupVerdict>| tried.volid.as_ref() == Some(&archive.volid);
+        self.tried.iter().find(of)
+    }
+
+    /// Whether a backup of a VMID is of a guest that had it before.
+    fn is_of_earlier(&self, vmid: Vmid, who: &GuestFingerprint) -> bool {
+        let mut all = self.archives.iter().filter(|one| one.vmid == Some(vmid));
+        all.any(|one| {
+            let known = self.known(one);
+            known.is_some_and(|tried| !tried.fingerprint.is_of_same_guest(who))
+        })
+    }
+
     /// Age of the newest backup of a guest. What a wrong clock has dated is the newest only when there is no other; what we know
     /// to be no backup, or one of another guest that had the VMID, is none.
     fn newest(&self, vmid: Vmid, who: &GuestFingerprint) -> Option<i64> {
         let none = |one: &&ArchiveFacts| {
-            let of = |tried: &&Tried<BackupVerdict>| tried.volid.as_ref() == Some(&one.volid);
-            self.tried.iter().find(of).is_some_and(|tried| {
+            self.known(one).is_some_and(|tried| {
                 tried.verdict != BackupVerdict::Good || !tried.fingerprint.is_of_same_guest(who)
             })
         };
@@ -233,6 +247,7 @@ impl<'a> Looking<'a> {
         Ok(GuestRecord {
             newest_archive_s,
             list_may_be_shortened,
+            of_earlier_guest: self.is_of_earlier(vmid, &config.fingerprint()),
             away: past
                 .good_volid
                 .as_ref()
