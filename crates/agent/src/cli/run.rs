@@ -17,6 +17,7 @@ use super::jobs::{self, StopSign};
 use super::targets::Door;
 use super::{arrears, restore_test};
 use crate::clock;
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
 use crate::notify;
@@ -59,10 +60,34 @@ async fn begin(context: &Context) -> Result<(Performer, Journal, Timestamp, i64)
     let journal = context
         .open_journal(performer.config(), "a pass of what is due")
         .await?;
+    cut_off(context, performer.config(), &journal).await?;
     let began = clock::now();
     let id = journal.begin_pass(began).await;
     let id = id.map_err(|error| journal_failure(&error))?;
     Ok((performer, journal, began, id))
+}
+
+/// So many passes in a row that did not come to their end are no accident.
+const CUT_OFF: u64 = 3;
+
+/// Passes that were cut off told nothing of what they met: killed for the memory they took, or the box goes down again and again.
+async fn cut_off(context: &Context, config: &Config, journal: &Journal) -> Result<(), Failure> {
+    let fail = |error| journal_failure(&error);
+    let count = journal.passes_cut_off().await.map_err(fail)?;
+    if count < CUT_OFF {
+        return Ok(());
+    }
+    let unfinished = journal.unfinished().await.map_err(fail)?;
+    let under_way = unfinished.first().map_or_else(String::new, |one| {
+        let (kind, subject) = (one.job.kind_name(), one.job.subject());
+        format!("; under way is {kind} of {subject}")
+    });
+    let detail = format!("the last {count} passes were cut off before their end{under_way}");
+    let remedy = "`journalctl -u felhom-agent` and `journalctl -k` say what ended them";
+    for line in notify::alarm(config, &detail, Some(remedy)).await {
+        context.printer.narrate(&line);
+    }
+    Ok(())
 }
 
 /// A pass that cannot begin is told all the same, unless another run is at work.
@@ -77,8 +102,8 @@ async fn unwritten(context: &Context, failure: &Failure) {
         .chain(&failure.causes)
         .map(String::as_str)
         .collect();
-    let why = parts.join(": ");
-    for line in notify::alarm(&config, &why, failure.hint.as_deref()).await {
+    let detail = format!("no pass can begin or be written down: {}", parts.join(": "));
+    for line in notify::alarm(&config, &detail, failure.hint.as_deref()).await {
         context.printer.narrate(&line);
     }
 }

@@ -185,8 +185,10 @@ fn directory(path: &Path) -> io::Result<PathBuf> {
         open_directories(above)?;
     }
     made(&directory, mode)?;
-    if let Some((uid, gid)) = reader().filter(|_| directory.ends_with("credentials")) {
-        std::os::unix::fs::chown(&directory, Some(uid), Some(gid))?;
+    if let Some((_, gid)) = reader().filter(|_| directory.ends_with("credentials")) {
+        // The files in it are the user's, the directory stays root's: systemd reads it as root, and must find no link of the user's.
+        std::os::unix::fs::chown(&directory, None, Some(gid))?;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o750))?;
     }
     Ok(directory)
 }

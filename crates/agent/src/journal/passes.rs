@@ -85,6 +85,18 @@ impl Journal {
         transaction.commit().await.map_err(writing)
     }
 
+    /// How many passes, without one between them that came to its end, were begun last.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn passes_cut_off(&self) -> Result<u64> {
+        let query = "SELECT count(*) FROM passes \
+             WHERE id > (SELECT coalesce(max(id), 0) FROM passes WHERE ended_ms IS NOT NULL)";
+        let row = sqlx::query(query).fetch_one(&self.pool).await;
+        let count: i64 = row.and_then(|row| row.try_get(0)).map_err(reading)?;
+        Ok(count.unsigned_abs())
+    }
+
     /// The passes that are kept, the newest first.
     ///
     /// # Errors

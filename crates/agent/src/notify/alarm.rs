@@ -1,4 +1,5 @@
-//! What has to be told though nothing can be written down: a pass that cannot begin, a journal that takes nothing.
+//! What has to be told though no pass comes to its end, where things are told otherwise: one that cannot begin, a journal that
+//! takes nothing, passes that are cut off one after another.
 //!
 //! Without the journal nobody knows what was told before, so a stamp outside of it keeps this to once a day.
 
@@ -15,13 +16,12 @@ use crate::config::Config;
 /// It is told again after so long.
 const EVERY: Duration = Duration::from_hours(24);
 
-/// Tells on every channel that no pass can do its work, at most once a day each. What does not arrive is said, and not kept.
-pub async fn alarm(config: &Config, why: &str, remedy: Option<&str>) -> Vec<String> {
+/// Tells on every channel why no pass does its work, at most once a day each. What does not arrive is said, and not kept.
+pub async fn alarm(config: &Config, detail: &str, remedy: Option<&str>) -> Vec<String> {
     let now = clock::now();
-    let detail = format!("no pass can begin or be written down: {why}");
     let message = Message::unwritten(
         codes::PASS_BROKEN.name,
-        &detail,
+        detail,
         remedy,
         config.node.as_str(),
         now,

@@ -1,5 +1,7 @@
 //! `run --once` against the simulator: what is due is done, each with its reason, and what fails stops nothing else.
 
+mod told;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -10,8 +12,6 @@ use felhom_simulator::{Fault, FaultKind};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::notify::receiver::Receiver;
-use crate::notify::{self, hook};
 use crate::storages;
 use crate::support::*;
 
@@ -269,62 +269,6 @@ fn lasting(stage: &Stage, path: &str) {
     });
 }
 
-/// The codes of what the end of a pass told.
-fn told(ran: &Ran) -> Vec<String> {
-    let data = ran.data();
-    let found = data["told"]["findings"].as_array().unwrap();
-    let code = |one: &Value| one["code"].as_str().unwrap().to_owned();
-    found.iter().map(code).collect()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pass_that_breaks_off_is_told_until_one_does_not() {
-    let phone = Receiver::new().await;
-    let stage = Stage::new(&format!("{CONTAINERS}{}", hook("phone", phone.port()))).await;
-    notify::secrets(stage.bench.config.parent().unwrap());
-    stage.until("12:00").await;
-    lasting(&stage, "/cluster/resources");
-    let ran = stage.pass().await;
-    assert_ne!(ran.exit, Exit::Done);
-    assert_ne!(ran.exit, Exit::Busy, "a timer takes that for a success");
-    assert!(
-        told(&ran).contains(&"pass-broken".to_owned()),
-        "{}",
-        ran.text()
-    );
-    stage.bench.world.clear_faults();
-    let ran = stage.pass().await;
-    assert!(
-        !told(&ran).contains(&"pass-broken".to_owned()),
-        "{}",
-        ran.text()
-    );
-    assert!(
-        done(&ran).contains(&"backup 9001 good".to_owned()),
-        "{}",
-        ran.text()
-    );
-    let heard = phone.take().into_iter().map(|seen| seen.notice());
-    let heard = heard.filter(|notice| notice["code"] == "pass-broken");
-    let events: Vec<_> = heard
-        .map(|notice| notice["event"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(events[0], "opened");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_schedule_that_means_nobody_is_told() {
-    let stage = Stage::new("[schedule]\nguests = \"@tag-nobody-has-it\"\n").await;
-    let ran = stage.pass().await;
-    assert_eq!(done(&ran), Vec::<String>::new());
-    assert_eq!(ran.exit, Exit::Findings, "{}", ran.text());
-    assert!(
-        told(&ran).contains(&"nobody-selected".to_owned()),
-        "{}",
-        ran.text()
-    );
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storage_that_does_not_list_its_backups_keeps_nobody_from_the_others() {
     let stage = Stage::new(CONTAINERS).await;
@@ -369,37 +313,6 @@ async fn what_a_clock_that_ran_ahead_has_dated_is_not_the_last_of_anything() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pass_that_cannot_begin_is_told_once_a_day_though_nothing_can_be_written() {
-    let phone = Receiver::new().await;
-    let stage = Stage::new(&format!("{CONTAINERS}{}", hook("phone", phone.port()))).await;
-    notify::secrets(stage.bench.config.parent().unwrap());
-    stage.pass().await;
-    phone.take();
-    let journal = stage.bench.state_dir().join("journal.sqlite");
-    let aside = journal.with_extension("aside");
-    std::fs::rename(&journal, &aside).unwrap();
-    std::fs::write(&journal, "this was a data base once").unwrap();
-    for hour in ["12:00", "13:00"] {
-        stage.until(hour).await;
-        assert_eq!(stage.pass().await.exit, Exit::Unexpected);
-    }
-    let heard: Vec<Value> = phone.take().into_iter().map(|seen| seen.notice()).collect();
-    assert_eq!(heard.len(), 1, "{heard:?}");
-    assert_eq!(
-        (&heard[0]["code"], &heard[0]["event"]),
-        (&json!("pass-broken"), &json!("opened"))
-    );
-    stage.until("12:00").await;
-    stage.until("14:00").await;
-    assert_eq!(stage.pass().await.exit, Exit::Unexpected);
-    assert_eq!(phone.take().len(), 1, "a day later again");
-    std::fs::rename(&aside, &journal).unwrap();
-    stage.pass().await;
-    let told = |seen: notify::receiver::Seen| seen.notice()["code"] == "pass-broken";
-    assert!(!phone.take().into_iter().any(told));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_was_given_an_interface_keeps_its_backups_and_proofs() {
     let stage = Stage::new(CONTAINERS).await;
     stage.until("12:00").await;
@@ -422,20 +335,6 @@ async fn a_guest_that_was_given_an_interface_keeps_its_backups_and_proofs() {
     };
     assert!(!of(&before).0.is_null());
     assert_eq!(of(&before), of(&after));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_storage_that_stays_away_becomes_an_overdue_backup() {
-    let stage = Stage::new(CONTAINERS).await;
-    stage.until("12:00").await;
-    stage.pass().await;
-    stage.storage("offline").await;
-    let codes = async || told(&stage.pass().await);
-    assert!(!codes().await.contains(&"backup-overdue".to_owned()));
-    for _ in 0..3 {
-        stage.until("12:00").await;
-    }
-    assert!(codes().await.contains(&"backup-overdue".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
