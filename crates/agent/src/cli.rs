@@ -439,13 +439,22 @@ impl Cli {
     }
 }
 
-async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
+/// What every command begins with.
+async fn prepare(cli: &Cli, printer: Printer) -> Context {
     let mut context = Context {
-        path: cli.config,
+        path: cli.config.clone(),
         printer,
         followed: None,
     };
-    context.followed = trust::follow(&context, cli.command.may_take_a_pin()).await;
+    // Root opens no journal, which is the user's.
+    if !cli.keeps_root() {
+        context.followed = trust::follow(&context, cli.command.may_take_a_pin()).await;
+    }
+    context
+}
+
+async fn dispatch(cli: Cli, printer: Printer) -> Result<Exit, Failure> {
+    let context = prepare(&cli, printer).await;
     match cli.command {
         Command::Status => status::run(&context).await,
         Command::Report(args) => report::run(&context, &args).await,

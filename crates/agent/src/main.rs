@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Ok(Privileges::StillRoot) => {
             tracing::warn!(
                 "running as root, because there is no user `{}`: make it with `useradd --system --home-dir \
-                 /var/lib/felhom-agent --shell /usr/sbin/nologin {}`, and give it the state directory and the secrets",
+                 /nonexistent --shell /usr/sbin/nologin {}`, and give it the state directory and the secrets",
                 privilege::USER,
                 privilege::USER
             );

@@ -4,6 +4,8 @@ mod desired;
 mod login;
 mod pbs;
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -11,7 +13,7 @@ use super::Context;
 use super::context::pve_failure;
 use crate::enroll::look::Seen;
 use crate::enroll::perform::{Done, Session};
-use crate::enroll::{EnrollError, Step, Wanted, plan, remove, runbook};
+use crate::enroll::{EnrollError, Step, Wanted, files, plan, remove, runbook};
 use crate::exit::{Exit, Failure};
 use desired::Desired;
 
@@ -101,6 +103,7 @@ pub(super) struct PveArgs {
 }
 
 pub(super) async fn run(context: &Context, command: EnrollCommand) -> Result<Exit, Failure> {
+    believe(&context.path)?;
     let args = match command {
         EnrollCommand::Pve(args) => args,
         EnrollCommand::Pbs(args) => return pbs::run(context, &args).await,
@@ -127,6 +130,22 @@ pub(super) async fn run(context: &Context, command: EnrollCommand) -> Result<Exi
         "the login as `{admin}` is forgotten; its ticket ends by itself within two hours"
     ));
     Ok(exit)
+}
+
+/// The configuration says where the admin's password is sent and where secrets are written: root acts on none but its own.
+fn believe(path: &Path) -> Result<(), Failure> {
+    if !path.exists() || files::is_roots_own(path) {
+        return Ok(());
+    }
+    let message = format!(
+        "root does not act on `{}`, which somebody else can write",
+        path.display()
+    );
+    let mend = format!(
+        "read it through, then: chown root:root {0} && chmod 644 {0}",
+        path.display()
+    );
+    Err(Failure::new(Exit::Configuration, "configuration", message).hint(mend))
 }
 
 async fn perform(

@@ -38,7 +38,7 @@ fn digest(text: &str) -> String {
 /// Writes a secret, mode 0600.
 pub(crate) fn write_secret(path: &Path, secret: &SecretString) -> Result<(), EnrollError> {
     let line = SecretString::from(format!("{}\n", secret.expose_secret()));
-    replace(path, line.expose_secret().as_bytes(), 0o600).map_err(EnrollError::file(path))
+    replace(path, line.expose_secret().as_bytes(), 0o600, reader()).map_err(EnrollError::file(path))
 }
 
 /// Writes what must not be lost, mode 0600, where nothing is yet: a file that is there already is never replaced. It stays with
@@ -64,9 +64,18 @@ pub(crate) fn write_secret_text(path: &Path, text: &SecretString) -> Result<(), 
     write().map_err(EnrollError::file(path))
 }
 
-/// Writes the configuration, which holds no secret.
+/// Writes the configuration, which holds no secret. It stays root's where root enrols: root believes it when it enrols again, and
+/// sends a password to where it says.
 pub(crate) fn write_config(path: &Path, text: &str) -> Result<(), EnrollError> {
-    replace(path, text.as_bytes(), 0o644).map_err(EnrollError::file(path))
+    replace(path, text.as_bytes(), 0o644, None).map_err(EnrollError::file(path))
+}
+
+/// Whether root may act on what this file says: it is root's, and nobody else writes it. Who is not root acts for nobody else.
+pub(crate) fn is_roots_own(path: &Path) -> bool {
+    if !rustix::process::geteuid().is_root() {
+        return true;
+    }
+    fs::metadata(path).is_ok_and(|facts| facts.uid() == 0 && facts.mode() & 0o022 == 0)
 }
 
 /// Adds a section to the end of the configuration, which stays as it is; one that enrolling wrote stays recognisable as that.
@@ -107,9 +116,9 @@ pub(crate) fn remove(path: &Path) -> Result<(), EnrollError> {
 }
 
 /// Replaces a file as a whole: a draft beside it, flushed to the disk, renamed into place.
-fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+fn replace(path: &Path, content: &[u8], mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
     let directory = directory(path)?;
-    let draft = write_draft(path, content, mode, reader())?;
+    let draft = write_draft(path, content, mode, owner)?;
     fs::rename(&draft, path)?;
     fs::File::open(&directory)?.sync_all()
 }

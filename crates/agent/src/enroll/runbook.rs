@@ -103,11 +103,11 @@ fn of_token(issue: &IssueToken, secret: &Path) -> String {
         word(&directory.display().to_string()),
         word(&secret.display().to_string()),
     );
-    // Where the package's user is, it reads the secrets.
+    // Where the package's user is, it reads the secrets; their directory stays root's, so that it lays no link there.
     format!(
         "mkdir -p {directory} && chmod 700 {directory} && (umask 077; {make} --output-format json | perl -MJSON -e \
          'print decode_json(join \"\", <STDIN>)->{{value}}, \"\\n\"' > {file}) && \
-         {{ ! id {USER} >/dev/null 2>&1 || chown {USER}: {directory} {file}; }}"
+         {{ ! id {USER} >/dev/null 2>&1 || {{ chgrp {USER} {directory} && chmod 750 {directory} && chown {USER}: {file}; }}; }}"
     )
 }
 
