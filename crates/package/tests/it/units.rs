@@ -117,12 +117,41 @@ fn the_exposure_of_each_service_is_the_recorded_one_and_the_agents_is_small() {
     );
 }
 
-/// Whether the command is one of this program: that of the metrics may come later.
-fn is_built(words: &[&str]) -> bool {
-    !words.contains(&"metrics")
-        || felhom_package::agent()
-            .get_subcommands()
-            .any(|one| one.get_name() == "metrics")
+/// Each with its reason in the unit.
+const OF_ROOT: [&str; 21] = [
+    "CAP_AUDIT_WRITE",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_KILL",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_MKNOD",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_RESOURCE",
+];
+
+#[test]
+fn the_helper_keeps_the_capabilities_that_its_operations_need_and_no_other() {
+    let text = read("packaging/systemd/felhom-hostd.service");
+    let mut kept: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("CapabilityBoundingSet="))
+        .flat_map(str::split_whitespace)
+        .collect();
+    kept.sort_unstable();
+    assert_eq!(kept, OF_ROOT);
 }
 
 #[test]
@@ -152,7 +181,7 @@ fn the_units_call_the_programs_where_they_are_installed_with_commands_that_there
             "{unit}: {} is not in the package",
             words[0]
         );
-        if words[0].ends_with("felhom-agent") && is_built(&words) {
+        if words[0].ends_with("felhom-agent") {
             let parsed = felhom_agent::cli::Cli::try_parse_from(&words);
             assert!(parsed.is_ok(), "{unit}: {}", parsed.unwrap_err());
         }
