@@ -48,7 +48,7 @@ const GLOBAL: &str = "Global options";
 const FIRST_STEPS: &str = "\
 First: `enroll pve`, `doctor`, then `backup run VMID --dry-run`.
 Exit codes: 0 done, 3 done with findings, anything else is no success;
-docs/reference/exit-codes.md has them all.";
+/usr/share/doc/felhom-agent/reference/exit-codes.md has them all.";
 
 /// Backs guests up, and proves that the backups come back.
 #[derive(Debug, Parser)]

@@ -222,7 +222,7 @@ impl<'a> Sender<'a> {
 
 /// What stands in for findings where nobody asked to be told.
 pub(crate) const UNTOLD: &str = "--   nobody is told when something is wrong: no [[notify.channels]] is set up \
-     (docs/operations/notifications.md)";
+     (/usr/share/doc/felhom-agent/operations/notifications.md)";
 
 /// What a person should know of the channels that are set up.
 ///

@@ -18,7 +18,7 @@ pub(super) const FINDINGS: &[Family] = &[
     ),
     Family::new(
         "felhom_findings_by_code",
-        "Findings of a code of docs/reference/findings.md; only those that there are.",
+        "Findings of a code, which `findings explain` explains; only those that there are.",
         &["severity", "code"],
         by_code,
     ),

@@ -44,7 +44,7 @@ pub(super) const PROGRAM: &[Family] = &[
     ),
     Family::new(
         "felhom_pass_exit_code",
-        "How the last pass of `run` ended; docs/reference/exit-codes.md.",
+        "How the last pass of `run` ended: its exit code.",
         &[],
         |told, rows| rows.maybe(&[], told.pass.map(|pass| u64::from(pass.exit))),
     ),
