@@ -95,6 +95,35 @@ async fn a_hot_volume_that_no_backup_holds_is_found_and_the_flag_of_its_mount_po
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_is_given_an_interface_keeps_what_was_told_of_its_volumes() {
+    let bench = Bench::new().await;
+    let outside = used(engine().bound("db", "/mnt/mp2/db", HOT), "db");
+    let db = "guest 9010 volume db";
+    assert_eq!(
+        bench.shown(9010, &outside, db).await,
+        ["volume-hot-not-in-backup"]
+    );
+    let net = "name=eth1,bridge=vmbr0,hwaddr=BC:24:11:00:00:99,ip=dhcp,type=veth";
+    bench.poke(9010, json!({ "set": { "net1": net } })).await;
+    let shown = bench.run(&["volumes", "show", "9010"]).await;
+    assert_eq!(shown.exit, Exit::Findings, "{shown:?}");
+    assert!(
+        shown.text().contains("volume-hot-not-in-backup"),
+        "{shown:?}"
+    );
+    let (_, reasons) = {
+        bench.backup(9010).await;
+        bench.posture(9010).await
+    };
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("1 hot volume(s) are in no backup")),
+        "{reasons:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_volume_of_which_nobody_says_anything_is_unclassified_until_a_rule_or_a_label_does() {
     let bench = Bench::new().await;
     let stuff = "guest 9001 volume stuff";
