@@ -1,5 +1,6 @@
 //! Each finding about volumes has a guest that has it, and a neighbour of that guest, one thing changed, that has not.
 
+use felhom_agent::exit::Exit;
 use serde_json::json;
 
 use super::docker::*;
