@@ -201,10 +201,10 @@ impl<'a> Sender<'a> {
         let patience = Patience::new(self.config.request_timeout.min(LONGEST));
         match &self.channel.kind {
             ChannelKind::Ntfy { url, topic } => {
-                ntfy::send(self.channel, url, topic, message, patience).await
+                Box::pin(ntfy::send(self.channel, url, topic, message, patience)).await
             }
             ChannelKind::Webhook { url } => {
-                webhook::send(self.channel, url, message, now, patience).await
+                Box::pin(webhook::send(self.channel, url, message, now, patience)).await
             }
             ChannelKind::Smtp { .. } => Box::pin(smtp::send(self.channel, message, patience)).await,
         }

@@ -46,7 +46,7 @@ pub async fn ping(config: &Config, earned: &[Concern]) -> Vec<Pinged> {
                 headers: Vec::new(),
                 body: Bytes::new(),
             };
-            send(&url, None, letter, patience).await
+            Box::pin(send(&url, None, letter, patience)).await
         };
         let given = given.await;
         all.push(Pinged {
