@@ -287,6 +287,9 @@ def footprint(bench):
         idle = run([*command, "run", "--once"], good=(0, 3))
         bench.table.row("a pass with nothing due: most resident", f"{idle.rss_mib:.1f} MiB",
                         f"{idle.cpu:.2f} s CPU in {idle.wall:.2f} s, 96 times a day", "none given")
+        settle = run([*command, "snapshot", "settle"])
+        bench.table.row("`snapshot settle` with nothing to settle: most resident", f"{settle.rss_mib:.1f} MiB",
+                        f"{settle.cpu:.2f} s CPU in {settle.wall:.2f} s, 288 times a day", "none given")
         port = free_port()
         metrics = subprocess.Popen([*command, "metrics", "serve", "--listen", f"127.0.0.1:{port}"])
         try:

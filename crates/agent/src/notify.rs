@@ -11,6 +11,7 @@ mod http;
 mod message;
 mod ntfy;
 mod ping;
+mod reach;
 mod smtp;
 mod trust;
 mod url;
@@ -33,6 +34,7 @@ pub use deliver::ChannelEnd;
 pub use error::SendError;
 pub use message::Message;
 pub use ping::{PassEnd, Pinged, earned, ping};
+use reach::Patience;
 pub(crate) use smtp::is_mailbox;
 pub use url::{ParseUrlError, WebUrl, is_loopback};
 
@@ -183,10 +185,6 @@ impl<'a> Sender<'a> {
         &self.channel.name
     }
 
-    fn deadline(&self) -> Duration {
-        self.config.request_timeout.min(LONGEST)
-    }
-
     /// Where it leads, as far as that may be told.
     pub fn place(&self) -> String {
         match &self.channel.kind {
@@ -200,22 +198,15 @@ impl<'a> Sender<'a> {
     /// # Errors
     /// When it was not taken, or nobody can say.
     pub async fn send(&self, message: &Message, now: Timestamp) -> Result<(), SendError> {
-        let sent = async {
-            match &self.channel.kind {
-                ChannelKind::Ntfy { url, topic } => {
-                    ntfy::send(self.channel, url, topic, message).await
-                }
-                ChannelKind::Webhook { url } => {
-                    webhook::send(self.channel, url, message, now).await
-                }
-                ChannelKind::Smtp { .. } => {
-                    smtp::send(self.channel, message, self.deadline()).await
-                }
+        let patience = Patience::new(self.config.request_timeout.min(LONGEST));
+        match &self.channel.kind {
+            ChannelKind::Ntfy { url, topic } => {
+                Box::pin(ntfy::send(self.channel, url, topic, message, patience)).await
             }
-        };
-        match tokio::time::timeout(self.deadline(), sent).await {
-            Ok(sent) => sent,
-            Err(_) => Err(SendError::late(&self.place(), self.deadline())),
+            ChannelKind::Webhook { url } => {
+                Box::pin(webhook::send(self.channel, url, message, now, patience)).await
+            }
+            ChannelKind::Smtp { .. } => Box::pin(smtp::send(self.channel, message, patience)).await,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::doctor::pbs::{Look as ServerLook, Looked};
 use crate::fence::Fence;
 use crate::journal::{Journal, JournalError, LastPass, Tried};
 use crate::notify;
-use crate::observe::host::{self, Host};
+use crate::observe::host::{self, Host, Kept};
 use crate::observe::{self, Trouble as Asked};
 use crate::perform::Performer;
 use crate::storages::sight::{self, Seen, SightError};
@@ -65,11 +65,28 @@ pub(crate) enum Trouble {
 
 /// Looks at everything.
 pub async fn gather(performer: &Performer, journal: Option<&Journal>) -> Gathered {
+    Box::pin(look_at_all(performer, journal, Kept::default())).await
+}
+
+/// The same at the end of a pass, of which there are many a day: what costs the node much is taken from the last report as long
+/// as it is young.
+pub async fn gather_in_pass(performer: &Performer, journal: &Journal) -> Gathered {
+    let last = journal.last_report().await.ok().flatten();
+    let kept = last.map(|last| Kept::of(last, clock::now().secs()));
+    Box::pin(look_at_all(
+        performer,
+        Some(journal),
+        kept.unwrap_or_default(),
+    ))
+    .await
+}
+
+async fn look_at_all(performer: &Performer, journal: Option<&Journal>, kept: Kept) -> Gathered {
     let mut look = Look::new(performer, journal);
     let status = look.node().await;
     let (host, seen) = if look.reached {
         let fence = Fence::new(look.config);
-        let host = host::look(look.pve, &look.config.node, &fence);
+        let host = host::look(look.pve, &look.config.node, &fence, kept);
         let seen = sight::look(look.config, performer.remotes(), journal);
         tokio::join!(host, seen)
     } else {

@@ -39,7 +39,9 @@ pub async fn known(
     };
     Ok(match journal.volume_report(vmid).await? {
         None => Known::Nothing,
-        Some(kept) if kept.fingerprint == *fingerprint => Known::Report(Box::new(kept)),
+        Some(kept) if kept.fingerprint.is_of_same_guest(fingerprint) => {
+            Known::Report(Box::new(kept))
+        }
         Some(kept) => Known::OfAnother(Box::new(kept)),
     })
 }

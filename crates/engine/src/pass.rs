@@ -8,6 +8,7 @@ mod proof;
 mod verify;
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -195,6 +196,40 @@ pub struct LeftOut {
     pub reason: String,
 }
 
+/// What passes are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Chore {
+    /// Backing guests up.
+    Backups,
+    /// Removing superseded archives.
+    Pruning,
+    /// Restore tests.
+    Proofs,
+    /// Having backup servers verify.
+    Verifies,
+}
+
+impl fmt::Display for Chore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Backups => "backups",
+            Self::Pruning => "pruning",
+            Self::Proofs => "restore tests",
+            Self::Verifies => "verifies",
+        })
+    }
+}
+
+/// Something that no pass does, because the configuration does not ask for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unasked {
+    /// What.
+    pub chore: Chore,
+    /// What the configuration lacks.
+    pub reason: String,
+}
+
 /// What one pass does, in this order, and what it does not.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PassPlan {
@@ -204,6 +239,9 @@ pub struct PassPlan {
     pub left: Vec<Left>,
     /// Guests that are nobody's business here.
     pub out: Vec<LeftOut>,
+    /// What no pass does as long as the configuration stays as it is.
+    #[serde(default)]
+    pub unasked: Vec<Unasked>,
 }
 
 /// Plans a pass. Pruning follows the backup that made it possible; then come the other backups, then proofs, then verifies.
@@ -355,9 +393,19 @@ impl Desk<'_> {
         });
     }
 
+    fn unasked(&mut self, chore: Chore, reason: &str) {
+        let reason = reason.to_owned();
+        self.plan.unasked.push(Unasked { chore, reason });
+    }
+
     /// Nothing is pruned but after a good backup of this very pass, and by clocks that can be believed.
     fn prunings(&mut self, guests: &[&PassGuest]) {
         if !self.facts.prunes {
+            // Where others make the backups there is nothing of ours to remove.
+            if !self.schedule.backup.opens.is_empty() {
+                let reason = "no `[backup] keep_*` says what to keep, so nothing is removed";
+                self.unasked(Chore::Pruning, reason);
+            }
             return;
         }
         for guest in guests {

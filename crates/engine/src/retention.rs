@@ -123,12 +123,12 @@ pub fn plan_retention(
     seen: &GuestArchives,
     now: Timestamp,
 ) -> Vec<Decision> {
-    let mut newest_first: Vec<&ArchiveFacts> = seen.archives.iter().collect();
-    newest_first.sort_by(|a, b| (b.ctime, &b.volid).cmp(&(a.ctime, &a.volid)));
+    let mut archives: Vec<&ArchiveFacts> = seen.archives.iter().collect();
+    archives.sort_by(|a, b| newest_first(a, b));
     let stop = reason_to_keep_all(policy, seen, now);
     let mut ours: Vec<Ours<'_>> = Vec::new();
     let mut decisions = Vec::new();
-    for facts in newest_first {
+    for facts in archives {
         let reason = match (identify(facts, installation, vmid, records), &stop) {
             (Err(reason), _) => reason,
             (Ok(_), Some(stop)) => stop.clone(),
@@ -161,6 +161,17 @@ impl Ours<'_> {
     fn supersedes(&self, other: &Ours<'_>) -> bool {
         self.facts.ctime > other.facts.ctime && self.record.finished > other.record.finished
     }
+
+    /// Whether both are of one guest. A time of creation that only one of them tells ties nobody to two guests which were made at
+    /// different times.
+    fn is_of_same_guest(&self, other: &Ours<'_>) -> bool {
+        let (one, another) = (&self.record.fingerprint, &other.record.fingerprint);
+        one.created_s == another.created_s && one.is_of_same_guest(another)
+    }
+}
+
+fn newest_first(a: &ArchiveFacts, b: &ArchiveFacts) -> std::cmp::Ordering {
+    (b.ctime, &b.volid).cmp(&(a.ctime, &a.volid))
 }
 
 /// Age decides about everything here: where clocks are not to be believed, nothing is decided.
@@ -216,18 +227,19 @@ fn identify<'a>(
     Ok(record)
 }
 
-/// Archives of one guest compete with each other, and with no others. The order is kept.
+/// Archives of one guest compete with each other, and with no others. Its interfaces may have been replaced one after another, so
+/// that the first and the last archive have no address in common: those between them say that it is one guest.
 fn by_guest(ours: Vec<Ours<'_>>) -> Vec<Vec<Ours<'_>>> {
     let mut groups: Vec<Vec<Ours<'_>>> = Vec::new();
     for one in ours {
-        let same = groups.iter_mut().find(|group| {
-            let first = group.first();
-            first.is_some_and(|first| first.record.fingerprint == one.record.fingerprint)
-        });
-        match same {
-            Some(group) => group.push(one),
-            None => groups.push(vec![one]),
-        }
+        let (same, others): (Vec<_>, Vec<_>) = groups
+            .into_iter()
+            .partition(|group| group.iter().any(|other| other.is_of_same_guest(&one)));
+        groups = others;
+        groups.push(same.into_iter().flatten().chain([one]).collect());
+    }
+    for group in &mut groups {
+        group.sort_by(|a, b| newest_first(a.facts, b.facts));
     }
     groups
 }

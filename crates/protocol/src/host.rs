@@ -121,6 +121,9 @@ pub struct Updates {
     /// The version of `pve-manager` among them.
     #[serde(default)]
     pub pve_manager: Option<String>,
+    /// When the node was asked, in seconds since 1970: a pass takes over what was asked for less than six hours ago.
+    #[serde(default)]
+    pub read_s: Option<i64>,
 }
 
 /// A storage.
@@ -190,6 +193,10 @@ pub struct Disk {
     /// Its temperature in degrees Celsius, where it tells.
     #[serde(default)]
     pub celsius: Option<i32>,
+    /// When it was asked, in seconds since 1970: a pass takes over what was told less than six hours ago, since a disk that
+    /// sleeps is woken by the question.
+    #[serde(default)]
+    pub read_s: Option<i64>,
 }
 
 /// What a disk says of itself.

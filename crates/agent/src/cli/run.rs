@@ -139,7 +139,8 @@ pub(super) async fn run(context: &Context, args: &RunArgs) -> Result<Exit, Failu
         pass.broken = Some(failure.message.clone());
     }
     journal.say("the end of a pass");
-    let said = finish::finish(&journal, &performer, &pass, ended.as_ref().err()).await;
+    let ending = finish::finish(&journal, &performer, &pass, ended.as_ref().err());
+    let said = Box::pin(ending).await;
     let exit = exit(&ended, said.exit);
     let mut data = text::data(&pass, &said);
     if let Some(map) = data.as_object_mut() {
@@ -263,7 +264,7 @@ async fn rehearse(
         let unfinished = unfinished.map_err(|error| journal_failure(&error))?;
         resumed.extend(unfinished.iter().map(|one| jobs::resumption(&one.job)));
     }
-    let data = json!({ "dry_run": true, "resumed": resumed, "due": plan.due, "left": plan.left, "out": plan.out });
+    let data = json!({ "dry_run": true, "resumed": resumed, "due": plan.due, "left": plan.left, "out": plan.out, "unasked": plan.unasked });
     context
         .printer
         .document("felhom.pass", &data, || text::plan(&resumed, &plan));

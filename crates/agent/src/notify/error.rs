@@ -53,6 +53,15 @@ impl SendError {
         }
     }
 
+    /// The time was over before it left.
+    pub(crate) fn unreached(place: &str, deadline: Duration) -> Self {
+        Self::unsent(format!(
+            "{place} cannot be reached: nothing was ready for the message within {} s",
+            deadline.as_secs()
+        ))
+    }
+
+    /// The time was over after it had left, or may have.
     pub(crate) fn late(place: &str, deadline: Duration) -> Self {
         Self::unsure(format!(
             "{place} did not answer within {} s",

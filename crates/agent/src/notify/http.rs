@@ -11,9 +11,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 
 use super::error::SendError;
+use super::reach::{self, Patience};
 use super::trust;
 use super::url::WebUrl;
 
@@ -37,31 +37,39 @@ pub(super) fn header(value: &str) -> Result<HeaderValue, SendError> {
     HeaderValue::from_str(value).map_err(|_| SendError::unsent("a header cannot be written"))
 }
 
-/// Sends it, and waits until it is taken. The caller limits the time.
+/// Sends it, and waits until it is taken.
 pub(super) async fn send(
     url: &WebUrl,
     ca_file: Option<&Path>,
     letter: Letter,
+    patience: Patience,
 ) -> Result<(), SendError> {
     let place = url.place();
     let request = request(url, letter)?;
     // Before anything is connected: a bad file is told without asking anybody.
     let connector = url.secure.then(|| trust::connector(ca_file)).transpose()?;
-    let stream = TcpStream::connect((url.host.as_str(), url.port))
-        .await
-        .map_err(|error| SendError::unsent(format!("{place} cannot be reached: {error}")))?;
+    let reaching = async {
+        let addresses = reach::addresses(&url.host, url.port, &place).await?;
+        reach::first_of(&addresses, patience.share(), &place).await
+    };
+    let stream = patience.before(&place, reaching).await?;
     let Some(connector) = connector else {
-        return exchange(stream, request, &place).await;
+        let asking = exchange(stream, request, &place);
+        return patience.after(&place, asking).await;
     };
     let name = ServerName::try_from(url.host.clone())
         .map_err(|_| SendError::unsent(format!("{place} is no name that a certificate is for")))?;
-    let stream = connector.connect(name, stream).await.map_err(|error| {
-        SendError::unsent(format!(
-            "{place} is not trusted or does not speak TLS: {error}"
-        ))
-        .because("a certificate of your own making is trusted by `ca_file`")
-    })?;
-    exchange(stream, request, &place).await
+    let trusting = async {
+        connector.connect(name, stream).await.map_err(|error| {
+            SendError::unsent(format!(
+                "{place} is not trusted or does not speak TLS: {error}"
+            ))
+            .because("a certificate of your own making is trusted by `ca_file`")
+        })
+    };
+    let stream = patience.before(&place, trusting).await?;
+    let asking = exchange(stream, request, &place);
+    patience.after(&place, asking).await
 }
 
 fn request(url: &WebUrl, letter: Letter) -> Result<Request<Full<Bytes>>, SendError> {

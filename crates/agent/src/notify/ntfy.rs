@@ -10,6 +10,7 @@ use serde_json::json;
 use super::error::SendError;
 use super::http::{Letter, header, secret_header, send as post};
 use super::message::Message;
+use super::reach::Patience;
 use super::url::WebUrl;
 use crate::config::ChannelConfig;
 use crate::credentials::read_secret;
@@ -30,6 +31,7 @@ pub(super) async fn send(
     url: &WebUrl,
     topic: &str,
     message: &Message,
+    patience: Patience,
 ) -> Result<(), SendError> {
     let (priority, tag) = urgency(message);
     let body = json!({
@@ -53,5 +55,5 @@ pub(super) async fn send(
         headers,
         body: Bytes::from(body.to_string()),
     };
-    post(url, channel.ca_file.as_deref(), letter).await
+    post(url, channel.ca_file.as_deref(), letter, patience).await
 }

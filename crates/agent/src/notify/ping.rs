@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::LONGEST;
 use super::error::SendError;
 use super::http::{Letter, send};
+use super::reach::Patience;
 use super::url::WebUrl;
 use crate::config::{Concern, Config};
 use crate::credentials::read_secret;
@@ -34,7 +35,7 @@ pub async fn ping(config: &Config, earned: &[Concern]) -> Vec<Pinged> {
         if !earned.contains(concern) {
             continue;
         }
-        let deadline = config.request_timeout.min(LONGEST);
+        let patience = Patience::new(config.request_timeout.min(LONGEST));
         let given = async {
             let url = read_secret(path).map_err(|error| SendError::secret(&error))?;
             let url: WebUrl = url.expose_secret().parse().map_err(|error| {
@@ -45,11 +46,9 @@ pub async fn ping(config: &Config, earned: &[Concern]) -> Vec<Pinged> {
                 headers: Vec::new(),
                 body: Bytes::new(),
             };
-            send(&url, None, letter).await
+            Box::pin(send(&url, None, letter, patience)).await
         };
-        let given = tokio::time::timeout(deadline, given)
-            .await
-            .unwrap_or_else(|_| Err(SendError::late("the watcher", deadline)));
+        let given = given.await;
         all.push(Pinged {
             concern: *concern,
             error: given.err().map(|error| error.to_string()),

@@ -1,22 +1,36 @@
 //! A mail, handed to a mail server.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MessageBuilder};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{
+    AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters,
+};
+use lettre::transport::smtp::extension::ClientId;
 use secrecy::ExposeSecret;
 
 use super::error::SendError;
 use super::message::Message;
+use super::reach::{self, Patience};
 use super::trust;
 use crate::config::{ChannelConfig, ChannelKind, SmtpTls};
 use crate::credentials::read_secret;
 
-type Transport = AsyncSmtpTransport<Tokio1Executor>;
+/// A server that took the mail need not be waited for any longer.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How a mail server is spoken to.
+struct Manner {
+    /// TLS from the beginning.
+    wrapped: Option<TlsParameters>,
+    /// TLS before anything is said.
+    upgraded: Option<TlsParameters>,
+    credentials: Option<Credentials>,
+}
 
 /// Whether this is a mail address, with a name in front or without.
 pub(crate) fn is_mailbox(text: &str) -> bool {
@@ -26,7 +40,7 @@ pub(crate) fn is_mailbox(text: &str) -> bool {
 pub(super) async fn send(
     channel: &ChannelConfig,
     message: &Message,
-    deadline: Duration,
+    patience: Patience,
 ) -> Result<(), SendError> {
     let ChannelKind::Smtp {
         server,
@@ -41,19 +55,50 @@ pub(super) async fn send(
     };
     let place = format!("{server}:{port}");
     let mail = mail(from, to, message)?;
-    let mut transport = Transport::builder_dangerous(server.as_str())
-        .port(*port)
-        .tls(protection(*tls, server, channel.ca_file.as_deref())?)
-        .timeout(Some(deadline));
+    let mut manner = Manner::of(*tls, server, channel.ca_file.as_deref())?;
     if let (Some(user), Some(path)) = (user, &channel.secret_file) {
         let password = read_secret(path).map_err(|error| SendError::secret(&error))?;
         let password = password.expose_secret().to_owned();
-        transport = transport.credentials(Credentials::new(user.clone(), password));
+        manner.credentials = Some(Credentials::new(user.clone(), password));
     }
-    match transport.build().send(mail).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(failure(&place, &error)),
+    let reaching = async {
+        let addresses = reach::addresses(server, *port, &place).await?;
+        connect(&addresses, manner, patience.share(), &place).await
+    };
+    let mut connection = patience.before(&place, reaching).await?;
+    let letter = mail.formatted();
+    let sending = async {
+        let sent = connection.send(mail.envelope(), &letter).await;
+        sent.map_err(|error| failure(&place, &error, true))
+    };
+    patience.after(&place, sending).await?;
+    // It is taken: however the server says goodbye, that stands.
+    drop(tokio::time::timeout(GOODBYE, connection.abort()).await);
+    Ok(())
+}
+
+/// A connection on which a mail may be sent, to the first of these addresses that takes one within its share.
+async fn connect(
+    addresses: &[SocketAddr],
+    manner: Manner,
+    share: Duration,
+    place: &str,
+) -> Result<AsyncSmtpConnection, SendError> {
+    let unsent = |error| failure(place, &error, false);
+    let name = ClientId::default();
+    let wrapped = manner.wrapped;
+    let connecting =
+        AsyncSmtpConnection::connect_tokio1(addresses, Some(share), &name, wrapped, None);
+    let mut connection = connecting.await.map_err(unsent)?;
+    if let Some(parameters) = manner.upgraded {
+        let upgrading = connection.starttls(parameters, &name);
+        upgrading.await.map_err(unsent)?;
     }
+    if let Some(credentials) = &manner.credentials {
+        let proving = connection.auth(DEFAULT_MECHANISMS, credentials);
+        proving.await.map_err(unsent)?;
+    }
+    Ok(connection)
 }
 
 fn mail(from: &str, to: &[String], message: &Message) -> Result<lettre::Message, SendError> {
@@ -83,10 +128,25 @@ fn mail(from: &str, to: &[String], message: &Message) -> Result<lettre::Message,
         .map_err(|error| unusable(&error))
 }
 
-fn protection(tls: SmtpTls, server: &str, ca_file: Option<&Path>) -> Result<Tls, SendError> {
-    if tls == SmtpTls::None {
-        return Ok(Tls::None);
+impl Manner {
+    fn of(tls: SmtpTls, server: &str, ca_file: Option<&Path>) -> Result<Self, SendError> {
+        let parameters = match tls {
+            SmtpTls::None => None,
+            SmtpTls::Tls | SmtpTls::Starttls => Some(parameters(server, ca_file)?),
+        };
+        let (wrapped, upgraded) = match tls {
+            SmtpTls::Tls => (parameters, None),
+            SmtpTls::Starttls | SmtpTls::None => (None, parameters),
+        };
+        Ok(Self {
+            wrapped,
+            upgraded,
+            credentials: None,
+        })
     }
+}
+
+fn parameters(server: &str, ca_file: Option<&Path>) -> Result<TlsParameters, SendError> {
     let unusable = |error: lettre::transport::smtp::Error| {
         SendError::unsent(format!("TLS cannot be set up: {error}"))
     };
@@ -97,15 +157,11 @@ fn protection(tls: SmtpTls, server: &str, ca_file: Option<&Path>) -> Result<Tls,
             .certificate_store(CertificateStore::None)
             .add_root_certificate(authority);
     }
-    let parameters = parameters.build().map_err(unusable)?;
-    Ok(match tls {
-        SmtpTls::Tls => Tls::Wrapper(parameters),
-        SmtpTls::Starttls | SmtpTls::None => Tls::Required(parameters),
-    })
+    parameters.build().map_err(unusable)
 }
 
 /// What the server says of the mail is not repeated: it may quote what was sent to it.
-fn failure(place: &str, error: &lettre::transport::smtp::Error) -> SendError {
+fn failure(place: &str, error: &lettre::transport::smtp::Error, left: bool) -> SendError {
     if let Some(code) = error.status() {
         let number = code.to_string();
         let refused = SendError::unsent(format!("{place} answered {number}"));
@@ -121,10 +177,42 @@ fn failure(place: &str, error: &lettre::transport::smtp::Error) -> SendError {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    let refused = text.contains("onnection refused");
-    if error.is_tls() || refused || error.is_client() {
-        SendError::unsent(text)
-    } else {
+    if left && !error.is_client() {
         SendError::unsure(text)
+    } else {
+        SendError::unsent(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::super::reach::tests::Dead;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_mail_server_with_a_dead_address_is_reached_at_the_next_one() {
+        let dead = Dead::new().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let alive = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 mail.test ESMTP\r\n").await.unwrap();
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.unwrap() > 0 {
+                stream.write_all(b"250 fine\r\n").await.unwrap();
+            }
+        });
+        let share = Duration::from_millis(100);
+        let manner = || Manner::of(SmtpTls::None, "mail.test", None).unwrap();
+        let both = [dead.address, alive];
+        let connection = connect(&both, manner(), share, "mail.test:25").await;
+        assert!(connection.is_ok());
+        let error = connect(&[dead.address], manner(), share, "mail.test:25").await;
+        let error = error.err().unwrap();
+        assert!(!error.unsure, "{error}");
     }
 }

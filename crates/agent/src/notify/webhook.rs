@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::error::SendError;
 use super::http::{Letter, header, send as post};
 use super::message::Message;
+use super::reach::Patience;
 use super::url::WebUrl;
 use crate::config::ChannelConfig;
 use crate::credentials::read_secret;
@@ -20,6 +21,7 @@ pub(super) async fn send(
     url: &WebUrl,
     message: &Message,
     now: Timestamp,
+    patience: Patience,
 ) -> Result<(), SendError> {
     // The configuration asks for it.
     let path = channel.secret_file.as_deref();
@@ -39,7 +41,7 @@ pub(super) async fn send(
         ],
         body: Bytes::from(body),
     };
-    post(url, channel.ca_file.as_deref(), letter).await
+    post(url, channel.ca_file.as_deref(), letter, patience).await
 }
 
 /// HMAC-SHA256 over time, a dot and the body: neither can be changed, and an old one is known by its time.

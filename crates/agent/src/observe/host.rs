@@ -7,7 +7,7 @@ use std::time::Duration;
 use felhom_host::{Operation, Report};
 use felhom_ids::NodeName;
 use felhom_protocol::host::{
-    Disk, DiskHealth, Node, Temperature, ThinPool, Unknown, Updates, Usage,
+    Disk, DiskHealth, HostReport, Node, Temperature, ThinPool, Unknown, Updates, Usage,
 };
 use felhom_proxmox::pve::disks::{Health, PhysicalDisk};
 use felhom_proxmox::pve::nodes::{Memory, NodeStatus};
@@ -15,6 +15,7 @@ use felhom_proxmox::{Error, Pve};
 use tokio::time::timeout;
 
 use super::remote_error;
+use crate::clock;
 use crate::fence::Fence;
 
 /// The node asks each disk in turn, and gives each ten seconds.
@@ -25,6 +26,8 @@ const DISK: Duration = Duration::from_secs(15);
 const PACKAGES: Duration = Duration::from_secs(30);
 /// Everything else: files that the node has in memory.
 const SOON: Duration = Duration::from_secs(15);
+/// What was asked for longer ago is asked for anew, in seconds.
+const YOUNG_S: i64 = 6 * 3600;
 /// So many disks are asked for their temperature; each is a request.
 const MOST_DISKS: usize = 24;
 /// The package that the version of Proxmox VE is that of.
@@ -45,12 +48,50 @@ pub struct Host {
     pub unknown: Vec<Unknown>,
 }
 
-/// Looks at all parts, none of which waits for another.
-pub async fn look(pve: &Pve, name: &NodeName, fence: &Fence) -> Host {
+/// What an earlier look found that is not asked for again each time: the question wakes a disk that sleeps, and has the node
+/// read all its package lists.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Kept {
+    disks: Option<Vec<Disk>>,
+    updates: Option<Updates>,
+}
+
+impl Kept {
+    /// What is young enough of this report; what was not whole is asked for anew.
+    pub fn of(report: HostReport, now_s: i64) -> Self {
+        let is_young = |read_s: Option<i64>| {
+            // A clock that went backwards says nothing about how long ago that was.
+            read_s.is_some_and(|read_s| (read_s..read_s.saturating_add(YOUNG_S)).contains(&now_s))
+        };
+        let mut unknown = report.unknown.iter().map(|one| one.what.as_str());
+        let whole = !unknown.any(|what| what == "disks" || what.starts_with("disk "));
+        let young = !report.disks.is_empty() && report.disks.iter().all(|one| is_young(one.read_s));
+        let updates = report.node.updates;
+        Self {
+            disks: (whole && young).then_some(report.disks),
+            updates: updates.filter(|one| is_young(one.read_s)),
+        }
+    }
+}
+
+/// Looks at all parts, none of which waits for another; what is kept is not asked for.
+pub async fn look(pve: &Pve, name: &NodeName, fence: &Fence, kept: Kept) -> Host {
+    let updates = async {
+        match kept.updates {
+            Some(updates) => Ok(updates),
+            None => updates(pve).await,
+        }
+    };
+    let disks = async {
+        match kept.disks {
+            Some(disks) => Ok((disks, Vec::new())),
+            None => disks(pve).await,
+        }
+    };
     let (node, updates, disks, pools, warmth) = tokio::join!(
         Box::pin(node(pve, name)),
-        Box::pin(updates(pve)),
-        Box::pin(disks(pve)),
+        Box::pin(updates),
+        Box::pin(disks),
         Box::pin(thin_pools(pve)),
         Box::pin(temperatures(fence)),
     );
@@ -158,6 +199,7 @@ pub async fn updates(pve: &Pve) -> Result<Updates, Unknown> {
     Ok(Updates {
         packages: u64::try_from(outdated.len()).unwrap_or(u64::MAX),
         pve_manager: manager.map(|one| one.candidate.clone()),
+        read_s: Some(clock::now().secs()),
     })
 }
 
@@ -181,11 +223,12 @@ pub async fn thin_pools(pve: &Pve) -> Result<Vec<ThinPool>, Unknown> {
 /// The disks with their health, wear and temperature, and those whose temperature could not be asked for.
 pub async fn disks(pve: &Pve) -> Result<(Vec<Disk>, Vec<Unknown>), Unknown> {
     let mut listed = asked("disks", DISKS, pve.disks()).await?;
+    let now_s = clock::now().secs();
     listed.sort_by(|one, other| one.devpath.cmp(&other.devpath));
     let (mut disks, mut mute) = (Vec::new(), Vec::new());
     let mut left = MOST_DISKS;
     for one in &listed {
-        let mut disk = disk_of(one);
+        let mut disk = disk_of(one, now_s);
         // What did not answer a moment ago, or has nothing to tell, is not asked again.
         if one
             .health
@@ -208,7 +251,7 @@ pub async fn disks(pve: &Pve) -> Result<(Vec<Disk>, Vec<Unknown>), Unknown> {
     Ok((disks, mute))
 }
 
-fn disk_of(disk: &PhysicalDisk) -> Disk {
+fn disk_of(disk: &PhysicalDisk, now_s: i64) -> Disk {
     Disk {
         device: disk.devpath.clone(),
         model: disk.model.clone(),
@@ -221,6 +264,7 @@ fn disk_of(disk: &PhysicalDisk) -> Disk {
         },
         worn_percent: disk.worn_percent(),
         celsius: None,
+        read_s: Some(now_s),
     }
 }
 
@@ -244,4 +288,59 @@ pub async fn temperatures(fence: &Fence) -> Result<(Vec<Temperature>, Vec<Unknow
     let unread = sensors.unread.into_iter();
     let unread = unread.map(|(sensor, why)| unknown(&format!("sensor {sensor}"), why));
     Ok((shown.collect(), unread.collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_795_000_000;
+
+    /// What is kept of a report that was made so many seconds ago, with this under `unknown`.
+    fn kept(ago: i64, unknown: &[&str]) -> (bool, bool) {
+        let read_s = NOW - ago;
+        let unknown = unknown.iter().map(|what| unknown_of(what));
+        let report = json!({
+            "installation": "test", "sequence": 1, "taken_s": NOW, "agent_version": "0.1.0",
+            "node": { "name": "pve", "updates": { "packages": 3, "read_s": read_s } },
+            "disks": [
+                { "device": "/dev/sda", "size": 1, "health": "failed", "read_s": read_s },
+                { "device": "/dev/sdb", "size": 1, "health": "unknown", "read_s": read_s },
+            ],
+            "unknown": unknown.collect::<Vec<_>>(),
+        });
+        let kept = Kept::of(serde_json::from_value(report).unwrap(), NOW);
+        (kept.disks.is_some(), kept.updates.is_some())
+    }
+
+    fn unknown_of(what: &str) -> Unknown {
+        unknown(what, "it does not answer")
+    }
+
+    #[test]
+    fn what_was_asked_for_lately_is_kept_and_nothing_of_the_future() {
+        assert_eq!(kept(0, &[]), (true, true));
+        assert_eq!(kept(YOUNG_S - 1, &["temperatures"]), (true, true));
+        assert_eq!(kept(YOUNG_S, &[]), (false, false));
+        assert_eq!(kept(-1, &[]), (false, false), "the clock went backwards");
+    }
+
+    #[test]
+    fn disks_that_were_not_all_read_are_asked_again() {
+        assert_eq!(kept(60, &["disks"]), (false, true));
+        assert_eq!(kept(60, &["disk /dev/sda"]), (false, true));
+    }
+
+    #[test]
+    fn what_does_not_say_when_it_was_asked_is_not_kept() {
+        let report = json!({
+            "installation": "test", "sequence": 1, "taken_s": NOW, "agent_version": "0.1.0",
+            "node": { "name": "pve", "updates": { "packages": 3 } },
+            "disks": [{ "device": "/dev/sda", "size": 1, "health": "passed" }],
+        });
+        let report = serde_json::from_value(report).unwrap();
+        assert_eq!(Kept::of(report, NOW), Kept::default());
+    }
 }

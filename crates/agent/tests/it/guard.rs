@@ -474,3 +474,24 @@ async fn without_a_journal_nothing_is_settled_and_nothing_made() {
     assert_eq!(bench.world.counts(), asked);
     assert!(!bench.state_dir().exists(), "no journal is made");
 }
+
+/// The timer asks every five minutes, a pass or not; most boxes never have a guard.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nothing_stands_settling_asks_nobody_and_waits_for_nobody() {
+    let bench = calm().await;
+    assert_eq!(begin(&bench, &[]).await.exit, Exit::Done);
+    let confirm = ["snapshot", "guard", "9001", "confirm"];
+    assert_eq!(bench.run(&confirm).await.exit, Exit::Done);
+    let node = bench.world.url();
+    bench.reconfigure(|text| text.replace(&node, "https://127.0.0.1:1"));
+    let at_work = bench.journal().await;
+    let ran = bench.run(&["snapshot", "settle"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{}", ran.text());
+    assert!(ran.text().contains("nothing is due"), "{}", ran.text());
+    // A job that did not end is looked after.
+    let draft = guard_draft(&at_work, 9001);
+    let job = guard_job(&bench, draft, GuardJob::begin);
+    at_work.insert(&job).await.unwrap();
+    let ran = bench.run(&["snapshot", "settle"]).await;
+    assert_ne!(ran.exit, Exit::Done, "{}", ran.text());
+}

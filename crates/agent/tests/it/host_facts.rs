@@ -21,7 +21,8 @@ async fn look(bench: &Bench) -> Host {
     let config = config::load(&bench.config).unwrap();
     let performer = bench.performer();
     let pve = performer.remotes().of(Principal::Agent);
-    host::look(pve, &config.node, &Fence::new(&config)).await
+    let kept = host::Kept::default();
+    host::look(pve, &config.node, &Fence::new(&config), kept).await
 }
 
 fn disk<'a>(host: &'a Host, device: &str) -> &'a Disk {

@@ -30,7 +30,7 @@ impl FormerBackup {
         let newest = good.next()?;
         let (of, size) = (newest.fingerprint, newest.size);
         let content = newest.content.or_else(|| {
-            let mut same = good.filter(|report| report.fingerprint == of);
+            let mut same = good.filter(|report| report.fingerprint.is_of_same_guest(&of));
             same.find_map(|report| report.content)
         });
         Some(Self { of, size, content })
@@ -40,7 +40,9 @@ impl FormerBackup {
 impl BackupRequest {
     /// The last good backup of this very guest.
     pub(super) fn former(&self, of: &GuestFingerprint) -> Option<&FormerBackup> {
-        self.former.as_deref().filter(|former| former.of == *of)
+        self.former
+            .as_deref()
+            .filter(|former| former.of.is_of_same_guest(of))
     }
 }
 

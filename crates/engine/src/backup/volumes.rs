@@ -36,7 +36,9 @@ const REPORT_OLD: Duration = Duration::from_hours(7 * 24);
 /// The volumes, judged by the configuration of right now; none when nobody told of this very guest.
 pub(super) fn judged(request: &BackupRequest, config: &GuestConfig) -> Option<JudgedVolumes> {
     let known = request.volumes.as_ref()?;
-    (known.of == config.fingerprint())
+    known
+        .of
+        .is_of_same_guest(&config.fingerprint())
         .then(|| JudgedVolumes::judge(request.vmid, config, &known.inventory, &known.policy))
 }
 

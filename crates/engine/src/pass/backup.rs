@@ -1,11 +1,12 @@
 //! Which guests are backed up now: those without a good backup first, then the one whose last is longest ago.
 
-use super::{Desk, Now, PassGuest, Work, ago, would_be_late};
+use super::{Chore, Desk, Now, PassGuest, Work, ago, would_be_late};
 use crate::time::Timestamp;
 
 impl Desk<'_> {
     pub(super) fn backups(&mut self, guests: &[&PassGuest]) {
         if self.schedule.backup.opens.is_empty() {
+            self.unasked(Chore::Backups, "`[schedule] backup` names no time");
             return;
         }
         let window = self.window(&self.schedule.backup);

@@ -1,6 +1,6 @@
 //! Which archives are restore-tested now: of the guest whose last test is longest ago, of either kind.
 
-use super::{Desk, Now, PassGuest, Work, ago, would_be_late};
+use super::{Chore, Desk, Now, PassGuest, Work, ago, would_be_late};
 use crate::judgement::Verdict;
 use crate::time::Timestamp;
 
@@ -13,9 +13,12 @@ enum Proof {
 impl Desk<'_> {
     pub(super) fn proofs(&mut self, guests: &[&PassGuest]) {
         if !self.facts.tests {
+            let reason = "there is neither `[principals.restore-test]` nor `[restore-test]`, so no backup is proven";
+            self.unasked(Chore::Proofs, reason);
             return;
         }
         if self.schedule.proof.opens.is_empty() {
+            self.unasked(Chore::Proofs, "`[schedule] proof` names no time");
             return;
         }
         let window = self.window(&self.schedule.proof);

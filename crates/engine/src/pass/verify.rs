@@ -1,10 +1,13 @@
 //! Which backup servers are had to read backups back: each once a window; what is due by age on it, the verify itself says.
 
-use super::{Desk, Work, ago};
+use super::{Chore, Desk, Work, ago};
 
 impl Desk<'_> {
     pub(super) fn verifies(&mut self) {
         if self.schedule.verify.opens.is_empty() {
+            if !self.facts.servers.is_empty() {
+                self.unasked(Chore::Verifies, "`[schedule] verify` names no time");
+            }
             return;
         }
         let window = self.window(&self.schedule.verify);

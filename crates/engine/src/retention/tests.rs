@@ -173,3 +173,77 @@ fn an_archive_is_superseded_only_where_both_clocks_say_so() {
     });
     assert_eq!(gone, [2]);
 }
+
+/// Gives the archives of these days the addresses and the time of creation.
+fn of(all: &mut [(ArchiveFacts, ArchiveRecord)], guests: &[(&[&str], Option<i64>)]) {
+    for ((_, record), (macs, created_s)) in all.iter_mut().zip(guests) {
+        record.fingerprint.macs = macs.iter().map(ToString::to_string).collect();
+        record.fingerprint.created_s = *created_s;
+    }
+}
+
+/// What goes of archives of 1, 2, 3, … days, newest first, when one is kept.
+fn gone_of(guests: &[(&[&str], Option<i64>)]) -> Vec<i64> {
+    let days: Vec<i64> = (1..).take(guests.len()).collect();
+    gone(&keeping(1, 0, 1), &days, |all, _| of(all, guests))
+}
+
+const A: &str = "BC:24:11:00:00:0A";
+const B: &str = "BC:24:11:00:00:0B";
+const C: &str = "BC:24:11:00:00:0C";
+
+#[test]
+fn a_guest_that_was_given_another_interface_supersedes_what_it_was() {
+    let added: [(&[&str], _); 3] = [(&[A, B], None), (&[A, B], None), (&[A], None)];
+    assert_eq!(gone_of(&added), [2, 3]);
+    let written_otherwise: [(&[&str], _); 2] = [(&["bc:24:11:00:00:0a"], None), (&[A], None)];
+    assert_eq!(gone_of(&written_otherwise), [2]);
+}
+
+#[test]
+fn interfaces_that_were_replaced_one_after_another_leave_one_guest() {
+    let replaced: [(&[&str], _); 5] = [
+        (&[C], Some(7)),
+        (&[B, C], Some(7)),
+        (&[B], Some(7)),
+        (&[A, B], Some(7)),
+        (&[A], Some(7)),
+    ];
+    assert_eq!(gone_of(&replaced), [2, 3, 4, 5]);
+    // What ties them together was removed: then nobody can say that they are one.
+    let untied: [(&[&str], _); 2] = [(&[C], Some(7)), (&[A], Some(7))];
+    assert_eq!(gone_of(&untied), [0_i64; 0]);
+    // Put back as it was, it is the guest that it was.
+    let restored: [(&[&str], _); 4] = [(&[A], None), (&[B], None), (&[A, B], None), (&[A], None)];
+    assert_eq!(gone_of(&restored), [2, 3, 4]);
+}
+
+#[test]
+fn a_guest_that_was_made_anew_supersedes_nothing_of_the_one_before() {
+    // A clone keeps its template's time of creation, and has addresses of its own.
+    let clones: [(&[&str], _); 3] = [(&[A], Some(7)), (&[B], Some(7)), (&[B], Some(7))];
+    assert_eq!(gone_of(&clones), [3]);
+    // One that was given the address of the one before, so that it gets the same lease.
+    let remade: [(&[&str], _); 3] = [(&[A], Some(8)), (&[A], Some(7)), (&[A], Some(7))];
+    assert_eq!(gone_of(&remade), [3]);
+    // An archive that tells no time of creation makes no bridge between two that do.
+    let bridged: [(&[&str], _); 3] = [(&[A], Some(8)), (&[A], None), (&[A], Some(7))];
+    assert_eq!(gone_of(&bridged), [0_i64; 0]);
+}
+
+#[test]
+fn what_has_no_address_is_one_guest_with_nothing_that_has() {
+    let guests: [(&[&str], _); 4] = [(&[A], None), (&[], None), (&[A], None), (&[], None)];
+    assert_eq!(gone_of(&guests), [3, 4]);
+    let unknown = gone(&keeping(1, 0, 1), &[1, 2, 3], |all, _| {
+        for one in &mut all[1..] {
+            one.1.fingerprint = GuestFingerprint::default();
+        }
+    });
+    assert_eq!(unknown, [0_i64; 0]);
+    let unknown = gone(&keeping(1, 0, 1), &[1, 2], |all, _| {
+        of(all, &[(&[A], None), (&[A], None)]);
+        all[1].1.fingerprint.rootfs = None;
+    });
+    assert_eq!(unknown, [0_i64; 0]);
+}

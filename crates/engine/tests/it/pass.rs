@@ -341,3 +341,50 @@ fn a_backup_that_turned_out_to_be_of_another_guest_is_not_tested_again_and_again
     let said = left(&plan, &work);
     assert!(said.reason.contains("of another guest"), "{said:?}");
 }
+
+fn unasked(plan: &PassPlan) -> Vec<String> {
+    let told = plan.unasked.iter();
+    told.map(|one| format!("{}: {}", one.chore, one.reason))
+        .collect()
+}
+
+#[test]
+fn what_the_configuration_asks_for_nowhere_is_said_with_the_reason() {
+    let guests = vec![guest(100, NIGHT - DAY, NIGHT), guest(101, NIGHT, NIGHT)];
+    let mut all = facts(NIGHT, guests);
+    let server = PassServer {
+        storage: "offsite".parse().unwrap(),
+        verified: vec![],
+        failed: vec![],
+    };
+    assert_eq!(unasked(&planned(&all)), [""; 0]);
+    all.prunes = false;
+    all.tests = false;
+    assert_eq!(
+        unasked(&planned(&all)),
+        [
+            "pruning: no `[backup] keep_*` says what to keep, so nothing is removed",
+            "restore tests: there is neither `[principals.restore-test]` nor `[restore-test]`, so no backup is proven"
+        ]
+    );
+    all.tests = true;
+    let mut schedule = schedule();
+    for window in [
+        &mut schedule.backup,
+        &mut schedule.proof,
+        &mut schedule.verify,
+    ] {
+        window.opens.clear();
+    }
+    // Without backups of ours there is nothing of ours to remove, and without a server nothing to verify.
+    let mut said = vec![
+        "backups: `[schedule] backup` names no time",
+        "restore tests: `[schedule] proof` names no time",
+    ];
+    let plan = plan_pass(&schedule, &all, &TimeZone::UTC);
+    assert_eq!(unasked(&plan), said);
+    all.servers.push(server);
+    said.push("verifies: `[schedule] verify` names no time");
+    let plan = plan_pass(&schedule, &all, &TimeZone::UTC);
+    assert_eq!(unasked(&plan), said);
+}

@@ -26,13 +26,26 @@ enum Deed {
     Protect(usize),
     Delete(usize),
     /// The VMID is given to another guest.
-    Reuse,
+    Reuse(Anew),
+    /// The guest is given another interface, beside the last one or in its place.
+    Interface(bool),
     NodeClock(i64),
     Days(u8),
     Prune(Who, KeepPolicy, Option<usize>),
 }
 
+/// How a VMID comes to be another guest's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Anew {
+    /// A clone of the same template: addresses of its own, and the template's time of creation.
+    Cloned,
+    /// Made at another time, with the addresses of the one before.
+    SameAddresses,
+}
+
 struct Archive {
+    /// The number of the guest that it is truly of.
+    guest: u32,
     facts: ArchiveFacts,
     record: ArchiveRecord,
     by: Who,
@@ -43,6 +56,9 @@ struct Storage {
     now: i64,
     node_ahead: i64,
     guest: u32,
+    created_s: i64,
+    macs: Vec<u32>,
+    next_mac: u32,
     made: u64,
     deletions: u32,
 }
@@ -64,9 +80,35 @@ impl Storage {
             now: 1_795_000_000,
             node_ahead: 0,
             guest: 0,
+            created_s: 0,
+            macs: vec![0],
+            next_mac: 1,
             made: 0,
             deletions: 0,
         }
+    }
+
+    fn new_mac(&mut self) -> u32 {
+        let mac = self.next_mac;
+        self.next_mac += 1;
+        mac
+    }
+
+    fn reuse(&mut self, how: Anew) {
+        self.guest += 1;
+        match how {
+            Anew::Cloned => self.macs = vec![self.new_mac()],
+            Anew::SameAddresses => self.created_s += 1,
+        }
+    }
+
+    fn interface(&mut self, replaces: bool) {
+        let mac = self.new_mac();
+        // One that stays says who it is.
+        if replaces && self.macs.len() > 1 {
+            self.macs.remove(0);
+        }
+        self.macs.push(mac);
     }
 
     fn backup(&mut self, by: Who, good: bool) {
@@ -91,9 +133,14 @@ impl Storage {
             encrypted: None,
         };
         let fingerprint = GuestFingerprint {
-            created_s: None,
-            rootfs: Some(format!("local-lvm:vm-9010-disk-{}", self.guest)),
-            macs: Vec::new(),
+            created_s: Some(self.created_s),
+            // PVE gives the names of volumes again.
+            rootfs: Some("local-lvm:vm-9010-disk-0".into()),
+            macs: self
+                .macs
+                .iter()
+                .map(|mac| format!("BC:24:11:{mac:06X}"))
+                .collect(),
         };
         let record = ArchiveRecord {
             volid,
@@ -104,7 +151,13 @@ impl Storage {
             good,
             proven: None,
         };
-        self.archives.push(Archive { facts, record, by });
+        let guest = self.guest;
+        self.archives.push(Archive {
+            guest,
+            facts,
+            record,
+            by,
+        });
     }
 
     fn at(&mut self, index: usize) -> Option<&mut Archive> {
@@ -135,7 +188,8 @@ impl Storage {
                     self.archives.remove(index % self.archives.len());
                 }
             }
-            Deed::Reuse => self.guest += 1,
+            Deed::Reuse(how) => self.reuse(*how),
+            Deed::Interface(replaces) => self.interface(*replaces),
             Deed::NodeClock(ahead) => self.node_ahead = *ahead,
             Deed::Days(days) => self.now += i64::from(*days) * 86_400,
             Deed::Prune(who, policy, meddling) => self.prune(*who, policy, *meddling),
@@ -216,9 +270,7 @@ impl Storage {
         assert_eq!(gone.by, who, "somebody else's archive was deleted");
         assert!(!gone.facts.protected, "a protected archive was deleted");
         assert!(self.node_ahead.abs() <= 3600, "clocks were implausible");
-        let of_guest = |archive: &&Archive| {
-            archive.by == who && archive.record.fingerprint == gone.record.fingerprint
-        };
+        let of_guest = |archive: &&Archive| archive.by == who && archive.guest == gone.guest;
         let newer_good = self
             .archives
             .iter()
@@ -267,7 +319,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (any::<usize>(), prop::bool::weighted(0.7)).prop_map(|(at, passed)| Deed::Test(at, passed)),
         1 => any::<usize>().prop_map(Deed::Protect),
         1 => any::<usize>().prop_map(Deed::Delete),
-        1 => Just(Deed::Reuse),
+        1 => prop_oneof![Just(Anew::Cloned), Just(Anew::SameAddresses)].prop_map(Deed::Reuse),
+        1 => any::<bool>().prop_map(Deed::Interface),
         1 => clocks.prop_map(Deed::NodeClock),
         3 => (0..9_u8).prop_map(Deed::Days),
         3 => (prop_oneof![Just(Who::First), Just(Who::Second)], policy(), any::<Option<usize>>())
@@ -303,6 +356,22 @@ fn what_is_superseded_does_go() {
     storage.prune(Who::First, &policy, None);
     assert_eq!(storage.deletions, 4, "the property is not empty");
     assert_eq!(storage.archives.len(), 14);
+}
+
+#[test]
+fn what_a_guest_left_before_its_interfaces_were_changed_goes_in_its_turn() {
+    let mut storage = Storage::new();
+    for step in 0..6 {
+        storage.backup(Who::First, true);
+        storage.now += 86_400;
+        storage.interface(step % 2 == 1);
+    }
+    let policy = KeepPolicy {
+        last: 2,
+        ..KeepPolicy::keep_all()
+    };
+    storage.prune(Who::First, &policy, None);
+    assert_eq!(storage.deletions, 4);
 }
 
 /// A pruning that was interrupted sees to the deletion it began, and begins no other.

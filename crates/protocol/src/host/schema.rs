@@ -34,12 +34,14 @@ fn sample() -> Value {
         "installation": "1f0c5e3a9b7d42e68a1b2c3d4e5f6071", "sequence": 7, "taken_s": 1_795_000_000, "agent_version": "0.1.0",
         "node": {
             "name": "pve", "pve_version": "9.2.11", "kernel": "7.0.2-1-pve", "uptime_s": 86_400, "load": [0.1, 0.25, 1.5],
-            "cpus": 4, "memory": usage, "swap": usage, "root": usage, "updates": { "packages": 3, "pve_manager": "9.2.12" },
+            "cpus": 4, "memory": usage, "swap": usage, "root": usage, 
+            "updates": { "packages": 3, "pve_manager": "9.2.12", "read_s": 1_794_999_000 },
         },
         "storages": [{ "id": "local", "kind": "dir", "state": "attached", "usage": usage, "full_in_days": 30 }],
         "thin_pools": [{ "name": "pve/data", "data": usage, "metadata": usage }],
         "disks": [{
             "device": "/dev/sda", "model": "A disk", "kind": "ssd", "size": 1000, "health": "passed", "worn_percent": 3, "celsius": 31,
+            "read_s": 1_794_999_000,
         }],
         "temperatures": [{ "chip": "coretemp", "label": "Package", "celsius": 51.5, "high": 80.0, "critical": 100.0 }],
         "targets": [{ "name": "usb1", "state": "wrong", "why": "another disk", "last_there_s": 1_794_000_000 }],

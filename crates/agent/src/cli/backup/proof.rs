@@ -37,7 +37,7 @@ pub(in crate::cli) async fn proof(context: &Context, archive_id: &str) -> Result
         Some(journal) => known(&journal, &volid).await?,
         None => (None, None),
     };
-    let told = told.filter(|kept| kept.fingerprint == archived.fingerprint());
+    let told = told.filter(|kept| kept.fingerprint.is_of_same_guest(&archived.fingerprint()));
     let told = told.map(|kept| inventory(&kept.report, kept.taken));
     let volumes = |vmid| {
         let judged = JudgedVolumes::judge(vmid, &archived, told.as_ref()?, &config.volumes);

@@ -17,7 +17,7 @@ use crate::journal::Journal;
 use crate::metrics;
 use crate::notify::{self, Announced, PassEnd, Pinged};
 use crate::perform::Performer;
-use crate::report::{gather, parts};
+use crate::report::{gather_in_pass, parts};
 
 /// What is said at the end.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) async fn finish(
     failure: Option<&Failure>,
 ) -> Said {
     let config = performer.config();
-    let gathered = Box::pin(gather(performer, Some(journal))).await;
+    let gathered = Box::pin(gather_in_pass(performer, journal)).await;
     let mut report = gathered.report;
     let mut says = Vec::new();
     report.findings.extend(failure.and_then(broken));

@@ -1,6 +1,6 @@
 //! A pass for people, and for programs.
 
-use felhom_engine::{Left, PassPlan, Work};
+use felhom_engine::{Left, PassPlan, Unasked, Work};
 use serde_json::{Value, json};
 
 use super::Pass;
@@ -16,6 +16,7 @@ pub(super) fn data(pass: &Pass, said: &Said) -> Value {
         "due": pass.plan.due,
         "left": pass.plan.left,
         "out": pass.plan.out,
+        "unasked": pass.plan.unasked,
         "broken": pass.broken,
         "says": said.says,
     })
@@ -47,6 +48,7 @@ pub(super) fn text(pass: &Pass, said: &Said) -> String {
     }
     lines.extend(pass.plan.left.iter().map(left));
     lines.extend(out(&pass.plan));
+    lines.extend(pass.plan.unasked.iter().map(unasked));
     lines.extend(pass.broken.iter().map(|why| format!("ended early: {why}")));
     lines.extend(said.says.iter().cloned());
     lines.join("\n")
@@ -62,6 +64,7 @@ pub(super) fn plan(resumed: &[String], plan: &PassPlan) -> String {
     }
     lines.extend(plan.left.iter().map(left));
     lines.extend(out(plan));
+    lines.extend(plan.unasked.iter().map(unasked));
     lines.join("\n")
 }
 
@@ -82,4 +85,8 @@ fn out(plan: &PassPlan) -> impl Iterator<Item = String> {
     let line =
         |out: &felhom_engine::LeftOut| format!("left out: guest {}: {}", out.vmid, out.reason);
     plan.out.iter().map(line)
+}
+
+fn unasked(one: &Unasked) -> String {
+    format!("not set up: {}: {}", one.chore, one.reason)
 }

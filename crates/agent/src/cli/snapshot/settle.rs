@@ -7,7 +7,7 @@ use felhom_ids::Vmid;
 use serde_json::json;
 
 use super::{busy, guards, list, text};
-use crate::cli::context::{Context, engine_failure};
+use crate::cli::context::{Context, engine_failure, journal_failure};
 use crate::cli::jobs;
 use crate::cli::text::findings_text;
 use crate::exit::{Exit, Failure};
@@ -16,11 +16,21 @@ use crate::observe::{self, Trouble};
 use crate::perform::Performer;
 
 pub(super) async fn settle(context: &Context, dry_run: bool) -> Result<Exit, Failure> {
+    let config = context.config()?;
+    let nothing = match context.read_journal(&config).await? {
+        Some(journal) => has_nothing(&journal).await?,
+        // Without a journal there is no guard, and none is made of it.
+        None => true,
+    };
+    if nothing && !dry_run {
+        // The timer asks every five minutes: where nothing stands, nobody is disturbed, neither the node nor a pass.
+        say(context, &[], &[]);
+        return Ok(Exit::Done);
+    }
     let performer = context.performer()?;
-    let config = performer.config();
     let pve = performer.remotes().of(Principal::Agent);
     if dry_run {
-        let standing = match context.read_journal(config).await? {
+        let standing = match context.read_journal(&config).await? {
             Some(journal) => list::open(&journal, pve, &config.guard).await?,
             None => Vec::new(),
         };
@@ -35,13 +45,8 @@ pub(super) async fn settle(context: &Context, dry_run: bool) -> Result<Exit, Fai
         });
         return Ok(Exit::Done);
     }
-    if context.read_journal(config).await?.is_none() {
-        // Without a journal there is no guard, and none is made of it.
-        say(context, &[], &[]);
-        return Ok(Exit::Done);
-    }
     jobs::single_node(&performer).await?;
-    let journal = context.open_journal(config, "settling guards").await?;
+    let journal = context.open_journal(&config, "settling guards").await?;
     jobs::resume_interrupted(context, &journal, &performer).await?;
     let settled = all(context, &journal, &performer, None).await?;
     let open = list::open(&journal, pve, &config.guard).await?;
@@ -53,6 +58,13 @@ pub(super) async fn settle(context: &Context, dry_run: bool) -> Result<Exit, Fai
             .iter()
             .any(|(_, standing)| !standing.findings.is_empty());
     Ok(if found { Exit::Findings } else { Exit::Done })
+}
+
+/// Whether no guard is open, and no job waits to be gone on with.
+async fn has_nothing(journal: &Journal) -> Result<bool, Failure> {
+    let unfinished = journal.unfinished().await;
+    let unfinished = unfinished.map_err(|error| journal_failure(&error))?;
+    Ok(unfinished.is_empty() && guards(journal).await?.is_empty())
 }
 
 fn say(context: &Context, settled: &[GuardReport], open: &[(OpenGuard, GuardStanding)]) {

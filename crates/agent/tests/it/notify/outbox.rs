@@ -4,7 +4,7 @@ use felhom_agent::journal::Suppression;
 use felhom_agent::notify::{announce, findings};
 use felhom_protocol::host::HostReport;
 
-use super::receiver::{Receiver, Reply};
+use super::receiver::{Dead, Receiver, Reply, certified};
 use super::*;
 
 /// What a webhook was told: event, id, whether it may be a repetition.
@@ -104,6 +104,31 @@ async fn nobody_who_refuses_the_connection_is_told_of_a_repetition() {
     let told = told(&receiver);
     assert_eq!(told.len(), 1);
     assert!(!told[0].2, "it surely did not arrive before: {told:?}");
+}
+
+/// Neither a connection that nobody takes nor one on which TLS does not come about carried anything.
+#[tokio::test]
+async fn nobody_who_lets_the_connection_wait_is_told_of_a_repetition() {
+    let dead = Dead::new().await;
+    let silent = Receiver::new().await;
+    silent.answer([Reply::Silence]);
+    let (_, pem) = certified();
+    let secure = hook("hook", silent.port()).replace("http://127.0.0.1", "https://localhost");
+    let secure = secure + "ca_file = \"own.pem\"\n";
+    for section in [hook("hook", dead.port), secure] {
+        let mut room = Room::new(&section);
+        std::fs::write(room.directory.path().join("own.pem"), &pem).unwrap();
+        room.config.request_timeout = std::time::Duration::from_millis(600);
+        let announced = room.pass(&failed(), minute(0)).await;
+        let error = announced.channels[0].error.clone().unwrap();
+        assert!(error.contains("cannot be reached"), "{error}");
+        let receiver = Receiver::new().await;
+        room.reconfigure(&hook("hook", receiver.port()));
+        room.pass(&failed(), minute(10)).await;
+        let told = told(&receiver);
+        assert_eq!(told.len(), 1, "{section}");
+        assert!(!told[0].2, "it surely did not arrive before: {told:?}");
+    }
 }
 
 #[tokio::test]

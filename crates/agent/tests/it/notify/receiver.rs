@@ -7,7 +7,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
@@ -120,6 +120,32 @@ impl Receiver {
 
     pub(crate) fn count(&self) -> usize {
         self.script.lock().unwrap().seen.len()
+    }
+}
+
+/// A port that takes no connection, as one whose packets are lost: its queue is full, and stays so.
+pub(crate) struct Dead {
+    pub(crate) port: u16,
+    _queue: Vec<TcpStream>,
+    _listener: TcpListener,
+}
+
+impl Dead {
+    pub(crate) async fn new() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let patience = std::time::Duration::from_millis(100);
+        let mut queue = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(patience, TcpStream::connect(address)).await {
+            queue.push(stream.unwrap());
+        }
+        Self {
+            port: address.port(),
+            _queue: queue,
+            _listener: listener,
+        }
     }
 }
 

@@ -146,3 +146,67 @@ async fn a_storage_that_stays_away_becomes_an_overdue_backup() {
     }
     assert!(codes().await.contains(&"backup-overdue".to_owned()));
 }
+
+/// The health of a disk in the report that was kept last.
+async fn health(stage: &Stage, device: &str) -> Value {
+    let report = stage.run(&["report", "--last"]).await.data();
+    let disks = report["disks"].as_array().unwrap();
+    let disk = disks.iter().find(|disk| disk["device"] == device);
+    disk.unwrap()["health"].clone()
+}
+
+async fn disk(stage: &Stage, health: &str) {
+    let order = json!({
+        "device": "/dev/sdb", "type": "hdd", "model": "DISK", "size": 1_u64 << 40, "health": health, "left": null,
+        "celsius": 30,
+    });
+    let order = stage.bench.world.control("put-disk", order);
+    order.await.unwrap();
+}
+
+/// The question wakes a disk that sleeps: passes ask every few hours, and a person who asks is answered at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_is_not_woken_by_every_pass_and_its_incident_stays_until_it_is_asked_again() {
+    let stage = Stage::new(CONTAINERS).await;
+    stage.until("12:00").await;
+    disk(&stage, "PASSED").await;
+    stage.pass().await;
+    assert_eq!(health(&stage, "/dev/sdb").await, "passed");
+    lasting(&stage, "/nodes/*/disks/list");
+    lasting(&stage, "/nodes/*/disks/smart");
+    lasting(&stage, "/nodes/*/apt/versions");
+    stage.until("13:00").await;
+    let ran = stage.pass().await;
+    let report = stage.run(&["report", "--last"]).await.data();
+    let unknown = report["unknown"].to_string();
+    assert!(!unknown.contains("disk"), "{unknown}: {}", ran.text());
+    assert!(!unknown.contains("updates"), "{unknown}");
+    assert_eq!(health(&stage, "/dev/sdb").await, "passed");
+    stage.bench.world.clear_faults();
+    disk(&stage, "FAILED!").await;
+    stage.run(&["report"]).await;
+    assert_eq!(health(&stage, "/dev/sdb").await, "failed");
+    disk(&stage, "PASSED").await;
+    let failing = "disk-failing".to_owned();
+    assert!(told(&stage.pass().await).contains(&failing));
+    stage.until("20:00").await;
+    let ran = stage.pass().await;
+    assert!(!told(&ran).contains(&failing), "{}", ran.text());
+    assert_eq!(health(&stage, "/dev/sdb").await, "passed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_on_which_nothing_is_pruned_or_proven_says_so_and_it_is_no_finding() {
+    let stage = Stage::new("[schedule]\nguests = \"@ct\"\nbackup = []\nproof = []\n").await;
+    for args in [&["run", "--once", "--dry-run"][..], &["run", "--once"]] {
+        let ran = stage.run(args).await;
+        let text = ran.text();
+        for line in [
+            "not set up: backups: `[schedule] backup` names no time",
+            "not set up: restore tests: `[schedule] proof` names no time",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert_eq!(ran.data()["unasked"].as_array().unwrap().len(), 2, "{text}");
+    }
+}

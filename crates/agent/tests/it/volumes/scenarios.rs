@@ -1,5 +1,6 @@
 //! Each finding about volumes has a guest that has it, and a neighbour of that guest, one thing changed, that has not.
 
+use felhom_agent::exit::Exit;
 use serde_json::json;
 
 use super::docker::*;
@@ -92,6 +93,35 @@ async fn a_hot_volume_that_no_backup_holds_is_found_and_the_flag_of_its_mount_po
     let flagged = "local-lvm:vm-9010-disk-2,mp=/mnt/mp2,backup=1,size=1G";
     bench.poke(9010, json!({ "set": { "mp2": flagged } })).await;
     assert_eq!(bench.shown(9010, &outside, db).await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_is_given_an_interface_keeps_what_was_told_of_its_volumes() {
+    let bench = Bench::new().await;
+    let outside = used(engine().bound("db", "/mnt/mp2/db", HOT), "db");
+    let db = "guest 9010 volume db";
+    assert_eq!(
+        bench.shown(9010, &outside, db).await,
+        ["volume-hot-not-in-backup"]
+    );
+    let net = "name=eth1,bridge=vmbr0,hwaddr=BC:24:11:00:00:99,ip=dhcp,type=veth";
+    bench.poke(9010, json!({ "set": { "net1": net } })).await;
+    let shown = bench.run(&["volumes", "show", "9010"]).await;
+    assert_eq!(shown.exit, Exit::Findings, "{shown:?}");
+    assert!(
+        shown.text().contains("volume-hot-not-in-backup"),
+        "{shown:?}"
+    );
+    let (_, reasons) = {
+        bench.backup(9010).await;
+        bench.posture(9010).await
+    };
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("1 hot volume(s) are in no backup")),
+        "{reasons:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

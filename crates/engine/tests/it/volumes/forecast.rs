@@ -64,6 +64,45 @@ fn another_guest_that_had_the_number_is_no_forecast() {
 }
 
 #[test]
+fn a_guest_that_was_given_an_interface_keeps_its_forecast_and_what_was_told_of_it() {
+    let report = backup(
+        |request| {
+            let mut former = former(100 * MIB, 10 * MIB);
+            let mut more = former.of.macs.clone();
+            more.insert(0, "02:00:00:00:00:09".into());
+            former.of.macs.clone_from(&more);
+            former.of.rootfs = Some("elsewhere:vm-9010-disk-0".into());
+            request.former = Some(Box::new(former));
+            if let Some(known) = request.volumes.as_mut() {
+                known.of.macs = more;
+            }
+        },
+        |read| {
+            read.mounts.insert("mp1".into(), MountTally::default());
+            read.bytes = 100 * MIB;
+        },
+    );
+    assert_eq!(details(&report).len(), 1, "{report:?}");
+    let told = report.findings.iter().map(|one| one.detail.as_str());
+    let strange: Vec<&str> = told.filter(|one| one.contains("another guest")).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    assert!(!report.volumes.is_empty(), "{report:?}");
+}
+
+#[test]
+fn what_was_read_of_a_guest_with_other_interfaces_is_still_its_own() {
+    let newest = {
+        let mut report = backup(|_| {}, |_| {});
+        report.fingerprint.macs.push("02:00:00:00:00:09".into());
+        report.content = None;
+        report
+    };
+    let read = backup(|_| {}, |_| {});
+    let found = FormerBackup::among([newest, read]).unwrap();
+    assert!(found.content.is_some());
+}
+
+#[test]
 fn the_room_that_is_needed_is_that_of_the_archive_and_not_of_what_it_unpacks_to() {
     let verdict = |unpacked, size| {
         let change = |request: &mut BackupRequest| {

@@ -195,7 +195,7 @@ fn an_archive_that_cannot_be_read_is_unproven_and_not_failed() {
 fn a_report_of_another_guest_counts_for_nothing() {
     let report = backup_without_looking(|request| {
         if let Some(known) = &mut request.volumes {
-            known.of.rootfs = Some("local-lvm:vm-9010-disk-7".into());
+            known.of.macs = vec!["BC:24:11:00:00:99".into()];
         }
     });
     assert!(report.volumes.is_empty());
