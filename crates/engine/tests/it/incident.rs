@@ -30,6 +30,9 @@ fn condition(code: &str, subject: &str, severity: Severity) -> Condition {
     Condition {
         code: code.to_owned(),
         subject: subject.to_owned(),
+        guest: subject
+            .strip_prefix("guest ")
+            .and_then(|number| number.parse().ok()),
         severity,
         headline: format!("{code} of {subject}"),
         detail: String::new(),
