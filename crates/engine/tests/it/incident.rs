@@ -206,6 +206,22 @@ fn a_posture_is_told_by_its_reason_where_there_is_one() {
     let explained: Vec<bool> = conditions.iter().map(|c| c.explained).collect();
     assert_eq!(explained, [true, false, false, false, false, false]);
 
+    // It is the guest that counts, whatever the subject.
+    let of_copies = |guest: u32| Condition {
+        guest: felhom_ids::Vmid::new(guest).ok(),
+        ..condition(
+            "backup-verify-failed",
+            "backups ct/101 on pbs",
+            Severity::Critical,
+        )
+    };
+    for (guest, expected) in [(101, true), (102, false)] {
+        let posture = condition("posture", "guest 101", Severity::Warning);
+        let mut copies = vec![posture, of_copies(guest)];
+        mark_explained(&mut copies);
+        assert_eq!(copies[0].explained, expected);
+    }
+
     let mut kept = Kept::default();
     let both = look(conditions[..2].to_vec());
     assert_eq!(kept.take(&both, at(0), &POLICY), [Event::Opened]);
