@@ -9,6 +9,7 @@ mod health;
 pub(crate) mod heard;
 pub(crate) mod parts;
 pub(crate) mod servers;
+mod storages;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,7 @@ use crate::notify;
 use crate::observe::host::{self, Host, Kept};
 use crate::observe::{self, Trouble as Asked};
 use crate::perform::Performer;
-use crate::storages::sight::{self, Seen, SightError};
+use crate::storages::sight::{self, Seen};
 use health::host_findings;
 use heard::Heard;
 use servers::ServerLine;
@@ -204,40 +205,6 @@ impl<'a> Look<'a> {
         }
     }
 
-    async fn targets_only(&self) -> Result<Seen, SightError> {
-        let targets = sight::look_at_targets(self.config, self.journal).await;
-        let targets = targets.map_err(SightError::Journal)?;
-        Ok(Seen {
-            all: Vec::new(),
-            targets,
-        })
-    }
-
-    async fn seen(&mut self, seen: Result<Seen, SightError>) -> Seen {
-        match seen {
-            Ok(seen) => {
-                seen.note(self.config).await;
-                for one in &seen.all {
-                    if let felhom_engine::storages::Answer::None(why) = &one.look.answer {
-                        self.unseen(format!("storage {}", one.look.id), why);
-                    }
-                }
-                if let Some(why) = &seen.targets.absent {
-                    self.unseen("targets", why);
-                }
-                seen
-            }
-            Err(SightError::Node(error)) => {
-                self.unasked("storages", error);
-                Seen::default()
-            }
-            Err(SightError::Journal(error)) => {
-                self.unread("storages", error);
-                Seen::default()
-            }
-        }
-    }
-
     async fn servers(&mut self) -> Vec<Looked> {
         let remotes = self.performer.remotes();
         let look = if self.reached {
@@ -334,7 +301,7 @@ impl<'a> Look<'a> {
         if !self.reached {
             return (former::guests(self.journal, SILENT).await, Vec::new());
         }
-        let archives = sight::archives(self.config, self.pve, &seen.all).await;
+        let archives = sight::archives(self.config, self.pve, seen).await;
         for (storage, why) in &archives.mute {
             self.unseen(format!("storage {storage}"), why);
         }
@@ -358,7 +325,12 @@ impl<'a> Look<'a> {
         };
         let tried = self.tried().await;
         let ahead = guests::from_future(&archives.found, self.node_now);
-        let look = guests::Looking::new(self, archives, tried, servers, pools);
+        let former = if archives.is_whole() {
+            Vec::new()
+        } else {
+            former::last(self.journal).await
+        };
+        let look = guests::Looking::new(self, archives, former, tried, servers, pools);
         let scratch = self.config.restore_test_policy.range();
         let listed = listed
             .iter()

@@ -9,6 +9,7 @@ use std::hint::black_box;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use felhom_engine::pbs::OffBoxLook;
 use felhom_engine::{
     ArchiveFacts, Candidate, EvidenceLevel, Floors, GuestConfig, GuestRecord, InstallationId,
     JobId, Mark, Mount, MountSource, Nic, PassFacts, PassGuest, Posture, RestorePlan,
@@ -112,6 +113,7 @@ fn postures(site: &Site) -> Vec<(Posture, Vec<String>)> {
         posture(&GuestRecord {
             newest_archive_s: newest.get(vmid).map(|archive| NOW - archive.ctime),
             list_may_be_shortened: false,
+            newer_may_be_unseen: false,
             of_earlier_guest: false,
             away: None,
             last_backup: None,
@@ -120,7 +122,7 @@ fn postures(site: &Site) -> Vec<(Posture, Vec<String>)> {
             outside: config.mounts.iter().filter(|mount| !mount.backup).count(),
             hot_outside: 0,
             bulk_uncovered: 0,
-            off_box: None,
+            off_box: OffBoxLook::NotMeant,
         })
     };
     site.guests.iter().map(record).collect()

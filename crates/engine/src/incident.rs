@@ -13,6 +13,7 @@ pub use once::{EXPLAINS_POSTURE, POSTURE_FAMILY, mark_explained};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use felhom_ids::Vmid;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Severity;
@@ -25,6 +26,8 @@ pub struct Condition {
     pub code: String,
     /// What it is about: `guest 101`, `storage local`.
     pub subject: String,
+    /// The guest whose protection it tells of, whatever the subject.
+    pub guest: Option<Vmid>,
     /// How much it matters.
     pub severity: Severity,
     /// What is wrong, in a few words that stay the same while it lasts.

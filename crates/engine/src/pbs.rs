@@ -24,7 +24,7 @@ pub use facts::{
     VerifyStanding, VerifyState,
 };
 pub use findings::{Expected, Kit, Seen, findings};
-pub use off_box::{OffBox, off_box};
+pub use off_box::{OffBox, OffBoxLook, off_box};
 pub use request::{VerifyReport, VerifyRequest, Wanted, Window};
 pub use verdict::{Restorable, SnapshotVerdict, VerifyVerdict};
 pub use verify::VerifyJob;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup::BackupVerdict;
 use crate::judgement::Verdict;
-use crate::pbs::{OffBox, VerifyStanding};
+use crate::pbs::{OffBox, OffBoxLook, VerifyStanding};
 
 /// Whether a guest's data would come back today.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,6 +42,8 @@ pub struct GuestRecord {
     pub newest_archive_s: Option<i64>,
     /// Whether the list may have been shortened by permissions, so that an empty one proves nothing.
     pub list_may_be_shortened: bool,
+    /// Whether a storage that did not tell what is on it may hold a newer one.
+    pub newer_may_be_unseen: bool,
     /// Whether the storages list backups of its VMID that are of an earlier guest.
     pub of_earlier_guest: bool,
     /// The storage that holds its last good backup, when the node cannot use that storage now.
@@ -58,8 +60,8 @@ pub struct GuestRecord {
     pub hot_outside: usize,
     /// Bulk Docker volumes of which nobody says what protects them or that they may be lost.
     pub bulk_uncovered: usize,
-    /// Its copies on a backup server, where one should hold some.
-    pub off_box: Option<OffBox>,
+    /// Its copies on a backup server.
+    pub off_box: OffBoxLook,
 }
 
 /// How old what protects a guest may be.
@@ -110,20 +112,8 @@ pub fn posture_within(record: &GuestRecord, limits: PostureLimits) -> (Posture, 
         worst = worst.max(to);
         reasons.push(reason);
     };
-    match record.last_proof {
-        Some((Verdict::Failed, _)) => {
-            worsen(Posture::Unprotected, "the last restore test failed".into());
-        }
-        Some((Verdict::Passed, age)) if age > limits.proof_stale_s => {
-            worsen(
-                Posture::Attention,
-                format!("the last proof is {} days old", age / 86_400),
-            );
-        }
-        Some((Verdict::Passed, _)) => {}
-        Some((Verdict::Error | Verdict::Unverified, _)) | None => {
-            worsen(Posture::Attention, "never restore-tested".into());
-        }
+    if let Some((to, reason)) = proof(record, limits) {
+        worsen(to, reason);
     }
     if age < -FUTURE_S {
         worsen(
@@ -131,7 +121,7 @@ pub fn posture_within(record: &GuestRecord, limits: PostureLimits) -> (Posture, 
             "the newest backup is dated in the future, so a clock was wrong".into(),
         );
     }
-    if age > limits.stale_s {
+    if age > limits.stale_s && !record.newer_may_be_unseen {
         worsen(
             Posture::Attention,
             format!("the newest backup is {} days old", age / 86_400),
@@ -147,13 +137,54 @@ pub fn posture_within(record: &GuestRecord, limits: PostureLimits) -> (Posture, 
         }
         Some(BackupVerdict::Good | BackupVerdict::Refused) | None => {}
     }
-    if let Some(reason) = record.off_box.as_ref().and_then(off_box) {
+    if let OffBoxLook::Seen(seen) = &record.off_box
+        && let Some(reason) = off_box(seen)
+    {
         worsen(Posture::Attention, reason);
     }
     for reason in outside(record) {
         worsen(Posture::Attention, reason);
     }
+    // What was not seen makes no guest better. Nor does it hide what is known to be wrong.
+    for reason in unseen(record, age, limits) {
+        if worst == Posture::Protected {
+            worst = Posture::Unknown;
+        }
+        reasons.push(reason);
+    }
     (worst, reasons)
+}
+
+/// What the last proof leaves to be wished.
+fn proof(record: &GuestRecord, limits: PostureLimits) -> Option<(Posture, String)> {
+    match record.last_proof {
+        Some((Verdict::Failed, _)) => {
+            Some((Posture::Unprotected, "the last restore test failed".into()))
+        }
+        Some((Verdict::Passed, age)) if age > limits.proof_stale_s => Some((
+            Posture::Attention,
+            format!("the last proof is {} days old", age / 86_400),
+        )),
+        Some((Verdict::Passed, _)) => None,
+        Some((Verdict::Error | Verdict::Unverified, _)) | None => {
+            Some((Posture::Attention, "never restore-tested".into()))
+        }
+    }
+}
+
+/// What of its backups could not be looked at.
+fn unseen(record: &GuestRecord, age: i64, limits: PostureLimits) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if age > limits.stale_s && record.newer_may_be_unseen {
+        reasons.push(format!(
+            "the newest backup that can be seen is {} days old, and there may be a newer one",
+            age / 86_400
+        ));
+    }
+    if record.off_box == OffBoxLook::Unseen {
+        reasons.push("its copies off the box could not be looked at".into());
+    }
+    reasons
 }
 
 /// The posture of a guest of which the storages list no backup: there may be one all the same.
@@ -232,7 +263,8 @@ mod tests {
             outside: 0,
             hot_outside: 0,
             bulk_uncovered: 0,
-            off_box: None,
+            off_box: OffBoxLook::NotMeant,
+            newer_may_be_unseen: false,
         }
     }
 
@@ -276,6 +308,31 @@ mod tests {
         record.away = Some("usb".parse().unwrap());
         let reason = "its backups cannot be seen while `usb` is away";
         assert_eq!(posture(&record), (Posture::Unknown, vec![reason.into()]));
+    }
+
+    #[test]
+    fn what_was_not_seen_makes_no_guest_better_and_hides_nothing() {
+        let unseen = |record: &mut GuestRecord| record.off_box = OffBoxLook::Unseen;
+        let stale = |record: &mut GuestRecord| {
+            record.newest_archive_s = Some(5 * 86_400);
+            record.newer_may_be_unseen = true;
+        };
+        let look: [&dyn Fn(&mut GuestRecord); 2] = [&unseen, &stale];
+        for change in look {
+            assert_eq!(posture_of(change), Posture::Unknown);
+            let mut record = good();
+            change(&mut record);
+            record.last_proof = None;
+            let (worst, reasons) = posture(&record);
+            assert_eq!((worst, reasons.len()), (Posture::Attention, 2));
+            record.last_proof = Some((Verdict::Failed, 1));
+            assert_eq!(posture(&record).0, Posture::Unprotected);
+        }
+        // A list that lacks one storage says enough of a guest whose newest backup is seen and young.
+        assert_eq!(
+            posture_of(|record| record.newer_may_be_unseen = true),
+            Posture::Protected
+        );
     }
 
     #[test]

@@ -1,14 +1,20 @@
 //! What a report says is wrong, in the engine's words; and what it could not look at.
 
+use std::collections::BTreeSet;
+
 use felhom_engine::incident::{Blind, Condition, Look, POSTURE_FAMILY, Silence, mark_explained};
 use felhom_engine::{Code, Severity, codes};
-use felhom_protocol::host::{Attachment, Finding, Guest, HostReport, Posture, Severity as Grave};
+use felhom_ids::{BackupGroup, Vmid};
+use felhom_protocol::host::{
+    Attachment, Disk, DiskHealth, Finding, Guest, HostReport, Posture, Severity as Grave,
+};
 
 use crate::journal::Suppression;
 
 /// What a report says is wrong.
 pub fn look(report: &HostReport, suppressions: &[Suppression]) -> Look {
-    let found = report.findings.iter().map(of_finding);
+    let found = report.findings.iter();
+    let found = found.map(|one| of_finding(one, &report.guests));
     let mut conditions: Vec<Condition> = found
         .chain(report.guests.iter().filter_map(of_posture))
         .collect();
@@ -34,10 +40,24 @@ fn subject(guest: &Guest) -> String {
     format!("guest {}", guest.vmid)
 }
 
-fn of_finding(finding: &Finding) -> Condition {
+/// The guest that a finding is about, by itself or by its copies on a backup server: those of a container say nothing of a
+/// virtual machine that has its VMID now.
+fn guest_of(subject: &str, guests: &[Guest]) -> Option<Vmid> {
+    if let Some(number) = subject.strip_prefix("guest ") {
+        return number.parse().ok();
+    }
+    let (group, _) = subject.strip_prefix("backups ")?.split_once(" on ")?;
+    let (kind, vmid) = group.parse::<BackupGroup>().ok()?.guest()?;
+    let kind = kind.to_string();
+    let is_it = |guest: &Guest| guest.vmid == vmid.get() && guest.kind == kind;
+    guests.iter().any(is_it).then_some(vmid)
+}
+
+fn of_finding(finding: &Finding, guests: &[Guest]) -> Condition {
     Condition {
         code: finding.code.clone(),
         subject: finding.subject.clone(),
+        guest: guest_of(&finding.subject, guests),
         severity: match finding.severity {
             Grave::Notice => Severity::Notice,
             Grave::Warning => Severity::Warning,
@@ -59,6 +79,7 @@ fn of_posture(guest: &Guest) -> Option<Condition> {
     guest.selected.then(|| Condition {
         code: codes::POSTURE.name.to_owned(),
         subject: subject(guest),
+        guest: Vmid::new(guest.vmid).ok(),
         severity,
         headline: format!("guest {} ({}) {word}", guest.vmid, guest.name),
         detail: guest.reasons.join("; "),
@@ -123,6 +144,9 @@ fn blind_to(blind: &mut Blind, what: &str) {
         "journal" | "suppressions" => blind.to_all(),
         _ => blind.to_subject(what),
     }
+    if what == "storages" || what.starts_with("storage ") {
+        blind.to_key(codes::ARCHIVE_FROM_FUTURE.name, "backups");
+    }
     let server = what.strip_prefix("server ");
     if what == "servers" || server.is_some() {
         blind.to_kind("backup");
@@ -131,6 +155,21 @@ fn blind_to(blind: &mut Blind, what: &str) {
     if let Some(storage) = server {
         blind.to_subject(format!("storage {storage}"));
     }
+}
+
+/// A disk that was dying and says nothing any more, or is not there, is not mended: only one in its place that says so is well.
+fn blind_to_disks(blind: &mut Blind, disks: &[Disk]) {
+    let subject = |disk: &Disk| format!("disk {}", disk.device);
+    for disk in disks {
+        if disk.health == DiskHealth::Unknown {
+            blind.to_key(codes::DISK_FAILING.name, subject(disk));
+        }
+        // One that turns does not wear in this sense.
+        if disk.worn_percent.is_none() && disk.kind.as_deref() != Some("hdd") {
+            blind.to_key(codes::DISK_WORN.name, subject(disk));
+        }
+    }
+    blind.to_others("disk", disks.iter().map(subject).collect::<BTreeSet<_>>());
 }
 
 /// What could not be looked at. An empty list of guests proves nothing: Proxmox leaves out what a token may not see.
@@ -156,6 +195,7 @@ fn blind(report: &HostReport) -> Blind {
     if report.guests.is_empty() {
         blind.to_kind("guest");
     }
+    blind_to_disks(&mut blind, &report.disks);
     for storage in &report.storages {
         if storage.state == Attachment::Unknown {
             blind.to_subject(format!("storage {}", storage.id));

@@ -12,8 +12,7 @@ pub(super) async fn guests(journal: Option<&Journal>, why: &str) -> Vec<Guest> {
     let Some(journal) = journal else {
         return Vec::new();
     };
-    let last = journal.last_report().await.ok().flatten();
-    let mut guests = last.map(|report| report.guests).unwrap_or_default();
+    let mut guests = last(Some(journal)).await;
     for guest in &mut guests {
         guest.posture = Posture::Unknown;
         guest.reasons = vec![why.to_owned()];
@@ -22,6 +21,20 @@ pub(super) async fn guests(journal: Option<&Journal>, why: &str) -> Vec<Guest> {
         guests = backed_up(journal, why).await;
     }
     guests
+}
+
+/// Those of the last report as they stand there.
+pub(super) async fn last(journal: Option<&Journal>) -> Vec<Guest> {
+    let Some(journal) = journal else {
+        return Vec::new();
+    };
+    let last = journal.last_report().await.ok().flatten();
+    last.map(|report| report.guests).unwrap_or_default()
+}
+
+/// Whether it is the guest that an earlier report told of, as far as its names say.
+pub(super) fn is_same(former: &Guest, guest: &Guest) -> bool {
+    former.vmid == guest.vmid && former.kind == guest.kind && former.name == guest.name
 }
 
 /// Of guests that could not be looked at: what the last report knew of their past, which is as true now as it was then.
@@ -33,14 +46,9 @@ pub(super) async fn recall(
     let Some(journal) = journal.filter(|_| !unseen.is_empty()) else {
         return;
     };
-    let Some(last) = journal.last_report().await.ok().flatten() else {
-        return;
-    };
+    let last = last(Some(journal)).await;
     for guest in guests.iter_mut().filter(|one| unseen.contains(&one.vmid)) {
-        let same = |one: &&Guest| {
-            one.vmid == guest.vmid && one.kind == guest.kind && one.name == guest.name
-        };
-        if let Some(former) = last.guests.iter().find(same).cloned() {
+        if let Some(former) = last.iter().find(|one| is_same(one, guest)).cloned() {
             guest.newest_archive_s = guest.newest_archive_s.or(former.newest_archive_s);
             guest.last_backup = guest.last_backup.take().or(former.last_backup);
             guest.good_backup_s = guest.good_backup_s.or(former.good_backup_s);

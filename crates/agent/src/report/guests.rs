@@ -13,7 +13,7 @@ use felhom_protocol::host::{Backup, Guest, Proof};
 use felhom_proxmox::pve::guests::GuestStatus;
 use felhom_proxmox::{Error, Pve};
 
-use super::{parts, servers};
+use super::{former, parts, servers};
 use crate::clock;
 use crate::config::Config;
 use crate::doctor::pbs::Looked;
@@ -32,12 +32,14 @@ pub(super) struct Looking<'a> {
     journal: Option<&'a Journal>,
     servers: &'a [Looked],
     archives: Vec<ArchiveFacts>,
+    /// The guests of the last report, where a storage that did not tell what is on it may hold what that one knew of.
+    former: Vec<Guest>,
     /// What the journal knows of backups.
     tried: Vec<Tried<BackupVerdict>>,
     /// Whether every storage for backups told what is on it.
     list_is_whole: bool,
     /// The storages whose backups are out of sight.
-    away: BTreeSet<StorageId>,
+    out_of_sight: BTreeSet<StorageId>,
     /// The node's time and ours of the same moment.
     node_now: i64,
     now: i64,
@@ -67,6 +69,7 @@ impl<'a> Looking<'a> {
     pub(super) fn new(
         look: &super::Look<'a>,
         archives: Archives,
+        former: Vec<Guest>,
         tried: Vec<Tried<BackupVerdict>>,
         servers: &'a [Looked],
         pools: BTreeMap<u32, String>,
@@ -76,9 +79,10 @@ impl<'a> Looking<'a> {
             config: look.config,
             journal: look.journal,
             servers,
+            former,
             tried,
-            list_is_whole: archives.mute.is_empty(),
-            away: archives.away,
+            list_is_whole: archives.is_whole(),
+            out_of_sight: archives.out_of_sight(),
             archives: archives.found,
             node_now: look.node_now,
             now: look.began,
@@ -130,7 +134,9 @@ impl<'a> Looking<'a> {
     ) -> Result<Vec<Finding>, Unseen> {
         let stored = self.stored(kind, vmid).await?;
         let age = self.newest(vmid, &stored.fingerprint());
-        guest.newest_archive_s = age.map(|age| self.now.saturating_sub(age));
+        let recalled = self.recalled(guest);
+        let newest = age.into_iter().chain(recalled).min();
+        guest.newest_archive_s = newest.map(|age| self.now.saturating_sub(age));
         let path = format!("/vms/{vmid}");
         let held = self.pve.permissions_at(&path).await?;
         let shortened = !self.list_is_whole || !held.has(&path, "VM.Backup");
@@ -153,7 +159,9 @@ impl<'a> Looking<'a> {
         let mut record = self.record(vmid, &stored, &past, age, shortened).await?;
         // Beside an older one that is seen, a newer one that is away is the newest.
         let away = self.out_of_sight(&record, &past);
-        record.newest_archive_s = age.map(|age| away.map_or(age, |away| age.min(away)));
+        let unseen = away.into_iter().chain(recalled).min();
+        record.newest_archive_s = age.map(|age| unseen.map_or(age, |unseen| age.min(unseen)));
+        record.newer_may_be_unseen = !self.list_is_whole && unseen.is_none();
         let (posture, reasons) = posture_within(&record, self.limits);
         (guest.posture, guest.reasons) = (parts::posture(posture), reasons);
         let mut found = Vec::new();
@@ -163,7 +171,7 @@ impl<'a> Looking<'a> {
             let lost = Finding::new(codes::VOLUME_HOT_NOT_IN_BACKUP, subject, detail);
             found.push(lost.hint(format!("felhom-agent volumes plan {vmid}")));
         }
-        let past = self.past(vmid, guest.selected, &past, &record);
+        let past = self.past(vmid, guest.selected, &past, &record, unseen);
         found.extend(guest_findings(&past, self.limits));
         Ok(found)
     }
@@ -247,12 +255,13 @@ impl<'a> Looking<'a> {
         Ok(GuestRecord {
             newest_archive_s,
             list_may_be_shortened,
+            newer_may_be_unseen: false,
             of_earlier_guest: self.is_of_earlier(vmid, &config.fingerprint()),
             away: past
                 .good_volid
                 .as_ref()
                 .map(VolumeId::storage)
-                .filter(|id| self.away.contains(*id))
+                .filter(|id| self.out_of_sight.contains(*id))
                 .cloned(),
             last_backup: past.last_backup.as_ref().map(|row| row.report.verdict),
             last_proof: past
@@ -273,6 +282,7 @@ impl<'a> Looking<'a> {
         selected: bool,
         past: &GuestHistory,
         record: &GuestRecord,
+        unseen: Option<i64>,
     ) -> GuestPast {
         let first = |reasons: &[String]| reasons.first().cloned();
         let proof = past.last_proof.as_ref();
@@ -287,7 +297,8 @@ impl<'a> Looking<'a> {
             refusals: (past.refusals, past.refused.clone()),
             newest_archive_s: record
                 .newest_archive_s
-                .or_else(|| self.out_of_sight(record, past)),
+                .or(unseen)
+                .filter(|_| !record.newer_may_be_unseen),
             last_proof: proof.map(|row| {
                 let judgement = &row.report.judgement;
                 (judgement.verdict, self.age(row), first(&judgement.reasons))
@@ -299,6 +310,13 @@ impl<'a> Looking<'a> {
                 .as_ref()
                 .and_then(|row| first(&row.report.judgement.reasons)),
         }
+    }
+
+    /// Age of the newest backup that the last report knew of, while nobody can say that it is gone.
+    fn recalled(&self, guest: &Guest) -> Option<i64> {
+        let former = self.former.iter().find(|one| former::is_same(one, guest))?;
+        let age = self.now.saturating_sub(former.newest_archive_s?);
+        Some(age).filter(|age| *age >= -FUTURE_S)
     }
 
     /// Age of the last good backup where it is out of sight.

@@ -38,8 +38,14 @@ impl Look<'_> {
         match examine(self.config, remotes, self.journal, ours, &seen.all).await {
             // A right too many is doctor's business: nothing becomes worse with time.
             Ok(examined) => {
+                // Where nobody can say which storages there are, none is missed.
+                let is_missed = |finding: &Finding| {
+                    seen.unlisted && finding.code == codes::STORAGE_UNUSABLE.name
+                };
                 let is_told = |finding: &Finding| {
-                    finding.severity > Severity::Notice && !is_of_doctor(&finding.code)
+                    finding.severity > Severity::Notice
+                        && !is_of_doctor(&finding.code)
+                        && !is_missed(finding)
                 };
                 found.extend(examined.findings.into_iter().filter(is_told));
             }

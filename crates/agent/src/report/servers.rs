@@ -1,7 +1,7 @@
 //! What is told of each backup server, and what its copies say for a guest's posture.
 
 use felhom_engine::Timestamp;
-use felhom_engine::pbs::{OffBox, Target, VerifyStanding, VerifyVerdict, off_box};
+use felhom_engine::pbs::{OffBoxLook, Target, VerifyStanding, VerifyVerdict, off_box};
 use felhom_ids::{BackupGroup, StorageId};
 use felhom_protocol::host::Server;
 use serde_json::{Value, json};
@@ -44,24 +44,35 @@ pub(super) async fn lines(
     Ok(lines)
 }
 
-/// A guest's copies on the server that is to hold some, else on the first that holds some.
+/// A guest's copies on the server that is to hold some, else on the first that holds some or could not be asked.
 pub(super) fn of_guest(
     config: &Config,
     looked: &[Looked],
     group: &BackupGroup,
     now: Timestamp,
-) -> Option<OffBox> {
-    let holds = |one: &&Looked| match &one.seen.listing {
+) -> OffBoxLook {
+    let may_hold = |one: &&Looked| match &one.seen.listing {
         Ok(listing) => !listing.group(group).is_empty(),
-        Err(_) => false,
+        Err(_) => true,
     };
     let meant = looked
         .iter()
         .find(|one| one.seen.target.storage == config.backup.storage);
-    let one = meant.or_else(|| looked.iter().find(holds))?;
-    let listing = one.seen.listing.as_ref().ok()?;
-    let ttl = ttl(config, &one.seen.target.storage);
-    Some(off_box(listing, group, now, ttl))
+    let Some(one) = meant.or_else(|| looked.iter().find(may_hold)) else {
+        // Each server of the configuration has been looked at, unless the journal kept that from being done.
+        return if looked.len() < config.pbs.len() {
+            OffBoxLook::Unseen
+        } else {
+            OffBoxLook::NotMeant
+        };
+    };
+    match &one.seen.listing {
+        Ok(listing) => {
+            let ttl = ttl(config, &one.seen.target.storage);
+            OffBoxLook::Seen(off_box(listing, group, now, ttl))
+        }
+        Err(_) => OffBoxLook::Unseen,
+    }
 }
 
 fn ttl(config: &Config, storage: &StorageId) -> std::time::Duration {

@@ -21,6 +21,8 @@ use crate::targets::{self, Targets};
 pub(crate) struct Seen {
     pub(crate) all: Vec<Observed>,
     pub(crate) targets: Targets,
+    /// Whether nobody could say which storages there are: then it is not known of any that it is not there.
+    pub(crate) unlisted: bool,
 }
 
 /// Why nothing could be seen.
@@ -53,7 +55,11 @@ pub(crate) async fn look(
     for one in &mut all {
         one.lies_on(&targets);
     }
-    Ok(Seen { all, targets })
+    Ok(Seen {
+        all,
+        targets,
+        unlisted: false,
+    })
 }
 
 /// The targets alone: they need no node.
@@ -92,18 +98,46 @@ pub(crate) struct Archives {
     pub(crate) mute: Vec<(StorageId, String)>,
     /// The storages for backups that the node cannot use now: what is on them is out of sight, not gone.
     pub(crate) away: BTreeSet<StorageId>,
+    /// Whether nobody could say which storages there are.
+    unlisted: bool,
+}
+
+impl Archives {
+    /// Whether every storage for backups that may be there told what is on it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.mute.is_empty() && !self.unlisted
+    }
+
+    /// The storages of which it is not known what is on them now.
+    pub(crate) fn out_of_sight(&self) -> BTreeSet<StorageId> {
+        let mute = self.mute.iter().map(|(id, _)| id);
+        mute.chain(&self.away).cloned().collect()
+    }
+}
+
+/// Whether backups may lie on it. Of one that is not in the list any more nobody knows what it took.
+fn may_hold(one: &Observed) -> bool {
+    one.takes("backup") || one.config.is_none()
 }
 
 /// The backups on the storages that are there. A storage that hangs or refuses costs no more than the patience with it, and
 /// is told of.
-pub(crate) async fn archives(config: &Config, pve: &Pve, storages: &[Observed]) -> Archives {
+pub(crate) async fn archives(config: &Config, pve: &Pve, seen: &Seen) -> Archives {
     let patience = patience(config.request_timeout);
-    let mut archives = Archives::default();
-    for one in storages.iter().filter(|one| one.takes("backup")) {
+    let mut archives = Archives {
+        unlisted: seen.unlisted,
+        ..Archives::default()
+    };
+    for one in seen.all.iter().filter(|one| may_hold(one)) {
         let id = &one.look.id;
         match &one.look.answer {
             Answer::Active(true) => {}
             Answer::Active(false) => {
+                archives.away.insert(id.clone());
+                continue;
+            }
+            // Somebody said that it goes away, and it went.
+            Answer::None(_) if one.config.is_none() && one.look.may_be_away => {
                 archives.away.insert(id.clone());
                 continue;
             }

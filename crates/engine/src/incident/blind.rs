@@ -1,6 +1,6 @@
 //! What could not be looked at, and what somebody does not want to hear of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a look could not see. What it covers is neither over nor proven to last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub struct Blind {
     subjects: BTreeSet<String>,
     codes: BTreeSet<String>,
     keys: BTreeSet<(String, String)>,
+    /// By the kind: the only subjects of it that were seen.
+    others: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Blind {
@@ -38,12 +40,21 @@ impl Blind {
         self.keys.insert((code.into(), subject.into()));
     }
 
+    /// Of a kind only these subjects were seen: one that is gone says nothing, and that is not the same as being well.
+    pub fn to_others(&mut self, kind: impl Into<String>, seen: BTreeSet<String>) {
+        self.others.insert(kind.into(), seen);
+    }
+
     /// Whether this incident cannot be judged.
     pub fn covers(&self, code: &str, subject: &str) -> bool {
         let kind = subject.split_once(' ').map_or(subject, |(kind, _)| kind);
         self.all
             || self.kinds.contains(kind)
             || self.codes.contains(code)
+            || self
+                .others
+                .get(kind)
+                .is_some_and(|seen| !seen.contains(subject))
             || self.subjects.iter().any(|seen| is_part(subject, seen))
             || self
                 .keys
@@ -89,6 +100,8 @@ mod tests {
         assert!(blind.covers("any", "guest 1") && blind.covers("any", "guest 1: volume a"));
         assert!(!blind.covers("any", "guest 10"));
         assert!(blind.covers("any", "disk /dev/sda") && !blind.covers("any", "diskless box"));
+        blind.to_others("target", BTreeSet::from(["target usb1".to_owned()]));
+        assert!(blind.covers("any", "target usb2") && !blind.covers("any", "target usb1"));
         assert!(blind.covers("posture", "guest 7") && !blind.covers("mode-degraded", "guest 7"));
     }
 }

@@ -1,5 +1,7 @@
 //! What two conditions of one look would both tell is told by one of them.
 
+use felhom_ids::Vmid;
+
 use super::Condition;
 use crate::finding::codes;
 
@@ -31,11 +33,11 @@ pub fn mark_explained(conditions: &mut [Condition]) {
     let reasons: Vec<_> = conditions
         .iter()
         .filter(|condition| EXPLAINS_POSTURE.contains(&condition.code.as_str()))
-        .map(|condition| (condition.subject.clone(), condition.severity))
+        .filter_map(|condition| Some((condition.guest?, condition.severity)))
         .collect();
     for condition in conditions {
-        let explains = |(subject, severity): &(String, _)| {
-            *subject == condition.subject && *severity >= condition.severity
+        let explains = |(guest, severity): &(Vmid, _)| {
+            condition.guest == Some(*guest) && *severity >= condition.severity
         };
         if condition.code == codes::POSTURE.name {
             condition.explained = reasons.iter().any(explains);

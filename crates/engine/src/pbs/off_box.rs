@@ -22,6 +22,18 @@ pub struct OffBox {
     pub may_be_shortened: bool,
 }
 
+/// What a look at the copies of one guest came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum OffBoxLook {
+    /// No backup server is to hold any, and none does.
+    #[default]
+    NotMeant,
+    /// The server that holds them, or may, could not be looked at.
+    Unseen,
+    /// They were looked at.
+    Seen(OffBox),
+}
+
 /// What a look says of one group.
 pub fn off_box(listing: &Listing, group: &BackupGroup, now: Timestamp, ttl: Duration) -> OffBox {
     let now = listing.now(now);

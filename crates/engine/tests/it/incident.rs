@@ -30,6 +30,9 @@ fn condition(code: &str, subject: &str, severity: Severity) -> Condition {
     Condition {
         code: code.to_owned(),
         subject: subject.to_owned(),
+        guest: subject
+            .strip_prefix("guest ")
+            .and_then(|number| number.parse().ok()),
         severity,
         headline: format!("{code} of {subject}"),
         detail: String::new(),
@@ -202,6 +205,22 @@ fn a_posture_is_told_by_its_reason_where_there_is_one() {
     mark_explained(&mut conditions);
     let explained: Vec<bool> = conditions.iter().map(|c| c.explained).collect();
     assert_eq!(explained, [true, false, false, false, false, false]);
+
+    // It is the guest that counts, whatever the subject.
+    let of_copies = |guest: u32| Condition {
+        guest: felhom_ids::Vmid::new(guest).ok(),
+        ..condition(
+            "backup-verify-failed",
+            "backups ct/101 on pbs",
+            Severity::Critical,
+        )
+    };
+    for (guest, expected) in [(101, true), (102, false)] {
+        let posture = condition("posture", "guest 101", Severity::Warning);
+        let mut copies = vec![posture, of_copies(guest)];
+        mark_explained(&mut copies);
+        assert_eq!(copies[0].explained, expected);
+    }
 
     let mut kept = Kept::default();
     let both = look(conditions[..2].to_vec());

@@ -85,7 +85,7 @@ impl Known {
             SightError::Journal(error) => failure(error),
         })?;
         // A storage that hangs or refuses keeps nobody from the others; the report tells of it.
-        let archives = newest(sight::archives(config, pve, &seen.all).await.found);
+        let archives = newest(sight::archives(config, pve, &seen).await.found);
         let tries = tries(journal, now).await.map_err(failure)?;
         let scratch = config.restore_test_policy.range();
         let mut guests = Vec::new();

@@ -1,5 +1,6 @@
 //! What a report says is wrong, and what it could not look at.
 
+use felhom_agent::journal::Suppression;
 use felhom_agent::notify::look;
 use felhom_engine::codes;
 use felhom_engine::incident::{EXPLAINS_POSTURE, POSTURE_FAMILY};
@@ -62,6 +63,8 @@ fn what_stands_under_unknown_is_not_over() {
         ("server pbs", "backup-verify-failed", "backup ct/101 on pbs"),
         ("server pbs", "pbs-unusable", "storage pbs"),
         ("rights and health", "bridge-missing", "bridge vmbr9"),
+        ("storage nas", "archive-from-future", "backups"),
+        ("storages", "archive-from-future", "backups"),
         ("temperatures", "too-hot", "sensor coretemp: Core 0"),
         ("thin pools", "thin-metadata-fills", "storage local-lvm"),
         ("guards", "guard-expired", "guest 101"),
@@ -74,6 +77,117 @@ fn what_stands_under_unknown_is_not_over() {
             "{what}"
         );
     }
+}
+
+fn disk(device: &str, health: DiskHealth, worn_percent: Option<u8>) -> Disk {
+    Disk {
+        device: device.to_owned(),
+        model: None,
+        kind: Some("ssd".to_owned()),
+        size: 1 << 40,
+        health,
+        worn_percent,
+        celsius: None,
+    }
+}
+
+fn with_disks(disks: Vec<Disk>) -> HostReport {
+    HostReport { disks, ..well() }
+}
+
+/// A disk that dies stops answering first, and is gone then; the one that takes its place is well.
+#[tokio::test]
+async fn a_disk_that_fails_is_well_only_when_one_in_its_place_says_so() {
+    let receiver = Receiver::new().await;
+    let room = Room::hook(&receiver);
+    let name = "/dev/sda";
+    let failing = HostReport {
+        disks: vec![disk(name, DiskHealth::Failed, Some(20))],
+        ..wrong("disk-failing", "disk /dev/sda")
+    };
+    room.pass(&failing, minute(0)).await;
+    assert_eq!(receiver.take().len(), 1);
+    let other = || disk("/dev/sdb", DiskHealth::Passed, Some(1));
+    for (hours, disks) in [
+        (10, vec![disk(name, DiskHealth::Unknown, None), other()]),
+        (20, vec![other()]),
+        (24 * 30, Vec::new()),
+    ] {
+        let announced = room.pass(&with_disks(disks), minute(60 * hours)).await;
+        assert_eq!((announced.open, announced.resolved), (1, 0), "{hours}");
+    }
+    assert_eq!(receiver.count(), 0);
+    let replaced = with_disks(vec![disk(name, DiskHealth::Passed, None), other()]);
+    let announced = room.pass(&replaced, minute(60 * 24 * 31)).await;
+    assert_eq!((announced.open, announced.resolved), (0, 1));
+}
+
+#[test]
+fn of_a_disk_that_does_not_tell_its_wear_none_is_over() {
+    let worn = |report: &HostReport| look(report, &[]).blind.covers("disk-worn", "disk /dev/sda");
+    let with = |percent| with_disks(vec![disk("/dev/sda", DiskHealth::Passed, percent)]);
+    assert!(worn(&with(None)) && worn(&with_disks(Vec::new())));
+    assert!(!worn(&with(Some(3))));
+    let mut turning = with(None);
+    turning.disks[0].kind = Some("hdd".to_owned());
+    assert!(!worn(&turning), "it never tells");
+}
+
+/// A replaced disk has another path: whoever knows that it is mended says so.
+#[tokio::test]
+async fn a_disk_that_does_not_come_back_can_be_put_to_rest() {
+    let receiver = Receiver::new().await;
+    let room = Room::hook(&receiver);
+    let failing = wrong("disk-failing", "disk /dev/sda");
+    room.pass(&failing, minute(0)).await;
+    let journal = room.journal().await;
+    let accepted = Suppression {
+        code: "disk-failing".to_owned(),
+        subject: Some("disk /dev/sda".to_owned()),
+        until: minute(60 * 24),
+        reason: "it was replaced".to_owned(),
+    };
+    journal.suppress(&accepted, minute(60)).await.unwrap();
+    drop(journal);
+    assert_eq!(room.pass(&well(), minute(120)).await.open, 0);
+    // The day is over, and nothing of it is left.
+    let announced = room.pass(&well(), minute(60 * 48)).await;
+    assert_eq!((announced.open, announced.opened), (0, 0));
+    assert_eq!(receiver.count(), 1);
+}
+
+#[tokio::test]
+async fn damage_on_the_backup_server_is_told_once_for_its_guest() {
+    let receiver = Receiver::new().await;
+    let room = Room::hook(&receiver);
+    for code in ["backup-verify-failed", "backup-group-empty"] {
+        let subject = |group: &str| format!("backups {group} on pbs");
+        let mut report = HostReport {
+            guests: vec![guest(101, Posture::Attention)],
+            findings: vec![finding(code, &subject("ct/101"), Severity::Critical)],
+            ..well()
+        };
+        let explained = |report: &HostReport| {
+            let look = look(report, &[]);
+            let mut all = look.conditions.into_iter();
+            all.find(|one| one.code == "posture").unwrap().explained
+        };
+        assert!(explained(&report), "{code}");
+        for other in ["vm/101", "ct/1010", "host/101"] {
+            report.findings[0].subject = subject(other);
+            assert!(!explained(&report), "{code} of {other}");
+        }
+    }
+    let mut report = HostReport {
+        guests: vec![guest(101, Posture::Attention)],
+        ..wrong("backup-verify-failed", "backups ct/101 on pbs")
+    };
+    let announced = room.pass(&report, minute(0)).await;
+    assert_eq!((announced.open, announced.opened), (1, 1));
+    // The damage is gone, and the guest is not protected: that is told then.
+    report.findings.clear();
+    let announced = room.pass(&report, minute(120)).await;
+    assert_eq!((announced.opened, announced.resolved), (1, 1));
 }
 
 #[test]

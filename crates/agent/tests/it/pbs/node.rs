@@ -2,6 +2,7 @@
 
 use felhom_agent::exit::Exit;
 use felhom_ids::{KeyFingerprint, StorageId};
+use felhom_protocol::host::{HostReport, Posture};
 use felhom_proxmox::pve::storage::{CreateStorage, PbsPlace, StoragePlace};
 use felhom_proxmox::{FollowOptions, Method, Outcome, Request, pve};
 use secrecy::SecretString;
@@ -172,4 +173,36 @@ async fn damage_on_the_server_takes_the_posture_of_the_guest_down() {
     let text = status.text();
     assert!(text.contains("off the box"), "{text}");
     assert!(text.contains("FAILED their verify"), "{text}");
+    // Nothing else is wrong with it, and nobody can look at the server any more: it is not better for that.
+    site.bench.backup(9001).await;
+    let ran = site.run(&["restore-test", "run", "9001"]).await;
+    assert_eq!(ran.exit, Exit::Done, "{ran:?}");
+    let told = report(&site).await;
+    let guest = |told: &HostReport| told.guests.iter().find(|one| one.vmid == 9001).cloned();
+    assert_eq!(guest(&told).unwrap().posture, Posture::Attention);
+    assert!(
+        told.findings
+            .iter()
+            .any(|one| one.code == "backup-verify-failed")
+    );
+    let text = std::fs::read_to_string(&site.bench.config).unwrap();
+    let away = text.replace(&site.bench.world.pbs_url(), "https://127.0.0.1:1");
+    std::fs::write(&site.bench.config, away).unwrap();
+    let told = report(&site).await;
+    let seen = guest(&told).unwrap();
+    assert_eq!(seen.posture, Posture::Unknown);
+    assert_eq!(
+        seen.reasons,
+        ["its copies off the box could not be looked at"]
+    );
+    let look = felhom_agent::notify::look(&told, &[]);
+    assert!(look.blind.covers("posture", "guest 9001"));
+    assert!(
+        look.blind
+            .covers("backup-verify-failed", "backups ct/9001 on offsite")
+    );
+}
+
+async fn report(site: &Site) -> HostReport {
+    serde_json::from_value(site.run(&["report"]).await.data()).unwrap()
 }

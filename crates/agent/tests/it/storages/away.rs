@@ -2,6 +2,8 @@
 
 use felhom_agent::exit::Exit;
 use felhom_agent::journal::Journal;
+use felhom_protocol::host::{Guest, HostReport, Posture};
+use felhom_proxmox::{FollowOptions, Outcome, pve};
 use serde_json::json;
 
 use super::*;
@@ -73,6 +75,78 @@ async fn a_storage_that_never_answered_is_not_missed() {
     let known = bench.journal().await.storages().await.unwrap();
     let ids: Vec<String> = known.iter().map(|one| one.id.to_string()).collect();
     assert_eq!(ids, ["local", "local-lvm"]);
+}
+
+async fn report(bench: &Bench) -> HostReport {
+    let ran = bench.run(&["report"]).await;
+    serde_json::from_value(ran.data()).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
+}
+
+fn guest(report: &HostReport, vmid: u32) -> &Guest {
+    report.guests.iter().find(|one| one.vmid == vmid).unwrap()
+}
+
+/// Somebody else's backup.
+async fn vzdump(bench: &Bench, storage: &str) {
+    let root = bench.root();
+    let vzdump = pve::backup::Vzdump::new(vmid(9001), storage.parse().unwrap());
+    let task = root.vzdump(&vzdump).await.unwrap();
+    let ended = root.finish(task, &FollowOptions::default()).await.unwrap();
+    assert_eq!(ended, Outcome::Succeeded);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_backup_on_a_storage_that_hangs_is_not_missed() {
+    let bench = with_nas(SPEED, FAST).await;
+    vzdump(&bench, "local").await;
+    let days = json!({ "seconds": 5 * 86_400 });
+    bench.world.control("shift-clock", days).await.unwrap();
+    vzdump(&bench, "nas").await;
+    let overdue = |told: &HostReport| {
+        let mut found = told.findings.iter();
+        found.any(|one| one.code == "backup-overdue" && one.subject == "guest 9001")
+    };
+    behave(&bench, "nas", "hang").await;
+    let told = report(&bench).await;
+    let reasons = guest(&told, 9001).reasons.join("; ");
+    let reason = "the newest backup that can be seen is 5 days old, and there may be a newer one";
+    assert!(reasons.contains(reason), "{reasons}");
+    assert!(!overdue(&told), "{told:?}");
+    // Once it was seen, it is remembered.
+    behave(&bench, "nas", "online").await;
+    let seen = report(&bench).await;
+    behave(&bench, "nas", "hang").await;
+    for _ in 0..2 {
+        let told = report(&bench).await;
+        let newest = |report: &HostReport| guest(report, 9001).newest_archive_s.unwrap();
+        assert!(newest(&told).abs_diff(newest(&seen)) < 3600, "{told:?}");
+        assert_eq!(guest(&told, 9001).reasons, guest(&seen, 9001).reasons);
+        assert!(!overdue(&told), "{told:?}");
+    }
+    // What is gone for good is not.
+    undefine(&bench, "nas").await;
+    assert!(overdue(&report(&bench).await));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lies_on_a_storage_that_cannot_be_seen_any_more_is_not_missed() {
+    let bench = with_nas(SPEED, &to_nas()).await;
+    bench.backup(9001).await;
+    assert_eq!(
+        guest(&report(&bench).await, 9010).posture,
+        Posture::Unprotected
+    );
+    for right in [
+        "Datastore.AllocateSpace",
+        "Datastore.Audit",
+        "Datastore.Allocate",
+    ] {
+        bench.revoke("FelhomAgent", right).await;
+    }
+    let told = report(&bench).await;
+    for vmid in [9001, 9010] {
+        assert_eq!(guest(&told, vmid).posture, Posture::Unknown, "{told:?}");
+    }
 }
 
 /// A journal of before this table is read as one that remembers nothing, and brought up to date when something is noted.

@@ -141,7 +141,7 @@ fn copies_off_the_box_count_for_the_posture() {
             newest_archive_s: Some(3600),
             last_backup: Some(BackupVerdict::Good),
             last_proof: Some((Verdict::Passed, 3600)),
-            off_box: Some(off_box(&list, &group, now(), ttl)),
+            off_box: OffBoxLook::Seen(off_box(&list, &group, now(), ttl)),
             ..GuestRecord::default()
         };
         let (posture, reasons) = posture(&record);
