@@ -40,7 +40,8 @@ pub(super) async fn run(context: &Context, command: NotifyCommand) -> Result<Exi
 }
 
 /// What stands in the way when nobody would be told.
-const NO_CHANNEL: &str = "set one up as [[notify.channels]]: /usr/share/doc/felhom-agent/operations/notifications.md";
+const NO_CHANNEL: &str =
+    "set one up as [[notify.channels]]: /usr/share/doc/felhom-agent/operations/notifications.md";
 
 fn senders<'a>(config: &'a Config, args: &TestArgs) -> Result<Vec<Sender<'a>>, Failure> {
     let all = config.notify.channels.iter();
