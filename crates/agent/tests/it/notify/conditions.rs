@@ -88,6 +88,7 @@ fn disk(device: &str, health: DiskHealth, worn_percent: Option<u8>) -> Disk {
         health,
         worn_percent,
         celsius: None,
+        read_s: None,
     }
 }
 
