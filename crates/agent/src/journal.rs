@@ -15,6 +15,7 @@ mod retention;
 mod storages;
 mod suppressions;
 mod targets;
+mod tries;
 mod verifications;
 mod volumes;
 
@@ -23,13 +24,14 @@ pub use golden::GoldenContainer;
 pub use history::GuestHistory;
 pub use incidents::KeptNotice;
 pub use kits::{KeptKit, Stored};
-pub use passes::{PassRow, Tried};
+pub use passes::PassRow;
 pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use reports::LastPass;
 pub use storages::KnownStorage;
 pub use suppressions::Suppression;
 pub use targets::KnownTarget;
+pub use tries::Tried;
 pub use verifications::VerifyRow;
 pub use volumes::KeptReport;
 

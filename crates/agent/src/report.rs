@@ -13,9 +13,10 @@ pub(crate) mod servers;
 use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::{
-    BackupVerdict, Finding, GuardStanding, OpenGuard, PostureLimits, Principal, codes,
-    guard_standing,
+    ArchiveFacts, BackupVerdict, Finding, GuardStanding, OpenGuard, PostureLimits, Principal,
+    codes, guard_standing,
 };
+use felhom_ids::VolumeId;
 use felhom_protocol::host::{Guest, HostReport, Unknown};
 use felhom_proxmox::pve::nodes::NodeStatus;
 use felhom_proxmox::{Error, Pve};
@@ -339,9 +340,9 @@ impl<'a> Look<'a> {
             }
             None => BTreeMap::new(),
         };
-        let tried = self.tried().await;
+        let made = self.made(&archives.found).await;
         let ahead = guests::from_future(&archives.found, self.node_now);
-        let look = guests::Looking::new(self, archives, tried, servers, pools);
+        let look = guests::Looking::new(self, archives, made, servers, pools);
         let scratch = self.config.restore_test_policy.range();
         let listed = listed
             .iter()
@@ -427,13 +428,17 @@ impl<'a> Look<'a> {
         Some(resources.into_iter().filter_map(pool).collect())
     }
 
-    async fn tried(&mut self) -> Vec<Tried<BackupVerdict>> {
+    /// What the journal knows of archives.
+    async fn made(
+        &mut self,
+        archives: &[ArchiveFacts],
+    ) -> BTreeMap<VolumeId, Tried<BackupVerdict>> {
         let Some(journal) = self.journal else {
-            return Vec::new();
+            return BTreeMap::new();
         };
-        let tried = journal.backups_tried(clock::now()).await;
-        let tried = tried.map_err(|error| self.unread("journal", error));
-        tried.unwrap_or_default()
+        let made = journal.backups_of(archives.iter().map(|one| &one.volid));
+        let made = made.await.map_err(|error| self.unread("journal", error));
+        made.unwrap_or_default()
     }
 
     async fn last_pass(&mut self) -> Option<LastPass> {

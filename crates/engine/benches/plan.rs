@@ -212,6 +212,7 @@ fn facts(site: &Site) -> Result<PassFacts> {
         scratch: site.policy.first_vmid..=site.policy.last_vmid,
         tests: true,
         prunes: true,
+        refused: vec![],
         begun: BTreeSet::new(),
         windows: true,
     })

@@ -1,7 +1,8 @@
 //! The planning of one pass: what is due by policy, in which order, and what is left undone until when; each with its reason.
 //!
 //! It is planned anew after each job, since the world moves on; so a plan needs no memory but its facts. Windows bound the
-//! beginning of a job. Jobs that failed are tried again after a while, and at most [`MOST_TRIES`] times a window or a day.
+//! beginning of a job. Jobs that failed are tried again after a while, and at most [`MOST_TRIES`] times a window or a day; what
+//! could not begin is tried again after the same while.
 
 mod backup;
 mod proof;
@@ -89,6 +90,17 @@ pub struct PassServer {
     pub failed: Vec<Timestamp>,
 }
 
+/// Something that was tried and could not even begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedWork {
+    /// What.
+    pub work: Work,
+    /// When it was tried last.
+    pub at: Timestamp,
+    /// What was in the way.
+    pub why: String,
+}
+
 /// What a pass is planned from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassFacts {
@@ -106,6 +118,8 @@ pub struct PassFacts {
     pub tests: bool,
     /// Whether rules say which backups are kept.
     pub prunes: bool,
+    /// What passes tried lately and could not begin.
+    pub refused: Vec<RefusedWork>,
     /// What this pass has begun already.
     pub begun: BTreeSet<Work>,
     /// Whether windows count.
@@ -325,17 +339,39 @@ impl Desk<'_> {
         })
     }
 
-    fn begun(&self, work: &Work) -> bool {
-        self.facts.begun.iter().any(|one| one.is_same(work))
+    /// Why something that is due is not done now, and when it is looked at again.
+    fn withheld(&self, work: &Work) -> Option<(String, Option<Timestamp>)> {
+        if self.facts.begun.iter().any(|one| one.is_same(work)) {
+            let next = self.facts.now.plus(self.schedule.retry_after);
+            return Some(("this pass has tried it".to_owned(), Some(next)));
+        }
+        self.refused(work)
+    }
+
+    /// What could not begin is tried again for as long as that lasts, since a look is all that it costs, and nobody says when
+    /// a disk will be back.
+    fn refused(&self, work: &Work) -> Option<(String, Option<Timestamp>)> {
+        let now = self.facts.now;
+        let same = self.facts.refused.iter().filter(|one| {
+            // Pruning follows a backup, and a verify has a record of its own.
+            matches!(work, Work::Backup { .. } | Work::Proof { .. }) && one.work.is_same(work)
+        });
+        let last = same
+            .filter(|one| one.at <= now.plus(FUTURE))
+            .max_by_key(|one| one.at)?;
+        let again = last.at.plus(self.schedule.retry_after);
+        (again > now).then(|| {
+            let (why, minutes) = (&last.why, again.since(now).as_secs().div_ceil(60));
+            let reason = format!("it could not begin, and is tried again in {minutes} min: {why}");
+            (reason, Some(again))
+        })
     }
 
     fn due(&mut self, work: Work, reason: impl Into<String>) {
         let reason = reason.into();
-        if self.begun(&work) {
-            let next = Some(self.facts.now.plus(self.schedule.retry_after));
-            self.left(work, "this pass has tried it", next, true);
-        } else {
-            self.plan.due.push(Due { work, reason });
+        match self.withheld(&work) {
+            Some((reason, next)) => self.left(work, reason, next, true),
+            None => self.plan.due.push(Due { work, reason }),
         }
     }
 

@@ -9,7 +9,7 @@ mod text;
 mod work;
 
 use clap::Args;
-use felhom_engine::{PassPlan, Timestamp, Work, plan_pass};
+use felhom_engine::{PassPlan, RefusedWork, Timestamp, Work, plan_pass};
 use serde_json::json;
 
 use super::context::{Context, journal_failure};
@@ -231,12 +231,26 @@ async fn work_off(
                 pass.done.push(done);
             }
             Err(failure) if ends_everything(&failure) => return Err(failure),
-            Err(failure) => pass.done.push(Done::failed(&next, &failure)),
+            Err(failure) => {
+                note_refused(journal, &next.work, &failure).await?;
+                pass.done.push(Done::failed(&next, &failure));
+            }
         }
         if let Work::Backup { vmid } | Work::Proof { vmid, .. } = next.work {
             known.forget(vmid);
         }
     }
+}
+
+/// No job of it was begun whose record would say that it was tried.
+async fn note_refused(journal: &Journal, work: &Work, failure: &Failure) -> Result<(), Failure> {
+    let refused = RefusedWork {
+        work: work.clone(),
+        at: clock::now(),
+        why: failure.message.clone(),
+    };
+    let noted = journal.note_refused(&refused).await;
+    noted.map_err(|error| journal_failure(&error))
 }
 
 /// Whether a failure would meet the next job, too.

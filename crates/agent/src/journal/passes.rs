@@ -1,17 +1,14 @@
 //! What the journal keeps of passes, and what a pass is planned from; and what of old jobs is forgotten.
 
-use felhom_engine::{BackupVerdict, GuestFingerprint, Timestamp, Verdict};
-use felhom_ids::{StorageId, Vmid, VolumeId};
-use serde::de::DeserializeOwned;
+use felhom_engine::Timestamp;
+use felhom_ids::StorageId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Journal, Result, decode, reading, writing};
+use super::{Journal, Result, reading, writing};
 
 /// How many passes are kept: more than a week of one every quarter of an hour.
 const KEPT_PASSES: i64 = 1000;
-/// Of how many of a guest's last jobs a plan takes notice.
-const KEPT_TRIES: i64 = 20;
 
 /// A pass, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,21 +23,6 @@ pub struct PassRow {
     pub exit: Option<i64>,
     /// What it decided and did, as JSON.
     pub document: Option<String>,
-}
-
-/// How a job about a guest ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried<V> {
-    /// The guest.
-    pub vmid: Vmid,
-    /// The verdict.
-    pub verdict: V,
-    /// The archive, where there is one.
-    pub volid: Option<VolumeId>,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// Which guest had the VMID then.
-    pub fingerprint: GuestFingerprint,
 }
 
 impl Journal {
@@ -124,56 +106,6 @@ impl Journal {
         rows.iter().map(pass).collect()
     }
 
-    /// How the last backups of each guest ended that are not dated after a time.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn backups_tried(&self, until: Timestamp) -> Result<Vec<Tried<BackupVerdict>>> {
-        self.tried(BACKUPS, until).await
-    }
-
-    /// How the last restore tests of each guest ended that are not dated after a time.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn tests_tried(&self, until: Timestamp) -> Result<Vec<Tried<Verdict>>> {
-        self.tried(TESTS, until).await
-    }
-
-    async fn tried<V: DeserializeOwned>(
-        &self,
-        query: &'static str,
-        until: Timestamp,
-    ) -> Result<Vec<Tried<V>>> {
-        let rows = sqlx::query(query)
-            .bind(until.millis())
-            .bind(KEPT_TRIES)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(reading)?;
-        let mut all = Vec::new();
-        for row in &rows {
-            let number: u32 = row.try_get(0).map_err(reading)?;
-            let Ok(vmid) = Vmid::new(number) else {
-                continue;
-            };
-            let verdict: String = row.try_get(1).map_err(reading)?;
-            let volid: Option<String> = row.try_get(2).map_err(reading)?;
-            let who: Option<String> = row.try_get(4).map_err(reading)?;
-            all.push(Tried {
-                vmid,
-                verdict: decode(&verdict, "verdict")?,
-                volid: volid.and_then(|volid| volid.parse().ok()),
-                ended: Timestamp::from_millis(row.try_get(3).map_err(reading)?),
-                fingerprint: who
-                    .map(|who| decode(&who, "fingerprint"))
-                    .transpose()?
-                    .unwrap_or_default(),
-            });
-        }
-        Ok(all)
-    }
-
     /// Writes down that a pass had a backup server verify what was due on it.
     ///
     /// # Errors
@@ -231,20 +163,10 @@ impl Journal {
     }
 }
 
-// The verdicts of tests are kept as words, those of backups as JSON.
-const BACKUPS: &str = "SELECT vmid, verdict, volid, finished_ms, who FROM ( \
-     SELECT vmid, verdict, volid, finished_ms, json_extract(report, '$.fingerprint') AS who, \
-       row_number() OVER (PARTITION BY vmid ORDER BY finished_ms DESC) AS nth \
-     FROM backups WHERE finished_ms <= ?1) WHERE nth <= ?2 ORDER BY vmid, nth";
-const TESTS: &str = "SELECT vmid, verdict, volid, finished_ms, who FROM ( \
-     SELECT vmid, json_quote(verdict) AS verdict, volid, finished_ms, \
-       json_extract(report, '$.fingerprint') AS who, \
-       row_number() OVER (PARTITION BY vmid ORDER BY finished_ms DESC) AS nth \
-     FROM restore_tests WHERE vmid IS NOT NULL AND finished_ms <= ?1) WHERE nth <= ?2 ORDER BY vmid, nth";
-
-const FORGETTING: [&str; 4] = [
+const FORGETTING: [&str; 5] = [
     "DELETE FROM steps WHERE job IN (SELECT id FROM jobs WHERE finished_ms < ?1)",
     "UPDATE jobs SET state = '' WHERE finished_ms < ?1 AND state <> ''",
     "DELETE FROM server_passes WHERE ended_ms < ?1",
+    "DELETE FROM refused_work WHERE ended_ms < ?1",
     "DELETE FROM jobs WHERE finished_ms < ?1 AND kind IN ('prune', 'reap', 'exercise')",
 ];

@@ -32,8 +32,8 @@ pub(super) struct Looking<'a> {
     journal: Option<&'a Journal>,
     servers: &'a [Looked],
     archives: Vec<ArchiveFacts>,
-    /// What the journal knows of backups.
-    tried: Vec<Tried<BackupVerdict>>,
+    /// What the journal knows of these archives.
+    made: BTreeMap<VolumeId, Tried<BackupVerdict>>,
     /// Whether every storage for backups told what is on it.
     list_is_whole: bool,
     /// The storages whose backups are out of sight.
@@ -67,7 +67,7 @@ impl<'a> Looking<'a> {
     pub(super) fn new(
         look: &super::Look<'a>,
         archives: Archives,
-        tried: Vec<Tried<BackupVerdict>>,
+        made: BTreeMap<VolumeId, Tried<BackupVerdict>>,
         servers: &'a [Looked],
         pools: BTreeMap<u32, String>,
     ) -> Self {
@@ -76,7 +76,7 @@ impl<'a> Looking<'a> {
             config: look.config,
             journal: look.journal,
             servers,
-            tried,
+            made,
             list_is_whole: archives.mute.is_empty(),
             away: archives.away,
             archives: archives.found,
@@ -170,8 +170,7 @@ impl<'a> Looking<'a> {
 
     /// What the journal knows of an archive.
     fn known(&self, archive: &ArchiveFacts) -> Option<&Tried<BackupVerdict>> {
-        let of = |tried: &&Tried<BackupVerdict>| tried.volid.as_ref() == Some(&archive.volid);
-        self.tried.iter().find(of)
+        self.made.get(&archive.volid)
     }
 
     /// Whether a backup of a VMID is of a guest that had it before.

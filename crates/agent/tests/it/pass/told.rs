@@ -109,9 +109,11 @@ async fn passes_that_are_cut_off_one_after_another_are_told_before_the_next_one_
             .filter(|notice| notice["code"] == "pass-broken")
             .collect::<Vec<_>>()
     };
-    let journal = stage.bench.journal().await;
-    // As a pass leaves it that is killed.
-    let killed = async || journal.begin_pass(stage.now()).await.unwrap();
+    // As a pass leaves it that is killed; nobody holds the journal then.
+    let killed = async || {
+        let journal = stage.bench.journal().await;
+        journal.begin_pass(stage.now()).await.unwrap();
+    };
     killed().await;
     killed().await;
     stage.pass().await;
