@@ -9,6 +9,7 @@ mod health;
 pub(crate) mod heard;
 pub(crate) mod parts;
 pub(crate) mod servers;
+mod stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -83,6 +84,7 @@ pub async fn gather(performer: &Performer, journal: Option<&Journal>) -> Gathere
     let (guests, mut found) = look.guests(&seen, &servers).await;
     let guards = look.guards().await;
     found.extend(look.remains().await);
+    found.extend(look.stuck().await);
     found.extend(look.undelivered().await);
     let standing = guards.iter().map(|(_, standing)| standing);
     found.extend(standing.flat_map(|standing| standing.findings.clone()));
@@ -285,6 +287,16 @@ impl<'a> Look<'a> {
         let remains = remains.map_err(|error| self.unread("journal", error));
         let remains = remains.unwrap_or_default().into_iter();
         remains.map(|one| one.finding).collect()
+    }
+
+    /// Jobs that nobody goes on with.
+    async fn stuck(&mut self) -> Vec<Finding> {
+        let Some(journal) = self.journal else {
+            return Vec::new();
+        };
+        let found = stuck::findings(journal).await;
+        let found = found.map_err(|error| self.unread("jobs", error));
+        found.unwrap_or_default()
     }
 
     /// What did not reach a person.

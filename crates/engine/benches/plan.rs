@@ -213,6 +213,7 @@ fn facts(site: &Site) -> Result<PassFacts> {
         tests: true,
         prunes: true,
         refused: vec![],
+        stuck: vec![],
         begun: BTreeSet::new(),
         windows: true,
     })

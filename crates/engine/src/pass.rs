@@ -17,6 +17,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Open, TimeWindow};
+use crate::job::{Job, JobKind};
 use crate::judgement::Verdict;
 use crate::selection::{Selectable, Selection};
 use crate::time::Timestamp;
@@ -120,6 +121,8 @@ pub struct PassFacts {
     pub prunes: bool,
     /// What passes tried lately and could not begin.
     pub refused: Vec<RefusedWork>,
+    /// What jobs were to do that are left aside, since every process that went on with them was cut off.
+    pub stuck: Vec<Work>,
     /// What this pass has begun already.
     pub begun: BTreeSet<Work>,
     /// Whether windows count.
@@ -159,6 +162,30 @@ pub enum Work {
 }
 
 impl Work {
+    /// What a job does, where it is something that passes do.
+    pub fn of(job: &Job) -> Option<Self> {
+        match &job.kind {
+            JobKind::Backup(job) => Some(Self::Backup { vmid: job.vmid() }),
+            JobKind::RestoreTest(job) => job.volid().guest().map(|vmid| Self::Proof {
+                vmid,
+                volid: Some(job.volid().clone()),
+            }),
+            JobKind::Prune(job) => Some(Self::Prune {
+                vmid: job.vmid(),
+                storage: job.storage().clone(),
+            }),
+            JobKind::Verify(job) => Some(Self::Verify {
+                storage: job.target().storage.clone(),
+                until: None,
+            }),
+            JobKind::RestoreRun(_)
+            | JobKind::Reap(_)
+            | JobKind::Exercise(_)
+            | JobKind::Guard(_)
+            | JobKind::Golden(_) => None,
+        }
+    }
+
     /// Whether both are the same thing to do, if perhaps with another archive or another end.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -344,6 +371,10 @@ impl Desk<'_> {
         if self.facts.begun.iter().any(|one| one.is_same(work)) {
             let next = self.facts.now.plus(self.schedule.retry_after);
             return Some(("this pass has tried it".to_owned(), Some(next)));
+        }
+        if self.facts.stuck.iter().any(|one| one.is_same(work)) {
+            let reason = "a job of it was cut off again and again, and is left to a person";
+            return Some((reason.to_owned(), None));
         }
         self.refused(work)
     }

@@ -1,5 +1,7 @@
 //! What the journal keeps of passes, and what a pass is planned from; and what of old jobs is forgotten.
 
+use std::collections::BTreeSet;
+
 use felhom_engine::Timestamp;
 use felhom_ids::StorageId;
 use sqlx::Row;
@@ -23,6 +25,15 @@ pub struct PassRow {
     pub exit: Option<i64>,
     /// What it decided and did, as JSON.
     pub document: Option<String>,
+}
+
+/// What ended well since a pass came to its end that could say so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DoneWell {
+    /// The VMIDs of which a good backup was made.
+    pub backed_up: BTreeSet<u32>,
+    /// The VMIDs of which a restore test passed.
+    pub proved: BTreeSet<u32>,
 }
 
 impl Journal {
@@ -106,6 +117,42 @@ impl Journal {
         rows.iter().map(pass).collect()
     }
 
+    /// What ended well since the last pass that did all of its work, by whatever program; what is dated after now was dated by a
+    /// clock that was wrong.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn done_well(&self, now: Timestamp) -> Result<DoneWell> {
+        let since = sqlx::query(
+            "SELECT coalesce(max(ended_ms), 0) FROM passes \
+             WHERE ended_ms <= ? AND json_extract(document, '$.broken') IS NULL",
+        )
+        .bind(now.millis())
+        .fetch_one(&self.pool)
+        .await;
+        let since: i64 = since.and_then(|row| row.try_get(0)).map_err(reading)?;
+        Ok(DoneWell {
+            backed_up: self.vmids(WELL_BACKED_UP, since, now).await?,
+            proved: self.vmids(WELL_PROVED, since, now).await?,
+        })
+    }
+
+    async fn vmids(
+        &self,
+        query: &'static str,
+        since: i64,
+        until: Timestamp,
+    ) -> Result<BTreeSet<u32>> {
+        let rows = sqlx::query(query)
+            .bind(since)
+            .bind(until.millis())
+            .fetch_all(&self.pool)
+            .await
+            .map_err(reading)?;
+        let number = |row: &SqliteRow| row.try_get(0).map_err(reading);
+        rows.iter().map(number).collect()
+    }
+
     /// Writes down that a pass had a backup server verify what was due on it.
     ///
     /// # Errors
@@ -162,6 +209,11 @@ impl Journal {
         transaction.commit().await.map_err(writing)
     }
 }
+
+const WELL_BACKED_UP: &str = "SELECT DISTINCT vmid FROM backups \
+     WHERE verdict = '\"good\"' AND finished_ms > ?1 AND finished_ms <= ?2";
+const WELL_PROVED: &str = "SELECT DISTINCT vmid FROM restore_tests \
+     WHERE vmid IS NOT NULL AND verdict = 'passed' AND finished_ms > ?1 AND finished_ms <= ?2";
 
 const FORGETTING: [&str; 5] = [
     "DELETE FROM steps WHERE job IN (SELECT id FROM jobs WHERE finished_ms < ?1)",

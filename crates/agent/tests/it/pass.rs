@@ -1,5 +1,6 @@
 //! `run --once` against the simulator: what is due is done, each with its reason, and what fails stops nothing else.
 
+mod interrupted;
 mod told;
 mod tries;
 

@@ -72,6 +72,7 @@ pub(crate) fn facts(now: i64, guests: Vec<PassGuest>) -> PassFacts {
         tests: true,
         prunes: true,
         refused: vec![],
+        stuck: vec![],
         begun: BTreeSet::new(),
         windows: true,
     }

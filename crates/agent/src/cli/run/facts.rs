@@ -43,14 +43,16 @@ struct Tries {
     /// Of the archives that are listed, as far as jobs of ours made them.
     made: BTreeMap<VolumeId, Tried<BackupVerdict>>,
     refused: Vec<RefusedWork>,
+    stuck: Vec<Work>,
 }
 
 impl Known {
-    pub(super) fn new(windows: bool) -> Self {
+    /// Nothing yet, but of which guests this pass has a good backup from an interrupted job.
+    pub(super) fn new(windows: bool, fresh: BTreeMap<Vmid, StorageId>) -> Self {
         Self {
             begun: BTreeSet::new(),
             windows,
-            fresh: BTreeMap::new(),
+            fresh,
             who: BTreeMap::new(),
         }
     }
@@ -108,6 +110,7 @@ impl Known {
             tests: config.restore_tests,
             prunes: !config.keep.keeps_all(),
             refused: tries.refused,
+            stuck: tries.stuck,
             begun: self.begun.clone(),
             windows: self.windows,
         })
@@ -205,7 +208,15 @@ async fn tries(
         tests: journal.tests_tried(until).await?,
         made: journal.backups_of(listed).await?,
         refused: journal.refused_work(until).await?,
+        stuck: stuck(journal).await?,
     })
+}
+
+/// What jobs were to do that nobody goes on with unasked any more: another one would come to the same.
+async fn stuck(journal: &Journal) -> Result<Vec<Work>, JournalError> {
+    let unfinished = journal.unfinished().await?;
+    let stuck = unfinished.iter().filter(|one| one.is_stuck());
+    Ok(stuck.filter_map(|one| Work::of(&one.job)).collect())
 }
 
 async fn servers(
