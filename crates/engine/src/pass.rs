@@ -393,7 +393,7 @@ impl Desk<'_> {
         let again = last.at.plus(self.schedule.retry_after);
         (again > now).then(|| {
             let (why, minutes) = (&last.why, again.since(now).as_secs().div_ceil(60));
-            let reason = format!("it could not begin, and is tried again in {minutes} min: {why}");
+            let reason = format!("it was held up, and is tried again in {minutes} min: {why}");
             (reason, Some(again))
         })
     }

@@ -83,7 +83,10 @@ async fn cut_off(context: &Context, config: &Config, journal: &Journal) -> Resul
         return Ok(());
     }
     let unfinished = journal.unfinished().await.map_err(fail)?;
-    let under_way = unfinished.first().map_or_else(String::new, |one| {
+    // Of what is left aside something else was told.
+    let begun = unfinished.iter().filter(|one| !one.is_stuck());
+    let under_way = begun.max_by_key(|one| one.cut_off);
+    let under_way = under_way.map_or_else(String::new, |one| {
         let (kind, subject) = (one.job.kind_name(), one.job.subject());
         format!("; under way is {kind} of {subject}")
     });
