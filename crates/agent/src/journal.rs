@@ -15,6 +15,8 @@ mod retention;
 mod storages;
 mod suppressions;
 mod targets;
+mod tries;
+mod unfinished;
 mod verifications;
 mod volumes;
 
@@ -23,13 +25,15 @@ pub use golden::GoldenContainer;
 pub use history::GuestHistory;
 pub use incidents::KeptNotice;
 pub use kits::{KeptKit, Stored};
-pub use passes::{PassRow, Tried};
+pub use passes::{DoneWell, PassRow};
 pub use pins::PinChange;
 pub use records::{BackupRow, Record, Remains, RestoreRow, TestRow};
 pub use reports::LastPass;
 pub use storages::KnownStorage;
 pub use suppressions::Suppression;
 pub use targets::KnownTarget;
+pub use tries::Tried;
+pub use unfinished::{Illegible, Unfinished};
 pub use verifications::VerifyRow;
 pub use volumes::KeptReport;
 
@@ -136,17 +140,6 @@ fn migrating(error: MigrateError) -> JournalError {
         }
         other => JournalError::Version(other),
     }
-}
-
-/// A job that did not end, and the mutation whose outcome is not known.
-#[derive(Debug, Clone)]
-pub struct Unfinished {
-    /// The job, in the state before its last step.
-    pub job: Job,
-    /// The number that its next step gets.
-    pub next_seq: i64,
-    /// Whether the last step was a mutation that was begun and whose outcome was never written.
-    pub mutation_pending: bool,
 }
 
 /// The journal of one installation.
@@ -276,35 +269,6 @@ impl Journal {
             .await
             .map_err(writing)?;
         transaction.commit().await.map_err(writing)
-    }
-
-    /// The jobs that did not end, oldest first.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn unfinished(&self) -> Result<Vec<Unfinished>> {
-        let rows = sqlx::query(
-            "SELECT jobs.state, steps.seq, steps.mutation, steps.outcome FROM jobs \
-             LEFT JOIN steps ON steps.job = jobs.id \
-                AND steps.seq = (SELECT max(seq) FROM steps AS last WHERE last.job = jobs.id) \
-             WHERE jobs.finished_ms IS NULL ORDER BY jobs.created_ms, jobs.id",
-        )
-        .fetch_all(&self.pool)
-        .await
-        .map_err(reading)?;
-        rows.iter()
-            .map(|row| {
-                let state: String = row.try_get(0).map_err(reading)?;
-                let seq: Option<i64> = row.try_get(1).map_err(reading)?;
-                let mutation: Option<bool> = row.try_get(2).map_err(reading)?;
-                let outcome: Option<String> = row.try_get(3).map_err(reading)?;
-                Ok(Unfinished {
-                    job: decode(&state, "job")?,
-                    next_seq: seq.map_or(0, |seq| seq.saturating_add(1)),
-                    mutation_pending: mutation == Some(true) && outcome.is_none(),
-                })
-            })
-            .collect()
     }
 
     /// Steps of a job in order: name, principal, whether it changed the world, and what became of it.

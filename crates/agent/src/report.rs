@@ -10,13 +10,15 @@ pub(crate) mod heard;
 pub(crate) mod parts;
 pub(crate) mod servers;
 mod storages;
+mod stuck;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use felhom_engine::{
-    BackupVerdict, Finding, GuardStanding, OpenGuard, PostureLimits, Principal, codes,
-    guard_standing,
+    ArchiveFacts, BackupVerdict, Finding, GuardStanding, OpenGuard, PostureLimits, Principal,
+    codes, guard_standing,
 };
+use felhom_ids::VolumeId;
 use felhom_protocol::host::{Guest, HostReport, Unknown};
 use felhom_proxmox::pve::nodes::NodeStatus;
 use felhom_proxmox::{Error, Pve};
@@ -100,6 +102,7 @@ async fn look_at_all(performer: &Performer, journal: Option<&Journal>, kept: Kep
     let (guests, mut found) = look.guests(&seen, &servers).await;
     let guards = look.guards().await;
     found.extend(look.remains().await);
+    found.extend(look.stuck().await);
     found.extend(look.undelivered().await);
     let standing = guards.iter().map(|(_, standing)| standing);
     found.extend(standing.flat_map(|standing| standing.findings.clone()));
@@ -270,6 +273,16 @@ impl<'a> Look<'a> {
         remains.map(|one| one.finding).collect()
     }
 
+    /// Jobs that nobody goes on with.
+    async fn stuck(&mut self) -> Vec<Finding> {
+        let Some(journal) = self.journal else {
+            return Vec::new();
+        };
+        let found = stuck::findings(journal).await;
+        let found = found.map_err(|error| self.unread("jobs", error));
+        found.unwrap_or_default()
+    }
+
     /// What did not reach a person.
     async fn undelivered(&mut self) -> Vec<Finding> {
         let Some(journal) = self.journal else {
@@ -323,14 +336,14 @@ impl<'a> Look<'a> {
             }
             None => BTreeMap::new(),
         };
-        let tried = self.tried().await;
+        let made = self.made(&archives.found).await;
         let ahead = guests::from_future(&archives.found, self.node_now);
         let former = if archives.is_whole() {
             Vec::new()
         } else {
             former::last(self.journal).await
         };
-        let look = guests::Looking::new(self, archives, former, tried, servers, pools);
+        let look = guests::Looking::new(self, archives, former, made, servers, pools);
         let scratch = self.config.restore_test_policy.range();
         let listed = listed
             .iter()
@@ -416,13 +429,17 @@ impl<'a> Look<'a> {
         Some(resources.into_iter().filter_map(pool).collect())
     }
 
-    async fn tried(&mut self) -> Vec<Tried<BackupVerdict>> {
+    /// What the journal knows of archives.
+    async fn made(
+        &mut self,
+        archives: &[ArchiveFacts],
+    ) -> BTreeMap<VolumeId, Tried<BackupVerdict>> {
         let Some(journal) = self.journal else {
-            return Vec::new();
+            return BTreeMap::new();
         };
-        let tried = journal.backups_tried(clock::now()).await;
-        let tried = tried.map_err(|error| self.unread("journal", error));
-        tried.unwrap_or_default()
+        let made = journal.backups_of(archives.iter().map(|one| &one.volid));
+        let made = made.await.map_err(|error| self.unread("journal", error));
+        made.unwrap_or_default()
     }
 
     async fn last_pass(&mut self) -> Option<LastPass> {

@@ -52,6 +52,7 @@ impl Runner<'_> {
             mut job,
             next_seq,
             mutation_pending,
+            cut_off: _,
         } = unfinished;
         tracing::info!(job.id = %job.id, job.kind = job.kind_name(), "job resumed");
         job.resume();

@@ -214,6 +214,8 @@ fn facts(site: &Site) -> Result<PassFacts> {
         scratch: site.policy.first_vmid..=site.policy.last_vmid,
         tests: true,
         prunes: true,
+        refused: vec![],
+        stuck: vec![],
         begun: BTreeSet::new(),
         windows: true,
     })

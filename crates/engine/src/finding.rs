@@ -317,6 +317,8 @@ pub mod codes {
             "A sensor reads more than what is critical by its own word.";
         PASS_BROKEN = "pass-broken", Critical,
             "A pass ended before everything was done that was due, so backups or tests are missing.";
+        JOB_STUCK = "job-stuck", Critical,
+            "A job did not end, and no pass goes on with it: the program was cut off by it each time, or cannot read it.";
         NOBODY_SELECTED = "nobody-selected", Critical,
             "The schedule selects no guest of this box, so nothing is backed up.";
         POSTURE = "posture", Warning,

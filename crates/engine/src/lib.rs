@@ -73,8 +73,8 @@ pub use mutating::{Ended, Mutating};
 pub use mutation::Mutation;
 pub use outcome::{EffectSeen, ErrorClass, Followed, Outcome, RemoteError, Sent, TaskVerdict};
 pub use pass::{
-    Chore, Due, Left, LeftOut, MOST_TRIES, PassFacts, PassGuest, PassPlan, PassServer, Schedule,
-    Unasked, Work, plan_pass,
+    Chore, Due, Left, LeftOut, MOST_TRIES, PassFacts, PassGuest, PassPlan, PassServer, RefusedWork,
+    Schedule, Unasked, Work, plan_pass,
 };
 pub use policy::{BackupMode, BackupPolicy, RestoreTestPolicy};
 pub use posture::{GuestRecord, Posture, PostureLimits, posture, posture_within};

@@ -1,7 +1,8 @@
 //! The planning of one pass: what is due by policy, in which order, and what is left undone until when; each with its reason.
 //!
 //! It is planned anew after each job, since the world moves on; so a plan needs no memory but its facts. Windows bound the
-//! beginning of a job. Jobs that failed are tried again after a while, and at most [`MOST_TRIES`] times a window or a day.
+//! beginning of a job. Jobs that failed are tried again after a while, and at most [`MOST_TRIES`] times a window or a day; what
+//! could not begin is tried again after the same while.
 
 mod backup;
 mod proof;
@@ -17,6 +18,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Open, TimeWindow};
+use crate::job::{Job, JobKind};
 use crate::judgement::Verdict;
 use crate::selection::{Selectable, Selection};
 use crate::time::Timestamp;
@@ -90,6 +92,17 @@ pub struct PassServer {
     pub failed: Vec<Timestamp>,
 }
 
+/// Something that was tried and could not even begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedWork {
+    /// What.
+    pub work: Work,
+    /// When it was tried last.
+    pub at: Timestamp,
+    /// What was in the way.
+    pub why: String,
+}
+
 /// What a pass is planned from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PassFacts {
@@ -107,6 +120,10 @@ pub struct PassFacts {
     pub tests: bool,
     /// Whether rules say which backups are kept.
     pub prunes: bool,
+    /// What passes tried lately and could not begin.
+    pub refused: Vec<RefusedWork>,
+    /// What jobs were to do that are left aside, since every process that went on with them was cut off.
+    pub stuck: Vec<Work>,
     /// What this pass has begun already.
     pub begun: BTreeSet<Work>,
     /// Whether windows count.
@@ -146,6 +163,30 @@ pub enum Work {
 }
 
 impl Work {
+    /// What a job does, where it is something that passes do.
+    pub fn of(job: &Job) -> Option<Self> {
+        match &job.kind {
+            JobKind::Backup(job) => Some(Self::Backup { vmid: job.vmid() }),
+            JobKind::RestoreTest(job) => job.volid().guest().map(|vmid| Self::Proof {
+                vmid,
+                volid: Some(job.volid().clone()),
+            }),
+            JobKind::Prune(job) => Some(Self::Prune {
+                vmid: job.vmid(),
+                storage: job.storage().clone(),
+            }),
+            JobKind::Verify(job) => Some(Self::Verify {
+                storage: job.target().storage.clone(),
+                until: None,
+            }),
+            JobKind::RestoreRun(_)
+            | JobKind::Reap(_)
+            | JobKind::Exercise(_)
+            | JobKind::Guard(_)
+            | JobKind::Golden(_) => None,
+        }
+    }
+
     /// Whether both are the same thing to do, if perhaps with another archive or another end.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
@@ -363,17 +404,43 @@ impl Desk<'_> {
         })
     }
 
-    fn begun(&self, work: &Work) -> bool {
-        self.facts.begun.iter().any(|one| one.is_same(work))
+    /// Why something that is due is not done now, and when it is looked at again.
+    fn withheld(&self, work: &Work) -> Option<(String, Option<Timestamp>)> {
+        if self.facts.begun.iter().any(|one| one.is_same(work)) {
+            let next = self.facts.now.plus(self.schedule.retry_after);
+            return Some(("this pass has tried it".to_owned(), Some(next)));
+        }
+        if self.facts.stuck.iter().any(|one| one.is_same(work)) {
+            let reason = "a job of it was cut off again and again, and is left to a person";
+            return Some((reason.to_owned(), None));
+        }
+        self.refused(work)
+    }
+
+    /// What could not begin is tried again for as long as that lasts, since a look is all that it costs, and nobody says when
+    /// a disk will be back.
+    fn refused(&self, work: &Work) -> Option<(String, Option<Timestamp>)> {
+        let now = self.facts.now;
+        let same = self.facts.refused.iter().filter(|one| {
+            // Pruning follows a backup, and a verify has a record of its own.
+            matches!(work, Work::Backup { .. } | Work::Proof { .. }) && one.work.is_same(work)
+        });
+        let last = same
+            .filter(|one| one.at <= now.plus(FUTURE))
+            .max_by_key(|one| one.at)?;
+        let again = last.at.plus(self.schedule.retry_after);
+        (again > now).then(|| {
+            let (why, minutes) = (&last.why, again.since(now).as_secs().div_ceil(60));
+            let reason = format!("it was held up, and is tried again in {minutes} min: {why}");
+            (reason, Some(again))
+        })
     }
 
     fn due(&mut self, work: Work, reason: impl Into<String>) {
         let reason = reason.into();
-        if self.begun(&work) {
-            let next = Some(self.facts.now.plus(self.schedule.retry_after));
-            self.left(work, "this pass has tried it", next, true);
-        } else {
-            self.plan.due.push(Due { work, reason });
+        match self.withheld(&work) {
+            Some((reason, next)) => self.left(work, reason, next, true),
+            None => self.plan.due.push(Due { work, reason }),
         }
     }
 

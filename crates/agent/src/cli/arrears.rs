@@ -3,6 +3,7 @@
 use felhom_engine::Job;
 
 use super::context::Context;
+use super::jobs::AskedBy;
 use super::{jobs, snapshot};
 use crate::exit::Failure;
 use crate::journal::Journal;
@@ -14,7 +15,17 @@ pub(super) async fn settle(
     journal: &Journal,
     performer: &Performer,
 ) -> Result<Vec<Job>, Failure> {
-    let ended = jobs::resume_interrupted(context, journal, performer).await?;
+    settle_for(context, journal, performer, AskedBy::Person).await
+}
+
+/// The same for who may not go on with everything.
+pub(super) async fn settle_for(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+    asked: AskedBy,
+) -> Result<Vec<Job>, Failure> {
+    let ended = jobs::resume_interrupted(context, journal, performer, asked).await?;
     snapshot::due(context, journal, performer, None).await?;
     Ok(ended)
 }

@@ -9,7 +9,7 @@ use super::context::{Context, engine_failure, journal_failure, pve_failure};
 use super::terminal::Terminal;
 use crate::clock;
 use crate::exit::{Exit, Failure};
-use crate::journal::Journal;
+use crate::journal::{Journal, Unfinished};
 use crate::perform::Performer;
 use crate::runner::{RunError, Runner};
 
@@ -48,12 +48,34 @@ pub(crate) fn resumption(job: &Job) -> String {
     )
 }
 
+/// Who has interrupted jobs gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AskedBy {
+    /// A person, who sees what comes of it.
+    Person,
+    /// A timer, which would do so again and again.
+    Timer,
+}
+
+/// What is said of a job that nobody goes on with unasked.
+pub(crate) fn set_aside(one: &Unfinished) -> String {
+    format!(
+        "{} of {} ({}) is left aside: the program was cut off {} times in a row while it went on with it; `felhom-agent restore-test reap` goes on with it",
+        one.job.kind_name(),
+        one.job.subject(),
+        one.job.id,
+        one.cut_off
+    )
+}
+
 /// Goes on with every job that did not end; returns those that came to their end, in the order they were begun. One that has
-/// to wait for something stands in nobody else's way: it is told, and stays in the journal.
+/// to wait for something stands in nobody else's way: it is told, and stays in the journal. So does, for a timer, one that
+/// every process was cut off by.
 pub(crate) async fn resume_interrupted(
     context: &Context,
     journal: &Journal,
     performer: &Performer,
+    asked: AskedBy,
 ) -> Result<Vec<Job>, Failure> {
     let unfinished = journal
         .unfinished()
@@ -61,15 +83,13 @@ pub(crate) async fn resume_interrupted(
         .map_err(|error| journal_failure(&error))?;
     let mut ended = Vec::new();
     for one in unfinished {
+        if asked == AskedBy::Timer && one.is_stuck() {
+            context.printer.narrate(&set_aside(&one));
+            continue;
+        }
         context.printer.narrate(&resumption(&one.job));
         let subject = one.job.subject();
-        let terminal = Terminal::new(context.printer.clone());
-        let runner = Runner {
-            journal,
-            performer,
-            progress: &terminal,
-        };
-        match interruptible(runner.resume(one)).await {
+        match resume(context, journal, performer, one).await {
             Ok(job) => ended.push(job),
             Err(failure) if failure.code == WAITS => {
                 context
@@ -80,6 +100,27 @@ pub(crate) async fn resume_interrupted(
         }
     }
     Ok(ended)
+}
+
+async fn resume(
+    context: &Context,
+    journal: &Journal,
+    performer: &Performer,
+    one: Unfinished,
+) -> Result<Job, Failure> {
+    let fail = |error| journal_failure(&error);
+    let id = one.job.id.clone();
+    let terminal = Terminal::new(context.printer.clone());
+    let runner = Runner {
+        journal,
+        performer,
+        progress: &terminal,
+    };
+    journal.begin_resumption(&id).await.map_err(fail)?;
+    let resumed = interruptible(runner.resume(one)).await;
+    let noted = journal.end_resumption(&id).await.map_err(fail);
+    let job = resumed?;
+    noted.map(|()| job)
 }
 
 /// Refuses to change anything where more than one node could: two agents would not see each other's locks.

@@ -8,14 +8,17 @@ mod finish;
 mod text;
 mod work;
 
+use std::collections::BTreeMap;
+
 use clap::Args;
-use felhom_engine::{PassPlan, Timestamp, Work, plan_pass};
+use felhom_engine::{PassPlan, RefusedWork, Timestamp, Work, plan_pass};
+use felhom_ids::{StorageId, Vmid};
 use serde_json::json;
 
 use super::context::{Context, journal_failure};
-use super::jobs::{self, StopSign};
+use super::jobs::{self, AskedBy, StopSign};
 use super::targets::Door;
-use super::{arrears, restore_test};
+use super::{arrears, backup, restore_test};
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
@@ -43,6 +46,8 @@ pub(super) struct RunArgs {
 struct Pass {
     /// Jobs that an earlier program had begun, and that came to their end now.
     resumed: Vec<String>,
+    /// Guests of which one of these made a good backup that rules of ours prune, and where.
+    fresh: BTreeMap<Vmid, StorageId>,
     /// What was done, in order.
     done: Vec<Done>,
     /// The last plan: what is not done, and why.
@@ -78,7 +83,10 @@ async fn cut_off(context: &Context, config: &Config, journal: &Journal) -> Resul
         return Ok(());
     }
     let unfinished = journal.unfinished().await.map_err(fail)?;
-    let under_way = unfinished.first().map_or_else(String::new, |one| {
+    // Of what is left aside something else was told.
+    let begun = unfinished.iter().filter(|one| !one.is_stuck());
+    let under_way = begun.max_by_key(|one| one.cut_off);
+    let under_way = under_way.map_or_else(String::new, |one| {
         let (kind, subject) = (one.job.kind_name(), one.job.subject());
         format!("; under way is {kind} of {subject}")
     });
@@ -184,7 +192,11 @@ async fn settle(
     pass: &mut Pass,
 ) -> Result<(), Failure> {
     jobs::single_node(performer).await?;
-    for job in arrears::settle(context, journal, performer).await? {
+    let timer = AskedBy::Timer;
+    for job in arrears::settle_for(context, journal, performer, timer).await? {
+        if let Some((vmid, storage)) = backup::report(&job).and_then(work::prunable) {
+            pass.fresh.insert(vmid, storage);
+        }
         pass.resumed
             .push(format!("{} of {}", job.kind_name(), job.subject()));
     }
@@ -211,7 +223,7 @@ async fn work_off(
     pass: &mut Pass,
 ) -> Result<(), Failure> {
     let schedule = &performer.config().schedule;
-    let mut known = Known::new(!args.ignore_windows);
+    let mut known = Known::new(!args.ignore_windows, pass.fresh.clone());
     loop {
         let facts = known.gather(performer, Some(journal)).await?;
         pass.plan = plan_pass(schedule, &facts, &clock::zone());
@@ -232,12 +244,26 @@ async fn work_off(
                 pass.done.push(done);
             }
             Err(failure) if ends_everything(&failure) => return Err(failure),
-            Err(failure) => pass.done.push(Done::failed(&next, &failure)),
+            Err(failure) => {
+                note_refused(journal, &next.work, &failure).await?;
+                pass.done.push(Done::failed(&next, &failure));
+            }
         }
         if let Work::Backup { vmid } | Work::Proof { vmid, .. } = next.work {
             known.forget(vmid);
         }
     }
+}
+
+/// No job of it was begun whose record would say that it was tried.
+async fn note_refused(journal: &Journal, work: &Work, failure: &Failure) -> Result<(), Failure> {
+    let refused = RefusedWork {
+        work: work.clone(),
+        at: clock::now(),
+        why: failure.message.clone(),
+    };
+    let noted = journal.note_refused(&refused).await;
+    noted.map_err(|error| journal_failure(&error))
 }
 
 /// Whether a failure would meet the next job, too.
@@ -255,14 +281,20 @@ async fn rehearse(
 ) -> Result<Exit, Failure> {
     let config = performer.config();
     let journal = context.read_journal(config).await?;
-    let mut known = Known::new(!args.ignore_windows);
+    let mut known = Known::new(!args.ignore_windows, BTreeMap::new());
     let facts = known.gather(performer, journal.as_ref()).await?;
     let plan = plan_pass(&config.schedule, &facts, &clock::zone());
     let mut resumed = Vec::new();
     if let Some(journal) = &journal {
         let unfinished = journal.unfinished().await;
         let unfinished = unfinished.map_err(|error| journal_failure(&error))?;
-        resumed.extend(unfinished.iter().map(|one| jobs::resumption(&one.job)));
+        resumed.extend(unfinished.iter().map(|one| {
+            if one.is_stuck() {
+                jobs::set_aside(one)
+            } else {
+                jobs::resumption(&one.job)
+            }
+        }));
     }
     let data = json!({ "dry_run": true, "resumed": resumed, "due": plan.due, "left": plan.left, "out": plan.out, "unasked": plan.unasked });
     context

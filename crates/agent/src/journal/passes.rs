@@ -1,17 +1,16 @@
 //! What the journal keeps of passes, and what a pass is planned from; and what of old jobs is forgotten.
 
-use felhom_engine::{BackupVerdict, GuestFingerprint, Timestamp, Verdict};
-use felhom_ids::{StorageId, Vmid, VolumeId};
-use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+
+use felhom_engine::Timestamp;
+use felhom_ids::StorageId;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Journal, Result, decode, reading, writing};
+use super::{Journal, Result, reading, writing};
 
 /// How many passes are kept: more than a week of one every quarter of an hour.
 const KEPT_PASSES: i64 = 1000;
-/// Of how many of a guest's last jobs a plan takes notice.
-const KEPT_TRIES: i64 = 20;
 
 /// A pass, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,19 +27,13 @@ pub struct PassRow {
     pub document: Option<String>,
 }
 
-/// How a job about a guest ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tried<V> {
-    /// The guest.
-    pub vmid: Vmid,
-    /// The verdict.
-    pub verdict: V,
-    /// The archive, where there is one.
-    pub volid: Option<VolumeId>,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// Which guest had the VMID then.
-    pub fingerprint: GuestFingerprint,
+/// What ended well since a pass came to its end that could say so.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DoneWell {
+    /// The VMIDs of which a good backup was made.
+    pub backed_up: BTreeSet<u32>,
+    /// The VMIDs of which a restore test passed.
+    pub proved: BTreeSet<u32>,
 }
 
 impl Journal {
@@ -124,54 +117,40 @@ impl Journal {
         rows.iter().map(pass).collect()
     }
 
-    /// How the last backups of each guest ended that are not dated after a time.
+    /// What ended well since the last pass that did all of its work, by whatever program; what is dated after now was dated by a
+    /// clock that was wrong.
     ///
     /// # Errors
     /// When the journal cannot be read.
-    pub async fn backups_tried(&self, until: Timestamp) -> Result<Vec<Tried<BackupVerdict>>> {
-        self.tried(BACKUPS, until).await
+    pub async fn done_well(&self, now: Timestamp) -> Result<DoneWell> {
+        let since = sqlx::query(
+            "SELECT coalesce(max(ended_ms), 0) FROM passes \
+             WHERE ended_ms <= ? AND json_extract(document, '$.broken') IS NULL",
+        )
+        .bind(now.millis())
+        .fetch_one(&self.pool)
+        .await;
+        let since: i64 = since.and_then(|row| row.try_get(0)).map_err(reading)?;
+        Ok(DoneWell {
+            backed_up: self.vmids(WELL_BACKED_UP, since, now).await?,
+            proved: self.vmids(WELL_PROVED, since, now).await?,
+        })
     }
 
-    /// How the last restore tests of each guest ended that are not dated after a time.
-    ///
-    /// # Errors
-    /// When the journal cannot be read.
-    pub async fn tests_tried(&self, until: Timestamp) -> Result<Vec<Tried<Verdict>>> {
-        self.tried(TESTS, until).await
-    }
-
-    async fn tried<V: DeserializeOwned>(
+    async fn vmids(
         &self,
         query: &'static str,
+        since: i64,
         until: Timestamp,
-    ) -> Result<Vec<Tried<V>>> {
+    ) -> Result<BTreeSet<u32>> {
         let rows = sqlx::query(query)
+            .bind(since)
             .bind(until.millis())
-            .bind(KEPT_TRIES)
             .fetch_all(&self.pool)
             .await
             .map_err(reading)?;
-        let mut all = Vec::new();
-        for row in &rows {
-            let number: u32 = row.try_get(0).map_err(reading)?;
-            let Ok(vmid) = Vmid::new(number) else {
-                continue;
-            };
-            let verdict: String = row.try_get(1).map_err(reading)?;
-            let volid: Option<String> = row.try_get(2).map_err(reading)?;
-            let who: Option<String> = row.try_get(4).map_err(reading)?;
-            all.push(Tried {
-                vmid,
-                verdict: decode(&verdict, "verdict")?,
-                volid: volid.and_then(|volid| volid.parse().ok()),
-                ended: Timestamp::from_millis(row.try_get(3).map_err(reading)?),
-                fingerprint: who
-                    .map(|who| decode(&who, "fingerprint"))
-                    .transpose()?
-                    .unwrap_or_default(),
-            });
-        }
-        Ok(all)
+        let number = |row: &SqliteRow| row.try_get(0).map_err(reading);
+        rows.iter().map(number).collect()
     }
 
     /// Writes down that a pass had a backup server verify what was due on it.
@@ -231,20 +210,15 @@ impl Journal {
     }
 }
 
-// The verdicts of tests are kept as words, those of backups as JSON.
-const BACKUPS: &str = "SELECT vmid, verdict, volid, finished_ms, who FROM ( \
-     SELECT vmid, verdict, volid, finished_ms, json_extract(report, '$.fingerprint') AS who, \
-       row_number() OVER (PARTITION BY vmid ORDER BY finished_ms DESC) AS nth \
-     FROM backups WHERE finished_ms <= ?1) WHERE nth <= ?2 ORDER BY vmid, nth";
-const TESTS: &str = "SELECT vmid, verdict, volid, finished_ms, who FROM ( \
-     SELECT vmid, json_quote(verdict) AS verdict, volid, finished_ms, \
-       json_extract(report, '$.fingerprint') AS who, \
-       row_number() OVER (PARTITION BY vmid ORDER BY finished_ms DESC) AS nth \
-     FROM restore_tests WHERE vmid IS NOT NULL AND finished_ms <= ?1) WHERE nth <= ?2 ORDER BY vmid, nth";
+const WELL_BACKED_UP: &str = "SELECT DISTINCT vmid FROM backups \
+     WHERE verdict = '\"good\"' AND finished_ms > ?1 AND finished_ms <= ?2";
+const WELL_PROVED: &str = "SELECT DISTINCT vmid FROM restore_tests \
+     WHERE vmid IS NOT NULL AND verdict = 'passed' AND finished_ms > ?1 AND finished_ms <= ?2";
 
-const FORGETTING: [&str; 4] = [
+const FORGETTING: [&str; 5] = [
     "DELETE FROM steps WHERE job IN (SELECT id FROM jobs WHERE finished_ms < ?1)",
     "UPDATE jobs SET state = '' WHERE finished_ms < ?1 AND state <> ''",
     "DELETE FROM server_passes WHERE ended_ms < ?1",
+    "DELETE FROM refused_work WHERE ended_ms < ?1",
     "DELETE FROM jobs WHERE finished_ms < ?1 AND kind IN ('prune', 'reap', 'exercise')",
 ];

@@ -62,9 +62,9 @@ pub async fn ping(config: &Config, earned: &[Concern]) -> Vec<Pinged> {
 pub struct PassEnd {
     /// It came to its end by itself, whatever it found.
     pub ended: bool,
-    /// It made a good backup.
+    /// A good backup was made since the last one that came to its end so.
     pub backed_up: bool,
-    /// It came to a proof that passed.
+    /// A proof passed since then.
     pub proved: bool,
     /// How old a selected guest's last good backup may be.
     pub backup_within: Duration,
@@ -72,7 +72,7 @@ pub struct PassEnd {
     pub proof_within: Duration,
 }
 
-/// The signs of life that a pass earned. One that did nothing of a kind earns none of that kind; without any selected guest
+/// The signs of life that a pass earned. Where nothing of a kind was done since the pass before, none of that kind is; without any selected guest
 /// there is nothing that could be well.
 pub fn earned(report: &HostReport, pass: &PassEnd, now: Timestamp) -> Vec<Concern> {
     if !pass.ended {

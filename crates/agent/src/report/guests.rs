@@ -34,8 +34,8 @@ pub(super) struct Looking<'a> {
     archives: Vec<ArchiveFacts>,
     /// The guests of the last report, where a storage that did not tell what is on it may hold what that one knew of.
     former: Vec<Guest>,
-    /// What the journal knows of backups.
-    tried: Vec<Tried<BackupVerdict>>,
+    /// What the journal knows of these archives.
+    made: BTreeMap<VolumeId, Tried<BackupVerdict>>,
     /// Whether every storage for backups told what is on it.
     list_is_whole: bool,
     /// The storages whose backups are out of sight.
@@ -70,7 +70,7 @@ impl<'a> Looking<'a> {
         look: &super::Look<'a>,
         archives: Archives,
         former: Vec<Guest>,
-        tried: Vec<Tried<BackupVerdict>>,
+        made: BTreeMap<VolumeId, Tried<BackupVerdict>>,
         servers: &'a [Looked],
         pools: BTreeMap<u32, String>,
     ) -> Self {
@@ -80,7 +80,7 @@ impl<'a> Looking<'a> {
             journal: look.journal,
             servers,
             former,
-            tried,
+            made,
             list_is_whole: archives.is_whole(),
             out_of_sight: archives.out_of_sight(),
             archives: archives.found,
@@ -178,8 +178,7 @@ impl<'a> Looking<'a> {
 
     /// What the journal knows of an archive.
     fn known(&self, archive: &ArchiveFacts) -> Option<&Tried<BackupVerdict>> {
-        let of = |tried: &&Tried<BackupVerdict>| tried.volid.as_ref() == Some(&archive.volid);
-        self.tried.iter().find(of)
+        self.made.get(&archive.volid)
     }
 
     /// Whether a backup of a VMID is of a guest that had it before.

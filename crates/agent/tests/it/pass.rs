@@ -1,6 +1,8 @@
 //! `run --once` against the simulator: what is due is done, each with its reason, and what fails stops nothing else.
 
+mod interrupted;
 mod told;
+mod tries;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -52,7 +52,7 @@ impl Desk<'_> {
                     self.left(work, reason, None, true);
                 }
                 Proof::Due(reason) => {
-                    if !self.begun(&work) {
+                    if self.withheld(&work).is_none() {
                         room -= 1;
                         first = false;
                     }

@@ -71,6 +71,8 @@ pub(crate) fn facts(now: i64, guests: Vec<PassGuest>) -> PassFacts {
         scratch: Vmid::new(9100).unwrap()..=Vmid::new(9199).unwrap(),
         tests: true,
         prunes: true,
+        refused: vec![],
+        stuck: vec![],
         begun: BTreeSet::new(),
         windows: true,
     }
@@ -189,6 +191,44 @@ fn what_fails_is_tried_again_after_a_while_and_three_times_a_window() {
     assert_eq!(next, Some(at(NOON - 6 * HOUR + DAY)));
     let plan = planned(&facts(NOON - 6 * HOUR + DAY + 1, vec![never]));
     assert_eq!(backups(&plan), [101]);
+}
+
+#[test]
+fn what_cannot_begin_is_tried_again_after_a_while_for_as_long_as_that_lasts() {
+    let old = guest(100, NIGHT - DAY, NIGHT - 20 * DAY);
+    let other = guest(101, NIGHT - DAY, NIGHT);
+    let refused = |minutes: i64, work: Work| RefusedWork {
+        work,
+        at: at(NIGHT + minutes * 60),
+        why: "the disk is away".to_owned(),
+    };
+    let backup = Work::Backup { vmid: old.vmid };
+    let mut facts = facts(NIGHT + 30 * 60, vec![old, other]);
+    facts.refused = vec![
+        refused(-300, backup.clone()),
+        refused(0, backup.clone()),
+        // The archive was another one then.
+        refused(
+            10,
+            Work::Proof {
+                vmid: Vmid::new(100).unwrap(),
+                volid: Some(volid(100, 7)),
+            },
+        ),
+    ];
+    let plan = planned(&facts);
+    assert_eq!(
+        (backups(&plan), proofs(&plan)),
+        (vec![101], vec![]),
+        "who can begin does"
+    );
+    let waits = left(&plan, &backup);
+    assert!(waits.reason.contains("the disk is away"), "{waits:?}");
+    assert_eq!(waits.next, Some(at(NIGHT + HOUR)));
+    // However often it was in vain.
+    facts.refused = (0..10).map(|n| refused(-60 * n, backup.clone())).collect();
+    facts.now = at(NIGHT + HOUR);
+    assert_eq!(backups(&planned(&facts)), [100, 101]);
 }
 
 #[test]

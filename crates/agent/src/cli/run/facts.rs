@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use felhom_engine::{
     ArchiveFacts, BackupVerdict, GuestFingerprint, PassFacts, PassGuest, PassServer, Principal,
-    Timestamp, Verdict, Work,
+    RefusedWork, Timestamp, Verdict, Work,
 };
 use felhom_ids::{GuestKind, StorageId, Vmid, VolumeId};
 use felhom_proxmox::Pve;
@@ -40,14 +40,19 @@ pub(super) struct Known {
 struct Tries {
     backups: Vec<Tried<BackupVerdict>>,
     tests: Vec<Tried<Verdict>>,
+    /// Of the archives that are listed, as far as jobs of ours made them.
+    made: BTreeMap<VolumeId, Tried<BackupVerdict>>,
+    refused: Vec<RefusedWork>,
+    stuck: Vec<Work>,
 }
 
 impl Known {
-    pub(super) fn new(windows: bool) -> Self {
+    /// Nothing yet, but of which guests this pass has a good backup from an interrupted job.
+    pub(super) fn new(windows: bool, fresh: BTreeMap<Vmid, StorageId>) -> Self {
         Self {
             begun: BTreeSet::new(),
             windows,
-            fresh: BTreeMap::new(),
+            fresh,
             who: BTreeMap::new(),
         }
     }
@@ -86,7 +91,7 @@ impl Known {
         })?;
         // A storage that hangs or refuses keeps nobody from the others; the report tells of it.
         let archives = newest(sight::archives(config, pve, &seen).await.found);
-        let tries = tries(journal, now).await.map_err(failure)?;
+        let tries = tries(journal, now, &archives).await.map_err(failure)?;
         let scratch = config.restore_test_policy.range();
         let mut guests = Vec::new();
         for (kind, status) in &listed {
@@ -104,6 +109,8 @@ impl Known {
             scratch,
             tests: config.restore_tests,
             prunes: !config.keep.keeps_all(),
+            refused: tries.refused,
+            stuck: tries.stuck,
             begun: self.begun.clone(),
             windows: self.windows,
         })
@@ -141,9 +148,8 @@ impl Known {
             one.verdict == BackupVerdict::Good && same(&one.fingerprint)
         };
         let bad = |volid: &VolumeId| {
-            let of = |one: &&&Tried<BackupVerdict>| one.volid.as_ref() == Some(volid);
-            let known = backups.iter().find(of);
-            known.is_some_and(|one| one.verdict != BackupVerdict::Good || !same(&one.fingerprint))
+            let made = tries.made.get(volid);
+            made.is_some_and(|one| one.verdict != BackupVerdict::Good || !same(&one.fingerprint))
         };
         let latest = clock::now().plus(FUTURE).secs();
         let newest = archives.get(&vmid).and_then(|all| {
@@ -187,15 +193,30 @@ impl Known {
     }
 }
 
-async fn tries(journal: Option<&Journal>, now: Timestamp) -> Result<Tries, JournalError> {
+async fn tries(
+    journal: Option<&Journal>,
+    now: Timestamp,
+    archives: &BTreeMap<Vmid, Vec<ArchiveFacts>>,
+) -> Result<Tries, JournalError> {
     let Some(journal) = journal else {
         return Ok(Tries::default());
     };
     let until = now.plus(FUTURE);
+    let listed = archives.values().flatten().map(|one| &one.volid);
     Ok(Tries {
         backups: journal.backups_tried(until).await?,
         tests: journal.tests_tried(until).await?,
+        made: journal.backups_of(listed).await?,
+        refused: journal.refused_work(until).await?,
+        stuck: stuck(journal).await?,
     })
+}
+
+/// What jobs were to do that nobody goes on with unasked any more: another one would come to the same.
+async fn stuck(journal: &Journal) -> Result<Vec<Work>, JournalError> {
+    let unfinished = journal.unfinished().await?;
+    let stuck = unfinished.iter().filter(|one| one.is_stuck());
+    Ok(stuck.filter_map(|one| Work::of(&one.job)).collect())
 }
 
 async fn servers(

@@ -1,19 +1,19 @@
 //! The end of a pass: how everything stands is gathered, kept, announced and published.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use felhom_engine::{self as engine, Work, codes};
+use felhom_engine::{self as engine, codes};
 use felhom_protocol::host::{Finding, HostReport, Posture};
 use serde_json::{Value, json};
 
 use super::Pass;
-use super::work::Done;
 use crate::cli::context::Context;
 use crate::cli::jobs::INTERRUPTED;
 use crate::clock;
 use crate::config::Config;
 use crate::exit::{Exit, Failure};
-use crate::journal::Journal;
+use crate::journal::{DoneWell, Journal};
 use crate::metrics;
 use crate::notify::{self, Announced, PassEnd, Pinged};
 use crate::perform::Performer;
@@ -52,7 +52,12 @@ pub(super) async fn finish(
     if let Some(why) = &announced.trouble {
         says.extend(notify::alarm(config, why, None).await);
     }
-    let earned = notify::earned(&report, &end(config, pass), now);
+    // Also what an interrupted job came to, whoever brought it to its end.
+    let well = journal.done_well(now).await.unwrap_or_else(|error| {
+        says.push(format!("signs of life: {error}"));
+        DoneWell::default()
+    });
+    let earned = notify::earned(&report, &end(config, pass, &report, &well), now);
     let pinged = notify::ping(config, &earned).await;
     let mute = pinged.iter().filter_map(|one| {
         let error = one.error.as_ref()?;
@@ -89,16 +94,16 @@ pub(super) async fn publish(context: &Context, config: &Config, journal: &Journa
 }
 
 /// How the pass ended, as far as signs of life go.
-fn end(config: &Config, pass: &Pass) -> PassEnd {
-    let did = |wanted: fn(&Work) -> bool, verdict: &str| {
-        let hit = |done: &Done| wanted(&done.work) && done.verdict == verdict;
-        pass.done.iter().any(hit)
+fn end(config: &Config, pass: &Pass, report: &HostReport, well: &DoneWell) -> PassEnd {
+    let selected = |vmids: &BTreeSet<u32>| {
+        let mut guests = report.guests.iter().filter(|guest| guest.selected);
+        guests.any(|guest| vmids.contains(&guest.vmid))
     };
     let limits = config.posture_limits();
     PassEnd {
         ended: pass.broken.is_none(),
-        backed_up: did(|work| matches!(work, Work::Backup { .. }), "good"),
-        proved: did(|work| matches!(work, Work::Proof { .. }), "passed"),
+        backed_up: selected(&well.backed_up),
+        proved: selected(&well.proved),
         backup_within: seconds(limits.stale_s),
         proof_within: seconds(limits.proof_stale_s),
     }

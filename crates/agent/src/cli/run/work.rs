@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use felhom_engine::{BackupVerdict, Due, Finding, Timestamp, Work};
+use felhom_engine::{BackupReport, BackupVerdict, Due, Finding, Timestamp, Work};
 use felhom_ids::{StorageId, Vmid, VolumeId};
 use serde::Serialize;
 
@@ -69,6 +69,13 @@ impl Done {
     }
 }
 
+/// The guest and the storage that are pruned after this backup: it is good, and the server that it lies on does not prune itself.
+pub(super) fn prunable(report: &BackupReport) -> Option<(Vmid, StorageId)> {
+    let volid = report.volid.as_ref()?;
+    let good = report.verdict == BackupVerdict::Good && !volid.is_on_backup_server();
+    good.then(|| (report.vmid, volid.storage().clone()))
+}
+
 /// What every piece of work is done with.
 struct Hands<'a> {
     context: &'a Context,
@@ -108,11 +115,7 @@ impl Hands<'_> {
             return Ok(Done::new(self.due, "unexpected", Exit::Unexpected));
         };
         let volid = report.volid.clone();
-        let good = report.verdict == BackupVerdict::Good;
-        let prunable = volid
-            .as_ref()
-            .filter(|volid| good && !volid.is_on_backup_server());
-        let good_on = prunable.map(|volid| volid.storage().clone());
+        let good_on = prunable(report).map(|(_, storage)| storage);
         let mut done = Done::new(self.due, report.verdict.as_str(), backup::exit(report));
         done.says.extend(report.reasons.iter().cloned());
         Ok(Done {

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{BeginArgs, GuardAction, GuardArgs, busy, due, guard_of, text};
 use crate::cli::context::{Context, parse, require_container};
-use crate::cli::jobs;
+use crate::cli::jobs::{self, AskedBy};
 use crate::cli::text::plan_text;
 use crate::config::Span;
 use crate::exit::{Exit, Failure};
@@ -63,7 +63,7 @@ async fn before(
     performer: &Performer,
     vmid: Vmid,
 ) -> Result<(), Failure> {
-    jobs::resume_interrupted(context, journal, performer).await?;
+    jobs::resume_interrupted(context, journal, performer, AskedBy::Person).await?;
     due(context, journal, performer, Some(vmid)).await
 }
 

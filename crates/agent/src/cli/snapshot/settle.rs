@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::{busy, guards, list, text};
 use crate::cli::context::{Context, engine_failure, journal_failure};
-use crate::cli::jobs;
+use crate::cli::jobs::{self, AskedBy};
 use crate::cli::text::findings_text;
 use crate::exit::{Exit, Failure};
 use crate::journal::Journal;
@@ -47,7 +47,7 @@ pub(super) async fn settle(context: &Context, dry_run: bool) -> Result<Exit, Fai
     }
     jobs::single_node(&performer).await?;
     let journal = context.open_journal(&config, "settling guards").await?;
-    jobs::resume_interrupted(context, &journal, &performer).await?;
+    jobs::resume_interrupted(context, &journal, &performer, AskedBy::Timer).await?;
     let settled = all(context, &journal, &performer, None).await?;
     let open = list::open(&journal, pve, &config.guard).await?;
     say(context, &settled, &open);

@@ -109,7 +109,7 @@ async fn passes_that_are_cut_off_one_after_another_are_told_before_the_next_one_
             .filter(|notice| notice["code"] == "pass-broken")
             .collect::<Vec<_>>()
     };
-    // As a pass leaves it that is killed.
+    // As a pass leaves it that is killed; nobody holds the journal then.
     let killed = async || {
         let journal = stage.bench.journal().await;
         journal.begin_pass(stage.now()).await.unwrap();

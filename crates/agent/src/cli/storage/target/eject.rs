@@ -114,6 +114,14 @@ async fn at_work(
         ))
         .map_err(|failure| failure.hint("`felhom-agent restore-test reap` goes on with it"));
     }
+    let illegible = journal.illegible().await;
+    let illegible = illegible.map_err(|error| journal_failure(&error))?;
+    if let Some(one) = illegible.first() {
+        let (kind, subject) = (&one.kind, &one.subject);
+        return busy(format!(
+            "target `{name}` may be in use: {kind} of {subject} did not end, and cannot be read"
+        ));
+    }
     let list = ListTasks {
         source: TaskSource::Active,
         ..ListTasks::default()
