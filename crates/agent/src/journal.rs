@@ -330,9 +330,13 @@ fn options(directory: &Path) -> SqliteConnectOptions {
 }
 
 async fn connect(options: SqliteConnectOptions) -> Result<SqlitePool> {
-    // One connection: one writer, and no pool of idle ones.
+    // One connection: one writer, and no pool of idle ones. It lives as long as the pool, and nobody looks after it: that task
+    // counts the idle ones wrong when another thread takes one at that moment, and then spins for ever (sqlx-core 0.9.0,
+    // pool/inner.rs: `release` pushes before it counts).
     SqlitePoolOptions::new()
         .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
         .connect_with(options)
         .await
         .map_err(|source| JournalError::Database {
